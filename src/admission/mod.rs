@@ -1,0 +1,4 @@
+//! Who may start an exchange, and when: bounds per client, then a slot of the backend.
+
+pub(crate) mod per_client;
+pub(crate) mod queue;

@@ -1,0 +1,133 @@
+//! The slots of a backend, and the queue before them: first come, first served.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+/// The right to have one exchange running at the backend. Owned by the exchange until its end,
+/// so that an orphan keeps it.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A backend's slots, and those who wait for one.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    free: Arc<Semaphore>,
+    count: usize,
+    waiting: AtomicUsize,
+    max_waiting: usize,
+    timeout: Duration,
+}
+
+/// Why there was no slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoSlot {
+    /// `backend.queue.max` requests wait already.
+    QueueFull,
+    /// None came free within `backend.queue.timeout`.
+    WaitedTooLong,
+}
+
+impl Slots {
+    pub(crate) fn new(count: usize, queue: &crate::config::Queue) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(count)),
+            count,
+            waiting: AtomicUsize::new(0),
+            max_waiting: queue.max,
+            timeout: queue.timeout,
+        }
+    }
+
+    /// Takes a slot, or a place in the queue until there is one. Dropping the future leaves the
+    /// queue.
+    pub(crate) async fn slot(&self) -> Result<Slot, NoSlot> {
+        // Nobody is overtaken: a slot that comes free is handed to the first who waits, and only
+        // what nobody waits for can be taken here.
+        match self.free.clone().try_acquire_owned() {
+            Ok(permit) => return Ok(Slot { _permit: permit }),
+            Err(TryAcquireError::NoPermits) => {}
+            Err(TryAcquireError::Closed) => unreachable!("nobody closes the semaphore"),
+        }
+        let _place = self.take_place().ok_or(NoSlot::QueueFull)?;
+        match tokio::time::timeout(self.timeout, self.free.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
+            Ok(Err(_)) => unreachable!("nobody closes the semaphore"),
+            Err(_) => Err(NoSlot::WaitedTooLong),
+        }
+    }
+
+    /// How many exchanges hold one.
+    pub(crate) fn in_use(&self) -> usize {
+        self.count - self.free.available_permits()
+    }
+
+    fn take_place(&self) -> Option<Place<'_>> {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let place = Place(&self.waiting);
+        (before < self.max_waiting).then_some(place)
+    }
+}
+
+/// A place in the queue, given up when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(count: usize, max: usize) -> Slots {
+        let timeout = Duration::from_secs(5);
+        Slots::new(count, &crate::config::Queue { max, timeout })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_queue_is_bounded_in_length_and_in_time() {
+        let slots = slots(1, 1);
+        let _first = slots.slot().await.expect("free");
+        let mut second = Box::pin(slots.slot());
+        assert!(futures(&mut second).await.is_none());
+        assert_eq!(slots.slot().await.err(), Some(NoSlot::QueueFull));
+        assert_eq!(second.await.err(), Some(NoSlot::WaitedTooLong));
+    }
+
+    #[tokio::test]
+    async fn first_come_first_served_and_who_leaves_is_skipped() {
+        let slots = slots(1, 9);
+        let first = slots.slot().await.expect("free");
+        let mut second = Box::pin(slots.slot());
+        let mut third = Box::pin(slots.slot());
+        assert!(futures(&mut second).await.is_none());
+        assert!(futures(&mut third).await.is_none());
+        drop(second);
+        drop(first);
+        // The slot is the third's now; nobody who comes later can take it.
+        let mut fourth = Box::pin(slots.slot());
+        assert!(futures(&mut fourth).await.is_none());
+        assert!(third.await.is_ok());
+        assert!(fourth.await.is_ok());
+    }
+
+    /// One poll.
+    async fn futures<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        std::future::poll_fn(|cx| match std::pin::Pin::new(&mut *future).poll(cx) {
+            std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
+            std::task::Poll::Pending => std::task::Poll::Ready(None),
+        })
+        .await
+    }
+}

@@ -1,0 +1,70 @@
+//! One connection to the backend. Whoever awaits something of it drives it meanwhile: there is no
+//! task of its own, and no wake-up between tasks.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::Poll,
+};
+
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{
+        TrySendError,
+        http1::{self, Connection, SendRequest},
+    },
+};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::spool::SendBody;
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    sender: SendRequest<SendBody>,
+    connection: Connection<TokioIo<TcpStream>, SendBody>,
+    closed: bool,
+}
+
+impl Link {
+    pub(super) async fn over(stream: TokioIo<TcpStream>) -> hyper::Result<Box<Self>> {
+        let (sender, connection) = http1::Builder::new().handshake(stream).await?;
+        Ok(Box::new(Self { sender, connection, closed: false }))
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        request: Request<SendBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<SendBody>>> {
+        let answer = self.sender.try_send_request(request);
+        drive(&mut self.connection, &mut self.closed, answer).await
+    }
+
+    /// Awaits `part` of the answer.
+    pub(crate) async fn drive<F: Future>(&mut self, part: F) -> F::Output {
+        drive(&mut self.connection, &mut self.closed, part).await
+    }
+
+    /// Can it serve another request? Polled once, so that a close which has come is seen.
+    pub(super) async fn is_reusable(&mut self) -> bool {
+        if !self.closed && !self.sender.is_ready() {
+            self.drive(poll_fn(|_| Poll::Ready(()))).await;
+        }
+        !self.closed && self.sender.is_ready()
+    }
+}
+
+async fn drive<F: Future>(
+    connection: &mut Connection<TokioIo<TcpStream>, SendBody>,
+    closed: &mut bool,
+    part: F,
+) -> F::Output {
+    let mut part = pin!(part);
+    poll_fn(|cx| {
+        // Its errors reach the part that is awaited.
+        *closed = *closed || Pin::new(&mut *connection).poll(cx).is_ready();
+        part.as_mut().poll(cx)
+    })
+    .await
+}

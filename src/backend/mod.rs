@@ -1,0 +1,48 @@
+//! The fragile server behind us: its slots, its connections, and how a request is sent to it.
+
+mod dial;
+mod link;
+mod pool;
+mod send;
+
+use std::sync::Arc;
+
+use self::{dial::Dialler, pool::Pool};
+pub(crate) use self::{
+    link::Link,
+    send::{Answer, Outbound},
+};
+use crate::{admission::queue::Slots, config};
+
+/// One backend, for the whole house.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) config: config::Backend,
+    pub(crate) slots: Slots,
+    dialler: Dialler,
+    pool: Pool,
+}
+
+impl Backend {
+    pub(crate) fn new(config: &config::Backend) -> Arc<Self> {
+        Arc::new(Self {
+            slots: Slots::new(config.max_concurrency, &config.queue),
+            dialler: Dialler::new(config),
+            pool: Pool::new(config.max_concurrency, config.idle),
+            config: config.clone(),
+        })
+    }
+
+    /// Keeps a connection whose exchange is over, if it can serve another. Before the exchange
+    /// gives its slot away: connections, busy and idle together, never outnumber the slots.
+    pub(crate) async fn keep(&self, mut link: Box<Link>) {
+        if link.is_reusable().await {
+            self.pool.keep(link);
+        }
+    }
+
+    /// Closes kept connections as they come of age. Runs until the process ends.
+    pub(crate) async fn close_aged(self: Arc<Self>) {
+        self.pool.close_aged().await;
+    }
+}

@@ -1,0 +1,190 @@
+//! The mirror of the TOML: what the user wrote, read by serde, and its way to [`Config`].
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use http::{Method, Uri};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::{
+    Backend, Client, Config, Drain, Log, OnDisconnect, Orphan, Queue, Route, Runtime, Spool,
+    layers::Mistake, values,
+};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct File {
+    listen: Vec<ListenTable>,
+    backend: Vec<BackendTable>,
+    route: Vec<RouteTable>,
+    client: Client,
+    spool: Spool,
+    log: Log,
+    drain: Drain,
+    runtime: Runtime,
+}
+
+#[derive(Debug, Deserialize)]
+struct ListenTable {
+    #[serde(deserialize_with = "socket_address")]
+    address: SocketAddr,
+}
+
+#[derive(Debug, Deserialize)]
+struct BackendTable {
+    name: String,
+    #[serde(deserialize_with = "backend_url")]
+    url: Uri,
+    #[serde(deserialize_with = "at_least_one")]
+    max_concurrency: usize,
+    queue: Queue,
+    #[serde(deserialize_with = "values::duration")]
+    connect_timeout: std::time::Duration,
+    #[serde(deserialize_with = "values::duration")]
+    idle: std::time::Duration,
+    orphan: Orphan,
+    #[serde(deserialize_with = "values::duration")]
+    endless: std::time::Duration,
+}
+
+#[derive(Debug, Deserialize)]
+struct RouteTable {
+    host: String,
+    #[serde(deserialize_with = "path_prefix")]
+    path: String,
+    #[serde(deserialize_with = "methods")]
+    methods: Vec<Method>,
+    backend: String,
+    #[serde(default)]
+    on_disconnect: Option<OnDisconnect>,
+    #[serde(default, deserialize_with = "values::optional_size")]
+    max_body: Option<u64>,
+}
+
+impl File {
+    /// What needs more than one key to be judged is judged here.
+    pub(super) fn into_config(self) -> Result<Config, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let backends: Vec<Backend> =
+            self.backend.into_iter().map(BackendTable::into_backend).collect();
+        for (index, backend) in backends.iter().enumerate() {
+            if backends[..index].iter().any(|other| other.name == backend.name) {
+                mistakes.push(Mistake {
+                    path: vec!["backend".into(), index.to_string(), "name".into()],
+                    ..Mistake::new(format_args!(
+                        "two backends are called \"{}\"; give each its own name",
+                        backend.name
+                    ))
+                });
+            }
+        }
+        let mut routes = Vec::new();
+        for (index, route) in self.route.into_iter().enumerate() {
+            let named = backends.iter().position(|backend| backend.name == route.backend);
+            if named.is_none() && !route.backend.is_empty() {
+                mistakes.push(Mistake {
+                    path: vec!["route".into(), index.to_string(), "backend".into()],
+                    ..Mistake::new(format_args!("no [[backend]] is called \"{}\"", route.backend))
+                });
+            }
+            routes.push(Route {
+                host: (!route.host.is_empty()).then(|| route.host.to_ascii_lowercase()),
+                path: route.path,
+                methods: route.methods,
+                backend: named.unwrap_or(0),
+                on_disconnect: route.on_disconnect,
+                max_body: route.max_body.unwrap_or(self.client.max_body),
+            });
+        }
+        // Longest prefix first; among equals the narrower route, then the one written first.
+        routes.sort_by_key(|route| {
+            std::cmp::Reverse((route.path.len(), route.host.is_some(), !route.methods.is_empty()))
+        });
+        routes.push(Route {
+            host: None,
+            path: "/".into(),
+            methods: Vec::new(),
+            backend: 0,
+            on_disconnect: None,
+            max_body: self.client.max_body,
+        });
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        Ok(Config {
+            listen: self.listen.into_iter().map(|table| table.address).collect(),
+            backends,
+            routes,
+            client: self.client,
+            spool: self.spool,
+            log: self.log,
+            drain: self.drain,
+            runtime: self.runtime,
+        })
+    }
+}
+
+impl BackendTable {
+    fn into_backend(self) -> Backend {
+        Backend {
+            name: self.name,
+            url: self.url,
+            max_concurrency: self.max_concurrency,
+            queue: self.queue,
+            connect_timeout: self.connect_timeout,
+            idle: self.idle,
+            orphan: self.orphan,
+            endless: self.endless,
+        }
+    }
+}
+
+fn socket_address<'de, D: Deserializer<'de>>(input: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(input)?;
+    text.parse().ok().or_else(|| text.to_socket_addrs().ok()?.next()).ok_or_else(|| {
+        D::Error::custom(format_args!(
+            "\"{text}\" is no address to listen on; write \"host:port\" such as \"127.0.0.1:8080\""
+        ))
+    })
+}
+
+fn backend_url<'de, D: Deserializer<'de>>(input: D) -> Result<Uri, D::Error> {
+    let text = String::deserialize(input)?;
+    let advice = "write \"http://host:port\" such as \"http://127.0.0.1:5000\"";
+    let url: Uri = text
+        .parse()
+        .map_err(|_| D::Error::custom(format_args!("\"{text}\" is no URL; {advice}")))?;
+    if url.scheme_str() != Some("http") || url.authority().is_none() {
+        return Err(D::Error::custom(format_args!("\"{text}\" cannot be dialled; {advice}")));
+    }
+    if url.path_and_query().is_some_and(|rest| rest.as_str() != "/") {
+        return Err(D::Error::custom(format_args!(
+            "\"{text}\" has a path, and paths are passed on as they come; {advice}"
+        )));
+    }
+    Ok(url)
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> {
+    match i64::deserialize(input)? {
+        // The semaphore behind it counts no further.
+        count @ 1..=1_000_000 => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
+        other => Err(D::Error::custom(format_args!("{other} is not from 1 to 1000000"))),
+    }
+}
+
+fn path_prefix<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    let text = String::deserialize(input)?;
+    if text.starts_with('/') {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format_args!("\"{text}\" must begin with \"/\"")))
+}
+
+fn methods<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Method>, D::Error> {
+    Vec::<String>::deserialize(input)?
+        .into_iter()
+        .map(|name| {
+            Method::from_bytes(name.as_bytes())
+                .map_err(|_| D::Error::custom(format_args!("\"{name}\" is no method")))
+        })
+        .collect()
+}

@@ -1,0 +1,278 @@
+//! From the layers to a [`Config`], or to every mistake in them.
+
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use serde::Deserialize;
+
+use super::{
+    Config,
+    file::File,
+    layers::{Mistake, Node, Origin, Value},
+};
+
+/// A configuration in force, and what `seawall check` prints of it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the program works with.
+    pub config: Config,
+    tree: Node,
+}
+
+/// What stands above the file.
+#[derive(Debug, Default, Clone)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--backend`.
+    pub backend: Option<String>,
+    /// `SEAWALL_*`, name and value.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+/// Reads the file (if any) and lays the overrides over it.
+///
+/// # Errors
+/// Every mistake, with file and line, variable or option, and the nearest known key.
+pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Mistakes> {
+    let mut mistakes = Vec::new();
+    let mut user = Node::table(Origin::Default);
+    if let Some(path) = file {
+        match read(path) {
+            Ok(node) => user.lay_over(node),
+            Err(mistake) => return Err(Mistakes(vec![mistake])),
+        }
+    }
+    for (name, value) in &overrides.environment {
+        match from_variable(name, value) {
+            Ok(node) => user.lay_over(node),
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    for (option, key, inner, value) in [
+        ("--listen", "listen", "address", &overrides.listen),
+        ("--backend", "backend", "url", &overrides.backend),
+    ] {
+        if let Some(text) = value {
+            let origin = Origin::CommandLine(option);
+            let leaf = Node { origin: origin.clone(), value: Value::Scalar(text.clone().into()) };
+            let mut table = Node::table(origin.clone());
+            table.entries().insert(inner.into(), leaf);
+            let mut root = Node::table(origin);
+            root.entries().insert(key.into(), table);
+            normalise(&mut user);
+            user.lay_over(root);
+        }
+    }
+    let defaults = defaults();
+    let tree = under(&defaults, user);
+    read_tree(tree, &defaults, mistakes)
+}
+
+impl Loaded {
+    /// Each key with its value and where it was written, for `seawall check`.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        let mut rows = Vec::new();
+        rows_of(&self.tree, "", &mut rows);
+        let width = rows.iter().map(|(text, _)| text.len()).max().unwrap_or(0).min(60);
+        let lines = rows.into_iter().map(|(text, origin)| format!("{text:width$}  # {origin}"));
+        lines.collect::<Vec<_>>().join("\n") + "\n"
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.0.iter().enumerate() {
+            if index > 0 {
+                writeln!(to)?;
+            }
+            write!(to, "{mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Node, Mistake> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Mistake::new(format_args!("{name}: cannot be read: {error}")))?;
+    let mut node = Node::parse(&text, &|line| Origin::File { name: name.clone(), line })?;
+    normalise(&mut node);
+    Ok(node)
+}
+
+/// `SEAWALL_BACKEND__MAX_CONCURRENCY=1` becomes `backend.max_concurrency = 1`.
+fn from_variable(name: &str, text: &str) -> Result<Node, Mistake> {
+    let origin = Origin::Environment(name.to_owned());
+    let path = name.trim_start_matches("SEAWALL_").to_ascii_lowercase();
+    // A value that is TOML is taken as such, everything else is the text that it is.
+    let value = Node::parse(&format!("value = {text}"), &|_| origin.clone())
+        .ok()
+        .and_then(|mut node| node.entries().remove("value"))
+        .unwrap_or_else(|| Node { origin: origin.clone(), value: Value::Scalar(text.into()) });
+    let mut node = value;
+    for key in path.rsplit("__") {
+        if key.is_empty() {
+            return Err(Mistake {
+                origin: Some(origin),
+                ..Mistake::new("names no key; write SEAWALL_TABLE__KEY")
+            });
+        }
+        let mut table = Node::table(origin.clone());
+        table.entries().insert(key.to_owned(), node);
+        node = table;
+    }
+    shorthand(&mut node);
+    Ok(node)
+}
+
+/// `listen = "…"` and `backend = "…"` are short for their tables.
+fn shorthand(root: &mut Node) {
+    for (key, inner) in [("listen", "address"), ("backend", "url")] {
+        let Some(node) = root.entries().get_mut(key) else { continue };
+        if matches!(node.value, Value::Scalar(_)) {
+            let leaf = node.clone();
+            node.value = Value::Table(BTreeMap::from([(inner.to_owned(), leaf)]));
+        }
+    }
+}
+
+/// A single table where several may stand becomes an array of one.
+fn normalise(root: &mut Node) {
+    shorthand(root);
+    for key in ["listen", "backend", "route"] {
+        let Some(node) = root.entries().get_mut(key) else { continue };
+        if matches!(node.value, Value::Table(_)) {
+            let only = node.clone();
+            node.value = Value::Array(vec![only]);
+        }
+    }
+}
+
+fn defaults() -> Node {
+    match Node::parse(include_str!("defaults.toml"), &|_| Origin::Default) {
+        Ok(node) => node,
+        Err(mistake) => unreachable!("the built-in defaults are tested: {mistake}"),
+    }
+}
+
+/// The user's tree over the defaults; those of listener, backend and route lie under each.
+fn under(defaults: &Node, mut user: Node) -> Node {
+    normalise(&mut user);
+    let mut tree = defaults.clone();
+    for key in ["listen", "backend", "route"] {
+        let template = tree.entries().remove(key);
+        let template = template.unwrap_or_else(|| Node::table(Origin::Default));
+        let written = user.entries().remove(key);
+        let items = match written {
+            Some(Node { value: Value::Array(items), .. }) => items
+                .into_iter()
+                .map(|item| {
+                    let mut node =
+                        Node { origin: item.origin.clone(), value: template.value.clone() };
+                    node.lay_over(item);
+                    node
+                })
+                .collect(),
+            Some(other) => vec![other],
+            None if key == "route" => Vec::new(),
+            None => vec![template],
+        };
+        let node = Node { origin: Origin::Default, value: Value::Array(items) };
+        tree.entries().insert(key.to_owned(), node);
+    }
+    tree.lay_over(user);
+    tree
+}
+
+/// Reads the tree; each mistake is noted, put right by the default, and reading begins anew, so
+/// that all mistakes are found in one go.
+fn read_tree(tree: Node, defaults: &Node, mut mistakes: Vec<Mistake>) -> Result<Loaded, Mistakes> {
+    let mut patched = tree.clone();
+    let file = loop {
+        match File::deserialize(&patched) {
+            Ok(file) => break Some(file),
+            Err(mistake) => {
+                let by_default: Vec<String> = mistake
+                    .path
+                    .iter()
+                    .filter(|segment| segment.parse::<usize>().is_err())
+                    .cloned()
+                    .collect();
+                let default = defaults.find(&by_default).cloned();
+                let mended = patched.replace(&mistake.path, default);
+                let mistake = explain_missing(mistake);
+                // What the default cannot mend, such as a missing backend, comes back.
+                let again = mistakes.last().is_some_and(|last| last.message == mistake.message);
+                if !again {
+                    mistakes.push(mistake);
+                }
+                if again || !mended {
+                    break None;
+                }
+            }
+        }
+    };
+    let config = match file.map(File::into_config) {
+        Some(Ok(config)) => Some(config),
+        Some(Err(more)) => {
+            mistakes.extend(more.into_iter().map(|mistake| Mistake {
+                origin: tree.find(&mistake.path).map(|node| node.origin.clone()),
+                ..mistake
+            }));
+            None
+        }
+        None => None,
+    };
+    match config {
+        Some(config) if mistakes.is_empty() => Ok(Loaded { config, tree }),
+        _ => Err(Mistakes(mistakes)),
+    }
+}
+
+fn explain_missing(mut mistake: Mistake) -> Mistake {
+    if mistake.message == "the key \"url\" is missing" {
+        "no backend is named; write backend = \"http://127.0.0.1:5000\" \
+                           in the file, or give --backend"
+            .clone_into(&mut mistake.message);
+        if mistake.origin == Some(Origin::Default) {
+            mistake.origin = None;
+            mistake.path.clear();
+        }
+    }
+    mistake
+}
+
+fn rows_of(node: &Node, key: &str, rows: &mut Vec<(String, Origin)>) {
+    match &node.value {
+        Value::Scalar(value) => rows.push((format!("{key} = {value}"), node.origin.clone())),
+        Value::Array(items) if items.iter().all(|item| matches!(item.value, Value::Scalar(_))) => {
+            let texts: Vec<String> = items
+                .iter()
+                .map(|item| match &item.value {
+                    Value::Scalar(value) => value.to_string(),
+                    _ => String::new(),
+                })
+                .collect();
+            rows.push((format!("{key} = [{}]", texts.join(", ")), node.origin.clone()));
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                rows_of(item, &format!("{key}[{}]", index + 1), rows);
+            }
+        }
+        Value::Table(entries) => {
+            for (inner, item) in entries {
+                let path = if key.is_empty() { inner.clone() } else { format!("{key}.{inner}") };
+                rows_of(item, &path, rows);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+use std::{io::Write, time::Duration};
+
+use super::*;
+use crate::config::{Limit, OnDisconnect, Workers};
+
+fn from_text(text: &str, overrides: &Overrides) -> Result<Loaded, Mistakes> {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(text.as_bytes()).expect("written");
+    load(Some(file.path()), overrides)
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    let Err(Mistakes(found)) = from_text(text, &Overrides::default()) else {
+        panic!("accepted: {text}")
+    };
+    // The name of the temporary file is of no interest.
+    found
+        .iter()
+        .map(|mistake| {
+            let text = mistake.to_string();
+            text.rsplit_once(".tmp").map_or(text.clone(), |(_, rest)| rest.to_owned());
+            match &mistake.origin {
+                Some(Origin::File { name, .. }) => text.replace(name, "proxy.toml"),
+                _ => text,
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn two_lines_are_a_whole_file() {
+    let text = "listen = \"127.0.0.1:9\"\nbackend = \"http://127.0.0.1:5000\"\n";
+    let config = from_text(text, &Overrides::default()).expect("valid").config;
+    assert_eq!(config.listen, ["127.0.0.1:9".parse().expect("an address")]);
+    assert_eq!(config.backends[0].url, "http://127.0.0.1:5000/");
+    assert_eq!(config.backends[0].max_concurrency, 32);
+    assert_eq!(config.client.wait, Limit::Off);
+    assert_eq!(config.runtime.workers, Workers::Auto);
+    assert_eq!(config.routes.len(), 1);
+}
+
+#[test]
+fn every_mistake_is_reported_with_its_line_and_the_nearest_key() {
+    let text = "lisen = \"127.0.0.1:9\"\nbackend = \"http://127.0.0.1:5000\"\n[client]\n\
+                head_timeot = \"1s\"\nbody_stall = \"soon\"\n[spool]\nmemory = -1\n";
+    let found = mistakes(text);
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert!(found.iter().any(|line| line
+        == "proxy.toml:4: client.head_timeot: unknown key \"head_timeot\"; did you mean \"head_timeout\"?"));
+    assert!(found.iter().any(|line| line.starts_with("proxy.toml:1: lisen: unknown key")
+        && line.contains("did you mean \"listen\"?")));
+    assert!(found.iter().any(|line| line.starts_with("proxy.toml:5: client.body_stall: ")
+        && line.contains("a duration such as")));
+    assert!(found.iter().any(|line| line.starts_with("proxy.toml:7: spool.memory: ")));
+}
+
+#[test]
+fn broken_toml_is_reported_with_its_line() {
+    let found = mistakes("listen = \"127.0.0.1:9\"\nbackend = \n");
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("proxy.toml:2: "), "{found:?}");
+}
+
+#[test]
+fn a_backend_is_needed_and_the_message_says_how() {
+    let found = mistakes("listen = \"127.0.0.1:9\"\n");
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("no backend is named; write backend ="), "{found:?}");
+}
+
+#[test]
+fn the_environment_lies_over_the_file_and_the_command_line_over_both() {
+    let overrides = Overrides {
+        listen: Some("127.0.0.1:7".into()),
+        backend: None,
+        environment: vec![
+            ("SEAWALL_BACKEND__MAX_CONCURRENCY".into(), "1".into()),
+            ("SEAWALL_LISTEN".into(), "127.0.0.1:8".into()),
+            ("SEAWALL_CLIENT__WAIT".into(), "3s".into()),
+        ],
+    };
+    let text = "listen = \"127.0.0.1:9\"\n[[backend]]\nurl = \"http://127.0.0.1:5000\"\n";
+    let loaded = from_text(text, &overrides).expect("valid");
+    assert_eq!(loaded.config.listen[0].port(), 7);
+    assert_eq!(loaded.config.backends[0].max_concurrency, 1);
+    assert_eq!(loaded.config.client.wait, Limit::At(Duration::from_secs(3)));
+    let table = loaded.explain();
+    let row = |key: &str| table.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+    assert!(
+        row("backend[1].max_concurrency").ends_with("environment SEAWALL_BACKEND__MAX_CONCURRENCY")
+    );
+    assert!(row("listen[1].address").ends_with("command line --listen"));
+    assert!(row("backend[1].url").contains(":3"), "{table}");
+    assert!(row("client.idle").ends_with("default"));
+}
+
+#[test]
+fn a_mistake_in_a_variable_names_the_variable() {
+    let overrides = Overrides {
+        environment: vec![("SEAWALL_BACKEND__MAX_CONCURENCY".into(), "1".into())],
+        ..Overrides::default()
+    };
+    let text = "backend = \"http://127.0.0.1:5000\"\n";
+    let Err(found) = from_text(text, &overrides) else { panic!("accepted") };
+    let said = found.to_string();
+    assert!(said.starts_with("environment SEAWALL_BACKEND__MAX_CONCURENCY: "), "{said}");
+    assert!(said.ends_with("did you mean \"max_concurrency\"?"), "{said}");
+}
+
+#[test]
+fn routes_are_sorted_longest_prefix_first_and_end_in_one_for_all() {
+    let text = "backend = \"http://127.0.0.1:5000\"\n[[route]]\npath = \"/a\"\n\
+                on_disconnect = \"cancel\"\n[[route]]\npath = \"/a/b\"\n\
+                on_disconnect = { finish_for = \"30s\" }\n";
+    let routes = from_text(text, &Overrides::default()).expect("valid").config.routes;
+    let paths: Vec<&str> = routes.iter().map(|route| route.path.as_str()).collect();
+    assert_eq!(paths, ["/a/b", "/a", "/"]);
+    assert_eq!(routes[0].on_disconnect, Some(OnDisconnect::FinishFor(Duration::from_secs(30))));
+}
+
+#[test]
+fn a_route_to_no_backend_is_a_mistake() {
+    let found = mistakes("backend = \"http://127.0.0.1:5000\"\n[[route]]\nbackend = \"api\"\n");
+    assert_eq!(found, ["proxy.toml:3: route.backend: no [[backend]] is called \"api\""]);
+}
+
+#[test]
+fn a_backend_that_cannot_be_dialled_is_a_mistake() {
+    for url in ["127.0.0.1:5000", "https://example.org", "http://h/path", "ftp://h"] {
+        let found = mistakes(&format!("backend = \"{url}\"\n"));
+        assert!(found[0].contains("http://127.0.0.1:5000"), "{url}: {found:?}");
+    }
+}

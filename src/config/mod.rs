@@ -1,0 +1,202 @@
+//! The configuration in force: what the program needs, parsed out of what the user wrote.
+//!
+//! [`load`] lays the file, the environment and the command line over the defaults ([`layers`]),
+//! reads the result into the mirror of the TOML ([`file`]) and turns that into [`Config`].
+
+mod file;
+mod layers;
+mod load;
+mod values;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use http::{Method, Uri};
+use ipnet::IpNet;
+use serde::Deserialize;
+
+pub use layers::{Mistake, Origin};
+pub use load::{Loaded, Mistakes, Overrides, load};
+pub use values::{Limit, OnDisconnect, Workers};
+
+/// Everything that seawall was told, with no question left open.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: Vec<SocketAddr>,
+    /// The servers behind; never empty, the first is the one for routes that name none.
+    pub backends: Vec<Backend>,
+    /// What holds for which requests, best match first; the last one matches everything.
+    pub routes: Vec<Route>,
+    /// Bounds on what a client may do.
+    pub client: Client,
+    /// Bounds on what is held of bodies.
+    pub spool: Spool,
+    /// What is written where.
+    pub log: Log,
+    /// How the process ends.
+    pub drain: Drain,
+    /// The threads.
+    pub runtime: Runtime,
+}
+
+/// One logical service behind seawall, and the bounds that protect it.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    /// How routes, log lines and refusals call it.
+    pub name: String,
+    /// Scheme and authority; only `http` can be dialled.
+    pub url: Uri,
+    /// Slots: how many exchanges, and how many connections, it has at once.
+    pub max_concurrency: usize,
+    /// Requests that wait for a slot.
+    pub queue: Queue,
+    /// How long dialling may take, resolving included.
+    pub connect_timeout: Duration,
+    /// The age at which a kept connection is closed.
+    pub idle: Duration,
+    /// Bounds for exchanges whose client left.
+    pub orphan: Orphan,
+    /// How long an endless response outlives its client.
+    pub endless: Duration,
+}
+
+/// The waiting room before the slots.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Queue {
+    /// Requests waiting at once; the next is refused with 503.
+    pub max: usize,
+    /// Longest wait for a slot; then 503.
+    #[serde(deserialize_with = "values::duration")]
+    pub timeout: Duration,
+}
+
+/// How long, and for how many bytes, an orphan is borne.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Orphan {
+    /// From the moment the client left.
+    #[serde(deserialize_with = "values::duration")]
+    pub max_duration: Duration,
+    /// Bytes of the response discarded.
+    #[serde(deserialize_with = "values::size")]
+    pub max_bytes: u64,
+}
+
+/// What holds for the requests it matches.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Host name without port; `None` matches all.
+    pub host: Option<String>,
+    /// Path prefix, by whole segments.
+    pub path: String,
+    /// Empty matches all.
+    pub methods: Vec<Method>,
+    /// Index into [`Config::backends`].
+    pub backend: usize,
+    /// `None`: finish, and let endless types go after the backend's `endless`.
+    pub on_disconnect: Option<OnDisconnect>,
+    /// Longest request body in bytes.
+    pub max_body: u64,
+}
+
+/// Bounds on what a client may do.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Client {
+    /// From the first byte of a request to the end of its head; then 408.
+    #[serde(deserialize_with = "values::duration")]
+    pub head_timeout: Duration,
+    /// A kept connection without a request is closed after this.
+    #[serde(deserialize_with = "values::duration")]
+    pub idle: Duration,
+    /// No byte of a request body for so long: 408.
+    #[serde(deserialize_with = "values::duration")]
+    pub body_stall: Duration,
+    /// No byte of the answer taken for so long: the client is let go.
+    #[serde(deserialize_with = "values::duration")]
+    pub write_stall: Duration,
+    /// How long a closing connection is read on, so that the answer is not lost to a reset.
+    #[serde(deserialize_with = "values::duration")]
+    pub linger: Duration,
+    /// No head of the answer after so long: 504, and the exchange goes on.
+    pub wait: Limit<Duration>,
+    /// Longest request head in bytes; then 431.
+    #[serde(deserialize_with = "values::size")]
+    pub max_head: u64,
+    /// Longest request body in bytes; then 413. A route may set its own.
+    #[serde(deserialize_with = "values::size")]
+    pub max_body: u64,
+    /// Exchanges of one client at once, queued ones included; then 429.
+    pub exchanges: usize,
+    /// Orphans of one client at once; from there on its requests get 429.
+    pub orphans: usize,
+    /// Networks whose `Forwarded` and `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Bounds on what is held of bodies.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Spool {
+    /// Bytes of one body in memory; more goes to disk.
+    #[serde(deserialize_with = "values::size")]
+    pub memory: u64,
+    /// Bytes of all bodies in memory.
+    #[serde(deserialize_with = "values::size")]
+    pub total_memory: u64,
+    /// Bytes of all bodies on disk.
+    #[serde(deserialize_with = "values::size")]
+    pub total_disk: u64,
+    /// Folder of the temporary files; empty for the system's.
+    pub dir: PathBuf,
+}
+
+/// What is written where.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Log {
+    /// The form of both logs.
+    pub format: LogFormat,
+    /// Diagnostics: a level, or `module=level` pairs.
+    pub level: String,
+    /// One line per exchange on standard output.
+    pub access: bool,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How the process ends.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Drain {
+    /// Goes on accepting for so long after the signal.
+    #[serde(deserialize_with = "values::duration")]
+    pub delay: Duration,
+    /// Then everything that runs may take this long.
+    #[serde(deserialize_with = "values::duration")]
+    pub timeout: Duration,
+}
+
+/// The threads.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Runtime {
+    /// Threads that serve.
+    pub workers: Workers,
+    /// How they share the work.
+    pub kind: RuntimeKind,
+}
+
+/// How threads share the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeKind {
+    /// Each worker accepts for itself; a connection stays with its worker.
+    PerCore,
+    /// Workers take tasks from each other.
+    WorkStealing,
+}

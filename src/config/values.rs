@@ -1,0 +1,188 @@
+//! Values in the words of the TOML: durations, sizes, limits that can be off, policies.
+
+use std::{fmt, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
+
+/// A bound that may be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit<T> {
+    /// No bound.
+    Off,
+    /// Bound at this value.
+    At(T),
+}
+
+/// What becomes of an exchange whose client left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// It goes on to its end.
+    Finish,
+    /// It is cut at once.
+    Cancel,
+    /// It may go on for this long.
+    FinishFor(Duration),
+}
+
+/// How many threads serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// One per processor.
+    Auto,
+    /// Just so many; at least one.
+    Count(usize),
+}
+
+impl OnDisconnect {
+    /// Reads the form of the response header: `finish`, `cancel`, `finish_for=30s`.
+    pub(crate) fn from_header(text: &str) -> Option<Self> {
+        match text.trim() {
+            "finish" => Some(Self::Finish),
+            "cancel" => Some(Self::Cancel),
+            other => {
+                let wait = other.strip_prefix("finish_for=")?;
+                humantime::parse_duration(wait).ok().map(Self::FinishFor)
+            }
+        }
+    }
+}
+
+/// `"30s"`, `"1h 30m"`, `"500ms"`.
+pub(super) fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    struct Reader;
+    impl Visitor<'_> for Reader {
+        type Value = Duration;
+        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+            to.write_str("a duration such as \"30s\", \"500ms\" or \"10m\"")
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+            humantime::parse_duration(text)
+                .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+        }
+    }
+    input.deserialize_any(Reader)
+}
+
+/// `"256KiB"`, `"1 GB"`, or a plain number of bytes.
+pub(super) fn size<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
+    struct Reader;
+    impl Visitor<'_> for Reader {
+        type Value = u64;
+        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+            to.write_str("a size such as \"256KiB\", \"1GiB\" or a number of bytes")
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
+            text.parse::<bytesize::ByteSize>()
+                .map(|size| size.as_u64())
+                .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+        }
+        fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<u64, E> {
+            Ok(bytes)
+        }
+        fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<u64, E> {
+            u64::try_from(bytes).map_err(|_| E::invalid_value(de::Unexpected::Signed(bytes), &self))
+        }
+    }
+    input.deserialize_any(Reader)
+}
+
+/// A size that may be left out.
+pub(super) fn optional_size<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    size(input).map(Some)
+}
+
+impl<'de> Deserialize<'de> for Limit<Duration> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Limit<Duration>;
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("a duration such as \"30s\", or \"off\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                if text == "off" {
+                    return Ok(Limit::Off);
+                }
+                humantime::parse_duration(text)
+                    .map(Limit::At)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        input.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for OnDisconnect {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = OnDisconnect;
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("\"finish\", \"cancel\" or { finish_for = \"30s\" }")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                match text {
+                    "finish" => Ok(OnDisconnect::Finish),
+                    "cancel" => Ok(OnDisconnect::Cancel),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Table {
+                    #[serde(deserialize_with = "duration")]
+                    finish_for: Duration,
+                }
+                Table::deserialize(de::value::MapAccessDeserializer::new(map))
+                    .map(|table| OnDisconnect::FinishFor(table.finish_for))
+            }
+        }
+        input.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for Workers {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Workers;
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("\"auto\" or a number of threads from 1 to 256")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                match text {
+                    "auto" => Ok(Workers::Auto),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+            fn visit_i64<E: de::Error>(self, count: i64) -> Result<Self::Value, E> {
+                match usize::try_from(count) {
+                    Ok(count @ 1..=256) => Ok(Workers::Count(count)),
+                    _ => Err(E::invalid_value(de::Unexpected::Signed(count), &self)),
+                }
+            }
+        }
+        input.deserialize_any(Reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_response_header_says_what_the_route_can_say() {
+        assert_eq!(OnDisconnect::from_header("finish"), Some(OnDisconnect::Finish));
+        assert_eq!(OnDisconnect::from_header(" cancel "), Some(OnDisconnect::Cancel));
+        assert_eq!(
+            OnDisconnect::from_header("finish_for=1500ms"),
+            Some(OnDisconnect::FinishFor(Duration::from_millis(1500)))
+        );
+        assert_eq!(OnDisconnect::from_header("finish_for=soon"), None);
+        assert_eq!(OnDisconnect::from_header("stop"), None);
+    }
+}

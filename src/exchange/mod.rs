@@ -1,0 +1,225 @@
+//! The shielded exchange: one request sent to the backend, one response read to its end.
+//!
+//! It is a task of its own ([`run`]) that owns the backend's side: slot, connection, spool.
+//! Clients only watch it. A client that leaves drops its [`Watcher`]; the task does not notice,
+//! but for what policy and bounds make of an orphan ([`policy`]).
+
+mod policy;
+mod run;
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Poll, Waker},
+};
+
+use http::response;
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+
+pub(crate) use self::{policy::Policy, run::run};
+use crate::{
+    admission::per_client::ClientShare,
+    backend::{Backend, Outbound},
+    observe::record::{Ended, Record, Stage},
+    refusal::Refusal,
+    spool,
+};
+
+/// What an exchange works with.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub backend: Arc<Backend>,
+    pub request: Outbound,
+    pub policy: Policy,
+    pub store: spool::Store,
+}
+
+/// The exchange's side of what it shares with those who watch it.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    shared: Arc<Shared>,
+}
+
+/// A client's side. The exchange is an orphan once the last one is dropped.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    shared: Arc<Shared>,
+}
+
+/// The head of an answer, and the reader of its body.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub parts: response::Parts,
+    pub body: spool::Reader,
+    /// No body comes, whatever the fields say: HEAD, 204, 304.
+    pub bodyless: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    share: ClientShare,
+    record: Arc<Record>,
+    state: Mutex<State>,
+    /// Told when the last watcher has left.
+    left: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    stage: Stage,
+    ended: bool,
+    watchers: usize,
+    orphaned: Option<Instant>,
+    /// An answer was handed over, whether or not it is taken yet.
+    answered: bool,
+    answer: Option<Result<Head, Refusal>>,
+    waker: Option<Waker>,
+}
+
+/// An exchange that waits for a slot, and its first watcher.
+pub(crate) fn open(share: ClientShare, record: Arc<Record>) -> (Exchange, Watcher) {
+    record.note(|outcome| outcome.stage = Stage::Queued);
+    let state = State {
+        stage: Stage::Queued,
+        ended: false,
+        watchers: 1,
+        orphaned: None,
+        answered: false,
+        answer: None,
+        waker: None,
+    };
+    let shared = Arc::new(Shared { share, record, state: Mutex::new(state), left: Notify::new() });
+    (Exchange { shared: shared.clone() }, Watcher { shared })
+}
+
+impl Exchange {
+    /// From here on the backend knows. False if nobody watches any more: then it must not.
+    /// Decided under the lock under which a watcher leaves.
+    fn begin(&self) -> bool {
+        let mut state = self.shared.state.lock();
+        if state.watchers == 0 {
+            return false;
+        }
+        self.advance(&mut state, Stage::Waiting);
+        true
+    }
+
+    /// Hands the head to those who wait. A watcher's reader is made here, so that nothing is kept
+    /// where nobody watches.
+    fn answer(&self, parts: response::Parts, spool: &spool::Spool, bodyless: bool) {
+        let mut state = self.shared.state.lock();
+        self.advance(&mut state, Stage::Answering);
+        if state.watchers > 0 {
+            state.hand_over(Ok(Head { parts, body: spool.reader(), bodyless }));
+        }
+    }
+
+    /// Hands a refusal to those who still wait for a head.
+    fn refuse(&self, refusal: Refusal) {
+        let mut state = self.shared.state.lock();
+        if state.watchers > 0 && state.stage < Stage::Answering {
+            state.hand_over(Err(refusal));
+        }
+    }
+
+    /// Stages only ever follow each other.
+    fn advance(&self, state: &mut State, next: Stage) {
+        debug_assert!(!state.ended && state.stage < next, "{next:?} after {:?}", state.stage);
+        state.stage = next;
+        self.shared.record.note(|outcome| outcome.stage = next);
+    }
+
+    /// Resolves when nobody watches any more, with the moment since when.
+    async fn orphaned(&self) -> Instant {
+        loop {
+            if let Some(since) = self.orphaned_since() {
+                return since;
+            }
+            self.shared.left.notified().await;
+        }
+    }
+
+    fn orphaned_since(&self) -> Option<Instant> {
+        self.shared.state.lock().orphaned
+    }
+
+    fn record(&self) -> &Record {
+        &self.shared.record
+    }
+}
+
+impl State {
+    fn hand_over(&mut self, answer: Result<Head, Refusal>) {
+        if self.answered {
+            return;
+        }
+        self.answered = true;
+        self.answer = Some(answer);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Exchange {
+    /// However the task ended, nobody waits for it in vain, and the log says how.
+    fn drop(&mut self) {
+        self.record().note(|outcome| {
+            if outcome.ended.is_none() {
+                let sent = outcome.stage > Stage::Queued;
+                outcome.ended = Some(if sent { Ended::Cut } else { Ended::Abandoned });
+                outcome.because(if std::thread::panicking() {
+                    "internal error"
+                } else {
+                    "the process ended"
+                });
+            }
+        });
+        let mut state = self.shared.state.lock();
+        state.ended = true;
+        state.hand_over(Err(Refusal::Internal));
+    }
+}
+
+impl Watcher {
+    /// The head of the answer, or the refusal in its place.
+    pub(crate) async fn head(&self) -> Result<Head, Refusal> {
+        poll_fn(|cx| {
+            let mut state = self.shared.state.lock();
+            match state.answer.take() {
+                Some(answer) => Poll::Ready(answer),
+                None => {
+                    state.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.watchers -= 1;
+        if state.watchers > 0 {
+            return;
+        }
+        // An answer that nobody took keeps its reader no longer, else it would be spooled.
+        let untaken = state.answer.take();
+        let ended = state.ended;
+        if !ended {
+            state.orphaned = Some(Instant::now());
+        }
+        drop(state);
+        drop(untaken);
+        if !ended {
+            self.shared.share.orphan();
+            self.shared.left.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! The life of an exchange.
+
+use std::{pin::pin, time::Duration};
+
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    Exchange, Plan,
+    policy::{Allowance, Policy},
+};
+use crate::{
+    admission::queue::{NoSlot, Slot, Slots},
+    backend::{Answer, Backend, Link, Outbound},
+    headers,
+    observe::record::Ended,
+    refusal::Refusal,
+    spool::{End, Spool, Store},
+};
+
+/// Why an exchange ended before its answer did.
+enum Stopped {
+    /// Nobody watched any more when its turn came: the backend never heard of it.
+    Abandoned,
+    /// No slot came free.
+    NoSlot(NoSlot),
+    /// Policy or a bound ended it, for this reason.
+    Cut(&'static str),
+    /// The backend gave no valid head.
+    NoAnswer(Refusal),
+    /// The backend broke the answer off.
+    BrokenOff,
+}
+
+/// Runs the exchange to its end. Nothing that happens to a client ends it.
+pub(crate) async fn run(exchange: Exchange, plan: Plan) {
+    let result = shielded(&exchange, plan.backend, plan.request, &plan.policy, &plan.store).await;
+    exchange.ended(&result);
+}
+
+async fn shielded(
+    exchange: &Exchange,
+    backend: std::sync::Arc<Backend>,
+    request: Outbound,
+    policy: &Policy,
+    store: &Store,
+) -> Result<(), Stopped> {
+    let slot = exchange.wait_for_slot(&backend.slots).await?;
+    let sent = Instant::now();
+    let spool = store.spool(false);
+    let answer = exchange.send(&backend, request, policy).await;
+    let result = match answer {
+        Ok(answer) => exchange.pass_on(&backend, answer, policy, &spool).await,
+        Err(stopped) => Err(stopped),
+    };
+    exchange.record().note(|outcome| outcome.backend = sent.elapsed());
+    // The connection is closed or kept by now: only then may the next exchange have the slot. And
+    // only then does the client learn that it has all: its next request finds the slot free.
+    drop::<Slot>(slot);
+    spool.end(result.as_ref().map_or(End::Cut, End::clone));
+    result.map(|_| ())
+}
+
+impl Exchange {
+    async fn wait_for_slot(&self, slots: &Slots) -> Result<Slot, Stopped> {
+        let queued = Instant::now();
+        let slot = tokio::select! {
+            biased;
+            // Cancel-safe: who leaves the queue gives up the place in it, and that is wanted.
+            slot = slots.slot() => slot.map_err(Stopped::NoSlot)?,
+            _ = self.orphaned() => return Err(Stopped::Abandoned),
+        };
+        self.record().note(|outcome| outcome.queue = queued.elapsed());
+        if self.begin() { Ok(slot) } else { Err(Stopped::Abandoned) }
+    }
+
+    async fn send(
+        &self,
+        backend: &Backend,
+        request: Outbound,
+        policy: &Policy,
+    ) -> Result<Answer, Stopped> {
+        tokio::select! {
+            biased;
+            answer = backend.send(request) => answer.map_err(Stopped::NoAnswer),
+            // What is dropped here is the exchange itself: it is cut.
+            reason = self.outlived(policy.allowance(false, None)) => Err(Stopped::Cut(reason)),
+        }
+    }
+
+    /// Hands on the head, then the body as it comes; keeps the connection if it can be kept.
+    async fn pass_on(
+        &self,
+        backend: &Backend,
+        answer: Answer,
+        policy: &Policy,
+        spool: &Spool,
+    ) -> Result<End, Stopped> {
+        let Answer { response, mut link } = answer;
+        let (mut parts, mut body) = response.into_parts();
+        self.record().note(|outcome| outcome.backend_status = Some(parts.status));
+        let overruled = self.accept(&mut parts).map_err(Stopped::NoAnswer)?;
+        let allowance = policy.allowance(headers::is_endless(&parts.headers), overruled);
+        self.answer(parts, spool, body.is_end_stream());
+        let end = tokio::select! {
+            biased;
+            end = self.fill(spool, &mut body, &mut link, policy.orphan.max_bytes) => end?,
+            // What is dropped here is the exchange itself: it is cut.
+            reason = self.outlived(allowance) => return Err(Stopped::Cut(reason)),
+        };
+        backend.keep(link).await;
+        Ok(end)
+    }
+
+    fn accept(
+        &self,
+        parts: &mut http::response::Parts,
+    ) -> Result<Option<crate::config::OnDisconnect>, Refusal> {
+        match self.record().id() {
+            Some(id) => headers::accept(parts, id),
+            None => Err(Refusal::Internal),
+        }
+    }
+
+    /// Reads the body at the backend's pace to its last byte.
+    async fn fill(
+        &self,
+        spool: &Spool,
+        body: &mut Incoming,
+        link: &mut Link,
+        max_orphan_bytes: u64,
+    ) -> Result<End, Stopped> {
+        let mut discarded = 0;
+        while !body.is_end_stream() {
+            let frame = match link.drive(body.frame()).await {
+                None => break,
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "answer broken off");
+                    return Err(Stopped::BrokenOff);
+                }
+            };
+            let chunk = match frame.into_data() {
+                Ok(chunk) => chunk,
+                Err(other) => return Ok(End::Whole(other.into_trailers().ok())),
+            };
+            let len = chunk.len() as u64;
+            // The spool of an answer is never retained, so it waits for room and does not fail.
+            if spool.write(chunk).await.unwrap_or(true) {
+                continue;
+            }
+            discarded += len;
+            self.record().note(|outcome| outcome.discarded += len);
+            if discarded > max_orphan_bytes {
+                return Err(Stopped::Cut("orphan.max_bytes reached"));
+            }
+        }
+        Ok(End::Whole(None))
+    }
+
+    /// Resolves once the exchange has been an orphan for longer than it may be.
+    async fn outlived(&self, allowance: Allowance) -> &'static str {
+        let since = self.orphaned().await;
+        if allowance.time > Duration::ZERO {
+            let mut end = pin!(sleep_until(since + allowance.time));
+            end.as_mut().await;
+        }
+        allowance.reason
+    }
+
+    fn ended(self, result: &Result<(), Stopped>) {
+        let (ended, reason, refusal) = match result {
+            Ok(()) => (Ended::Delivered, None, None),
+            Err(Stopped::Abandoned) => (Ended::Abandoned, None, None),
+            Err(Stopped::NoSlot(why)) => {
+                let refusal = match why {
+                    NoSlot::QueueFull => Refusal::QueueFull,
+                    NoSlot::WaitedTooLong => Refusal::QueuedTooLong,
+                };
+                (Ended::Refused, Some(refusal.reason()), Some(refusal))
+            }
+            Err(Stopped::Cut(reason)) => (Ended::Cut, Some(*reason), Some(Refusal::CutShort)),
+            Err(Stopped::NoAnswer(refusal)) => {
+                (Ended::Failed, Some(refusal.reason()), Some(*refusal))
+            }
+            Err(Stopped::BrokenOff) => {
+                (Ended::Failed, Some("the backend broke its answer off"), None)
+            }
+        };
+        self.record().note(|outcome| {
+            outcome.ended = Some(ended);
+            if let Some(reason) = reason {
+                outcome.because(reason);
+            }
+        });
+        if let Some(refusal) = refusal {
+            self.refuse(refusal);
+        }
+    }
+}

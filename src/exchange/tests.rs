@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Response, Uri};
+
+use super::*;
+use crate::{
+    admission::per_client::Clients,
+    client::ClientKey,
+    observe::{access::AccessLog, record::Facts},
+};
+
+fn opened() -> (Exchange, Watcher) {
+    let text = "backend = \"http://127.0.0.1:1\"";
+    let overrides = crate::config::Overrides::default();
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("written");
+    let config = crate::config::load(Some(file.path()), &overrides).expect("valid").config;
+    let key = ClientKey::of("192.0.2.1".parse().expect("an address"));
+    let share = Clients::new(&config.client).admit(key).expect("room");
+    let facts = Facts {
+        id: HeaderValue::from_static("id"),
+        client: None,
+        line: Some((Method::GET, Uri::from_static("/"))),
+        began: Instant::now(),
+    };
+    open(share, Record::open(&AccessLog::off(), facts))
+}
+
+fn spool() -> spool::Spool {
+    spool::Store::new(&crate::config::Spool {
+        memory: 1,
+        total_memory: 1,
+        total_disk: 0,
+        dir: std::path::PathBuf::new(),
+    })
+    .spool(false)
+}
+
+#[tokio::test]
+async fn an_exchange_that_nobody_watches_does_not_begin() {
+    let (exchange, watcher) = opened();
+    drop(watcher);
+    assert!(!exchange.begin());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_later_makes_an_orphan_and_no_more() {
+    let (exchange, watcher) = opened();
+    assert!(exchange.begin());
+    assert!(exchange.orphaned_since().is_none());
+    drop(watcher);
+    exchange.orphaned().await;
+    let spool = spool();
+    exchange.answer(Response::new(()).into_parts().0, &spool, false);
+    let kept = spool.write(bytes::Bytes::from_static(b"discarded")).await;
+    assert!(!kept.expect("nothing to hold"));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_taken_is_not_spooled() {
+    let (exchange, watcher) = opened();
+    assert!(exchange.begin());
+    let spool = spool();
+    exchange.answer(Response::new(()).into_parts().0, &spool, false);
+    drop(watcher);
+    let kept = spool.write(bytes::Bytes::from_static(b"discarded")).await;
+    assert!(!kept.expect("nothing to hold"));
+}
+
+#[tokio::test]
+async fn whoever_watches_is_told_when_the_task_is_gone() {
+    let (exchange, watcher) = opened();
+    drop(exchange);
+    assert_eq!(watcher.head().await.err(), Some(Refusal::Internal));
+}
+
+#[tokio::test]
+#[cfg(debug_assertions)]
+#[should_panic(expected = "Waiting after Waiting")]
+async fn an_exchange_is_sent_only_once() {
+    let (exchange, _watcher) = opened();
+    exchange.begin();
+    exchange.begin();
+}
+
+#[tokio::test]
+async fn the_answer_is_handed_over_only_once() {
+    let (exchange, watcher) = opened();
+    assert!(exchange.begin());
+    exchange.refuse(Refusal::ClosedEarly);
+    exchange.refuse(Refusal::CutShort);
+    assert_eq!(watcher.head().await.err(), Some(Refusal::ClosedEarly));
+    let again = tokio::time::timeout(Duration::from_millis(1), watcher.head()).await;
+    assert!(again.is_err());
+}

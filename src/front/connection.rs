@@ -1,0 +1,135 @@
+//! What is known of one client connection: shared by its IO, hyper between, and its requests.
+//!
+//! hyper reads, serves and writes; it tells nobody where it stands. The service marks the
+//! beginning and end of each request here, and the IO below hyper acts on it: whether a FIN is
+//! news, whether bytes written are an answer or hyper's own, whether an answer is out.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use http::HeaderValue;
+use parking_lot::Mutex;
+
+use crate::{observe::access::AccessLog, proxy::Visit};
+
+/// One client connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) peer: SocketAddr,
+    /// The peer's address as a field value.
+    pub(crate) address: HeaderValue,
+    pub(super) log: AccessLog,
+    /// A request has been read in part or whole, and its answer is not yet handed to hyper.
+    serving: AtomicBool,
+    /// Its request is in, whole: what follows is the wait for the answer, and the answer.
+    received: AtomicBool,
+    /// Bytes of an answer may be in hyper's buffer.
+    owing: AtomicBool,
+    /// The client has sent a FIN.
+    half_closed: AtomicBool,
+    /// The client speaks HTTP/1.0, which knows no interim responses.
+    http10: AtomicBool,
+    /// The answer is broken off, and only a reset can tell the client so.
+    reset: AtomicBool,
+    /// An answer is handed to hyper in whole, and not yet to the kernel.
+    finishing: Mutex<Option<Visit>>,
+    /// Why the connection broke, where the IO knows.
+    why: Mutex<Option<&'static str>>,
+}
+
+impl Connection {
+    pub(super) fn new(peer: SocketAddr, log: AccessLog) -> Self {
+        let text = peer.ip().to_canonical().to_string();
+        Self {
+            peer,
+            address: HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown")),
+            log,
+            serving: AtomicBool::new(false),
+            received: AtomicBool::new(false),
+            owing: AtomicBool::new(false),
+            half_closed: AtomicBool::new(false),
+            http10: AtomicBool::new(false),
+            reset: AtomicBool::new(false),
+            finishing: Mutex::new(None),
+            why: Mutex::new(None),
+        }
+    }
+
+    /// hyper has a head. Called before anything else is polled.
+    pub(super) fn begin(&self, version: http::Version, whole: bool) {
+        self.http10.store(version == http::Version::HTTP_10, Relaxed);
+        self.serving.store(true, Relaxed);
+        self.received.store(whole, Relaxed);
+        self.owing.store(true, Relaxed);
+    }
+
+    /// The request is in, whole.
+    pub(crate) fn received(&self) {
+        self.received.store(true, Relaxed);
+    }
+
+    /// hyper has all of the answer; `visit` is told when the kernel has it.
+    pub(crate) fn answered(&self, visit: Visit) {
+        *self.finishing.lock() = Some(visit);
+        self.serving.store(false, Relaxed);
+    }
+
+    /// The answer is broken off. Where its end is the connection's end (HTTP/1.0), only a reset
+    /// keeps it from looking whole.
+    pub(crate) fn broken(&self) {
+        if self.http10.load(Relaxed) {
+            self.reset.store(true, Relaxed);
+        }
+    }
+
+    /// The client will send nothing more.
+    pub(crate) fn is_half_closed(&self) -> bool {
+        self.half_closed.load(Relaxed)
+    }
+
+    /// Why the client is gone.
+    pub(crate) fn why(&self) -> Option<&'static str> {
+        *self.why.lock()
+    }
+
+    pub(super) fn is_serving(&self) -> bool {
+        self.serving.load(Relaxed)
+    }
+
+    pub(super) fn is_received(&self) -> bool {
+        self.received.load(Relaxed)
+    }
+
+    pub(super) fn is_owing(&self) -> bool {
+        self.owing.load(Relaxed)
+    }
+
+    pub(super) fn is_http10(&self) -> bool {
+        self.http10.load(Relaxed)
+    }
+
+    pub(super) fn is_to_be_reset(&self) -> bool {
+        self.reset.load(Relaxed)
+    }
+
+    pub(super) fn half_close(&self) {
+        self.half_closed.store(true, Relaxed);
+    }
+
+    pub(super) fn note(&self, why: &'static str) {
+        self.why.lock().get_or_insert(why);
+    }
+
+    /// hyper's buffer is empty. True when this was the end of an answer.
+    pub(super) fn flushed(&self) -> bool {
+        if self.is_serving() || !self.owing.swap(false, Relaxed) {
+            return false;
+        }
+        if let Some(visit) = self.finishing.lock().take() {
+            visit.delivered();
+        }
+        true
+    }
+}

@@ -1,0 +1,73 @@
+//! Half-closed or gone? A FIN alone does not tell.
+//!
+//! A client that only shut its sending side wants its answer. To one that has closed, any byte
+//! we send is answered by its kernel with a reset. `100 Continue` is a byte that every HTTP/1.1
+//! client skips while it waits for its answer (RFC 9110, section 15.2.1).
+
+use std::{
+    future::Future,
+    io,
+    os::fd::{AsFd, OwnedFd},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until},
+};
+
+const QUESTION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// When to ask again: a client can half-close first and leave later. No more often, since there
+/// are clients that bear only five interim responses.
+const AGAIN: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60)];
+
+/// Waits for the reset of a client that has sent a FIN.
+pub(super) struct Departure {
+    reset: Pin<Box<dyn Future<Output = io::Error> + Send>>,
+    asked: usize,
+    again: Pin<Box<Sleep>>,
+}
+
+impl Departure {
+    pub(super) fn new(stream: &TcpStream) -> io::Result<Self> {
+        // The stream itself is hyper's to poll, and its readiness says "closed" from now on; a
+        // second descriptor of the same socket waits for the error alone.
+        let socket: OwnedFd = stream.as_fd().try_clone_to_owned()?;
+        let socket = TcpStream::from_std(socket.into())?;
+        let reset = async move {
+            match socket.ready(Interest::ERROR).await {
+                Ok(_) => io::ErrorKind::ConnectionReset.into(),
+                Err(error) => error,
+            }
+        };
+        Ok(Self { reset: Box::pin(reset), asked: 0, again: Box::pin(sleep_until(Instant::now())) })
+    }
+
+    /// Ready when the client is gone. Asks it while `may_ask`: no byte of the answer is out yet.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &TcpStream,
+        may_ask: bool,
+    ) -> Poll<io::Error> {
+        while may_ask && self.asked <= AGAIN.len() && self.again.as_mut().poll(cx).is_ready() {
+            // Nothing has gone out since the last answer, so there is room for these few bytes;
+            // a part of them must never stand before an answer.
+            match stream.try_write(QUESTION) {
+                Ok(written) if written == QUESTION.len() => {}
+                Ok(_) => return Poll::Ready(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(error),
+            }
+            if let Some(wait) = AGAIN.get(self.asked) {
+                self.again.as_mut().reset(Instant::now() + *wait);
+            }
+            self.asked += 1;
+        }
+        Poll::Ready(ready!(self.reset.as_mut().poll(cx)))
+    }
+}

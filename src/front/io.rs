@@ -1,0 +1,310 @@
+//! The socket as hyper sees it, with what hyper leaves to others: bounds in time, the half-closed
+//! client, answers of our own to what never became a request, and a patient close.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{connection::Connection, departure::Departure};
+use crate::{
+    config::Client,
+    observe::record::{Facts, Record},
+    refusal::Refusal,
+};
+
+pub(super) struct ClientIo {
+    stream: TcpStream,
+    connection: Arc<Connection>,
+    bounds: Arc<Client>,
+    /// Bytes of our own, to go out before anything of hyper's.
+    own: Bytes,
+    /// Bytes of the present answer have gone out.
+    answering: bool,
+    /// The first byte of a head has come, at this time.
+    head_since: Option<Instant>,
+    /// The last answer was out, or the connection made, at this time.
+    idle_since: Instant,
+    /// The socket takes no byte, since this time.
+    stalled_since: Option<Instant>,
+    /// The one timer, set to what is due first.
+    timer: Option<Pin<Box<Sleep>>>,
+    departure: Option<Departure>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Our own last words are on their way; hyper gets nothing more to read.
+    Refused,
+    /// Our side is shut; what still comes is read and dropped until this time.
+    Lingering(Instant),
+}
+
+impl ClientIo {
+    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>, bounds: Arc<Client>) -> Self {
+        Self {
+            stream,
+            connection,
+            bounds,
+            own: Bytes::new(),
+            answering: false,
+            head_since: None,
+            idle_since: Instant::now(),
+            stalled_since: None,
+            timer: None,
+            departure: None,
+            state: State::Open,
+        }
+    }
+
+    /// A FIN has come. In the middle of a request body it is for the receiver to judge; while the
+    /// answer is pending it may be a half-closed client, or one that is gone.
+    fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.connection.is_serving() {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.connection.is_received() {
+            return Poll::Pending;
+        }
+        if self.departure.is_none() {
+            self.departure = Some(Departure::new(&self.stream)?);
+        }
+        let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_empty();
+        let Some(departure) = &mut self.departure else { return Poll::Pending };
+        if let Poll::Ready(error) = departure.poll(cx, &self.stream, may_ask) {
+            self.connection.note("client closed the connection");
+            return Poll::Ready(Err(error));
+        }
+        Poll::Pending
+    }
+
+    /// No bytes yet: has the client taken too long?
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.is_owing() {
+            return Poll::Pending;
+        }
+        match self.head_since {
+            Some(since) => {
+                ready!(self.poll_due(cx, since + self.bounds.head_timeout));
+                self.refuse(Refusal::HeadTimeout);
+                ready!(self.poll_own(cx))?;
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            None => {
+                ready!(self.poll_due(cx, self.idle_since + self.bounds.idle));
+                // To hyper this is a client that closed an idle connection.
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// Ready once `due` has come. The timer is only moved when it must be: what is due is later
+    /// with every request, and a timer that fires early is set again.
+    fn poll_due(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if timer.deadline() > due {
+            timer.as_mut().reset(due);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= due {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+
+    /// Answers what never became a request, and logs it.
+    fn refuse(&mut self, refusal: Refusal) {
+        if self.state != State::Open {
+            return;
+        }
+        self.state = State::Refused;
+        self.own = refusal.bytes();
+        let facts = Facts {
+            id: crate::headers::request_id(),
+            client: Some(self.connection.peer),
+            line: None,
+            began: self.head_since.unwrap_or_else(Instant::now),
+        };
+        let record = Record::open(&self.connection.log, facts);
+        record.note(|outcome| {
+            outcome.status = Some(refusal.status());
+            outcome.because(refusal.reason());
+            outcome.visit = record.elapsed();
+            outcome.delivered = self.own.len() as u64;
+        });
+    }
+
+    fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.own.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.own))?;
+            self.own.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// One write, within `client.write_stall`.
+    fn poll_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_own(cx))?;
+        match write(Pin::new(&mut self.stream), cx) {
+            Poll::Ready(Ok(written)) => {
+                self.stalled_since = None;
+                self.answering |= self.connection.is_received();
+                Poll::Ready(Ok(written))
+            }
+            Poll::Ready(Err(error)) => {
+                self.connection.note("client reset the connection");
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => {
+                let since = *self.stalled_since.get_or_insert_with(Instant::now);
+                ready!(self.poll_due(cx, since + self.bounds.write_stall));
+                self.connection.note("client took no byte for client.write_stall");
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+
+    fn poll_linger(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<io::Result<()>> {
+        let mut scrap = [0; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut scrap);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && Instant::now() < until => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => return self.poll_due(cx, until).map(Ok),
+            }
+        }
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.state != State::Open {
+            ready!(this.poll_own(cx))?;
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if this.connection.is_half_closed() {
+            return this.poll_half_closed(cx);
+        }
+        let before = buf.filled().len();
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) if buf.filled().len() > before => {
+                if !this.connection.is_owing() && this.head_since.is_none() {
+                    this.head_since = Some(Instant::now());
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Ok(())) => {
+                this.connection.half_close();
+                // Whoever receives a body must look again: nothing more will come.
+                cx.waker().wake_by_ref();
+                this.poll_half_closed(cx)
+            }
+            Poll::Ready(Err(error)) => {
+                this.connection.note("client reset the connection");
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => this.poll_overdue(cx),
+        }
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if !self.connection.is_owing() {
+            // No request is being served, so these are hyper's own words on a head that does not
+            // parse: a bare status line. Ours say more.
+            self.refuse(Refusal::of_parser(bytes.get(9..12).unwrap_or_default()));
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        self.poll_out(cx, |stream, cx| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if !self.connection.is_owing() {
+            let head = slices.iter().find(|slice| !slice.is_empty());
+            return match head {
+                Some(head) => self.poll_write(cx, head),
+                None => Poll::Ready(Ok(0)),
+            };
+        }
+        self.poll_out(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_own(cx))?;
+        if self.connection.flushed() {
+            self.answering = false;
+            self.head_since = None;
+            self.departure = None;
+            self.idle_since = Instant::now();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let State::Lingering(until) = self.state {
+            return self.poll_linger(cx, until);
+        }
+        ready!(self.as_mut().poll_flush(cx))?;
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        // Closing a socket with bytes unread resets it, and a reset can overtake our last answer.
+        // Where the client may still be sending, we read on for a while.
+        let unread = self.state == State::Refused || !self.connection.is_received();
+        let linger = if unread && !self.connection.is_half_closed() {
+            self.bounds.linger
+        } else {
+            Duration::ZERO
+        };
+        if linger.is_zero() {
+            return Poll::Ready(Ok(()));
+        }
+        let until = Instant::now() + linger;
+        self.state = State::Lingering(until);
+        self.poll_linger(cx, until)
+    }
+}
+
+impl Drop for ClientIo {
+    fn drop(&mut self) {
+        if self.connection.is_to_be_reset() {
+            // Nothing can be done where it fails: the socket is gone then, too.
+            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The fields of messages that pass through: what is refused, removed, and added.
+
+use std::{fmt::Write as _, net::IpAddr, sync::LazyLock};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
+    header::{
+        CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, MAX_FORWARDS, TE, TRANSFER_ENCODING,
+        UPGRADE, VIA,
+    },
+    request, response,
+    uri::{Authority, PathAndQuery},
+};
+
+use crate::{config::OnDisconnect, refusal::Refusal};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// By this the application overrules `on_disconnect` for one response.
+const SEAWALL_ON_DISCONNECT: HeaderName = HeaderName::from_static("seawall-on-disconnect");
+
+/// Longest request id that is taken from a client.
+const MAX_ID: usize = 128;
+
+/// The name by which this process knows itself in `Via`; each has its own, so that a chain of
+/// several is no loop.
+static PSEUDONYM: LazyLock<String> = LazyLock::new(|| format!("seawall-{:08x}", fastrand::u32(..)));
+static VIA_11: LazyLock<HeaderValue> = LazyLock::new(|| via("1.1"));
+static VIA_10: LazyLock<HeaderValue> = LazyLock::new(|| via("1.0"));
+
+fn via(version: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("{version} {}", *PSEUDONYM))
+        .unwrap_or(HeaderValue::from_static("1.1 seawall"))
+}
+
+/// Who speaks to us.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer<'a> {
+    pub address: IpAddr,
+    pub field: &'a HeaderValue,
+    /// Its `Forwarded` and `X-Forwarded-*` are believed.
+    pub trusted: bool,
+}
+
+/// Refuses what is ambiguous, contradictory, or more than we can do.
+pub(crate) fn check(head: &request::Parts) -> Result<(), Refusal> {
+    if head.method == Method::CONNECT {
+        return Err(Refusal::NotImplemented("This proxy opens no tunnels for CONNECT."));
+    }
+    if head.uri.path() == "*" && head.method != Method::OPTIONS {
+        return Err(Refusal::BadField("The target \"*\" is for OPTIONS alone."));
+    }
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Refusal::BadField("The request has more than one Host field."));
+    }
+    match host.map(HeaderValue::as_bytes) {
+        None if head.version == Version::HTTP_11 => {
+            return Err(Refusal::BadField("The request has no Host field."));
+        }
+        None | Some(b"") => {}
+        // With user information, with two names in one, or with what is no host at all.
+        Some(name)
+            if name.iter().any(|byte| b"@,".contains(byte))
+                || Authority::try_from(name).is_err() =>
+        {
+            return Err(Refusal::BadField("The Host field names no host."));
+        }
+        Some(_) => {}
+    }
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next()
+        && (codings.next().is_some() || !is(coding, "chunked"))
+    {
+        return Err(Refusal::NotImplemented("The only transfer coding understood is \"chunked\"."));
+    }
+    if head.headers.get(EXPECT).is_some_and(|value| !is(value, "100-continue")) {
+        return Err(Refusal::ExpectationUnknown);
+    }
+    let loops = head
+        .headers
+        .get_all(VIA)
+        .iter()
+        .any(|value| value.to_str().is_ok_and(|text| text.contains(PSEUDONYM.as_str())));
+    if loops {
+        return Err(Refusal::Loop);
+    }
+    Ok(())
+}
+
+/// Turns the head of a request into the one that the backend gets.
+pub(crate) fn rebuild(head: &mut request::Parts, peer: Peer<'_>, id: &HeaderValue) {
+    // In absolute form, the target rules over Host (RFC 9112, section 3.2.2).
+    if let Some(authority) = head.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        head.headers.insert(HOST, host);
+    }
+    let target = head.uri.path_and_query().cloned();
+    head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    let headers = &mut head.headers;
+    let trailers = headers.get_all(TE).iter().any(|value| {
+        value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("trailers"))
+    });
+    strip_hop_by_hop(headers);
+    // The length is said anew when the body is in, whole; that there is none can be said now.
+    if headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") {
+        headers.remove(CONTENT_LENGTH);
+    }
+    headers.remove(EXPECT);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    let via = if head.version == Version::HTTP_10 { &*VIA_10 } else { &*VIA_11 };
+    append(headers, VIA, via.clone());
+    forward(headers, peer);
+    headers.insert(X_REQUEST_ID, id.clone());
+    head.version = Version::HTTP_11;
+}
+
+/// Says for whom the request is forwarded. From peers that are not trusted, nothing is kept.
+fn forward(headers: &mut HeaderMap, peer: Peer<'_>) {
+    let host = headers.get(HOST).cloned();
+    let mut element = String::with_capacity(64);
+    // Writing to memory does not fail.
+    let _ = match peer.address.to_canonical() {
+        IpAddr::V4(address) => write!(element, "for={address};proto=http"),
+        IpAddr::V6(address) => write!(element, "for=\"[{address}]\";proto=http"),
+    };
+    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()) {
+        // Checked to be an authority, which holds no quotes.
+        let _ = write!(element, ";host=\"{host}\"");
+    }
+    let element = HeaderValue::try_from(element).ok();
+    if peer.trusted {
+        append(headers, X_FORWARDED_FOR, peer.field.clone());
+        if let Some(element) = element {
+            append(headers, FORWARDED, element);
+        }
+        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+        if let Some(host) = host {
+            headers.entry(X_FORWARDED_HOST).or_insert(host);
+        }
+        return;
+    }
+    headers.insert(X_FORWARDED_FOR, peer.field.clone());
+    match element {
+        Some(element) => drop(headers.insert(FORWARDED, element)),
+        None => drop(headers.remove(FORWARDED)),
+    }
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    match host {
+        Some(host) => drop(headers.insert(X_FORWARDED_HOST, host)),
+        None => drop(headers.remove(X_FORWARDED_HOST)),
+    }
+}
+
+/// Turns the head of a response into the one that the client gets. Gives back what the
+/// application says of clients that leave.
+pub(crate) fn accept(
+    head: &mut response::Parts,
+    id: &HeaderValue,
+) -> Result<Option<OnDisconnect>, Refusal> {
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    if codings.any(|coding| !is(coding, "chunked")) {
+        return Err(Refusal::AnswerMalformed);
+    }
+    strip_hop_by_hop(&mut head.headers);
+    let overruled = head.headers.remove(SEAWALL_ON_DISCONNECT).and_then(|value| {
+        let policy = value.to_str().ok().and_then(OnDisconnect::from_header);
+        if policy.is_none() {
+            tracing::warn!(?value, "Seawall-On-Disconnect is not finish, cancel or finish_for=30s");
+        }
+        policy
+    });
+    head.headers.entry(X_REQUEST_ID).or_insert_with(|| id.clone());
+    head.version = Version::HTTP_11;
+    Ok(overruled)
+}
+
+/// Does this response go on for ever, by its type?
+pub(crate) fn is_endless(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(http::header::CONTENT_TYPE) else { return false };
+    let kind = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    let kind = kind.trim_ascii();
+    kind.eq_ignore_ascii_case(b"text/event-stream")
+        || kind.eq_ignore_ascii_case(b"multipart/x-mixed-replace")
+}
+
+/// RFC 9110, section 7.6.1.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            // Without these the message would be another one.
+            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+/// Adds to a list field, in the one line that simple backends read.
+fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    if !headers.contains_key(&name) {
+        headers.insert(name, value);
+        return;
+    }
+    let mut list = Vec::new();
+    for present in headers.get_all(&name) {
+        list.extend_from_slice(present.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(value.as_bytes());
+    headers.insert(name, HeaderValue::from_bytes(&list).unwrap_or(value));
+}
+
+/// The client's own id where it is fit to be logged, else a new one.
+pub(crate) fn id_of(headers: &HeaderMap) -> HeaderValue {
+    let fit = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        (1..=MAX_ID).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    };
+    headers.get(X_REQUEST_ID).filter(fit).cloned().unwrap_or_else(request_id)
+}
+
+/// Sixteen hexadecimal digits.
+pub(crate) fn request_id() -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let random = fastrand::u128(..).to_le_bytes();
+    let id = random.map(|byte| DIGITS[usize::from(byte & 15)]);
+    HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// `Max-Forwards` for the two methods that have it (RFC 9110, section 7.6.2): `Some(0)` is for us
+/// to answer, anything else is counted down.
+pub(crate) fn max_forwards(head: &mut request::Parts) -> Option<u32> {
+    if head.method != Method::TRACE && head.method != Method::OPTIONS {
+        return None;
+    }
+    let left: u32 = head.headers.get(MAX_FORWARDS)?.to_str().ok()?.trim().parse().ok()?;
+    if left > 0 {
+        head.headers.insert(MAX_FORWARDS, HeaderValue::from(left - 1));
+    }
+    Some(left)
+}
+
+fn is(value: &HeaderValue, word: &str) -> bool {
+    value.as_bytes().trim_ascii().eq_ignore_ascii_case(word.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn rebuilt(request: http::request::Builder, trusted: bool) -> request::Parts {
+        let (mut head, ()) = request.body(()).expect("a request").into_parts();
+        let field = HeaderValue::from_static("192.0.2.1");
+        let address = "192.0.2.1".parse().expect("an address");
+        rebuild(
+            &mut head,
+            Peer { address, field: &field, trusted },
+            &HeaderValue::from_static("id"),
+        );
+        head
+    }
+
+    fn refused(request: http::request::Builder) -> Option<Refusal> {
+        check(&request.body(()).expect("a request").into_parts().0).err()
+    }
+
+    #[test]
+    fn fields_of_the_hop_and_those_that_connection_names_stay_here() {
+        let head = rebuilt(
+            Request::get("/")
+                .header("Host", "a")
+                .header("Connection", "close, X-Secret")
+                .header("Connection", "host")
+                .header("X-Secret", "1")
+                .header("Keep-Alive", "timeout=5")
+                .header("Proxy-Connection", "keep-alive")
+                .header("TE", "gzip")
+                .header("Upgrade", "h2c")
+                .header("Cookie", "a=b"),
+            false,
+        );
+        let mut names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        let kept = [
+            "cookie",
+            "forwarded",
+            "host",
+            "via",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-request-id",
+        ];
+        assert_eq!(names, kept);
+    }
+
+    #[test]
+    fn only_a_trusted_peer_is_believed() {
+        let request = || {
+            Request::get("/")
+                .header("Host", "site:80")
+                .header("X-Forwarded-For", "203.0.113.9")
+                .header("X-Forwarded-Proto", "https")
+                .header("Forwarded", "for=203.0.113.9")
+        };
+        let head = rebuilt(request(), false);
+        assert_eq!(head.headers["x-forwarded-for"], "192.0.2.1");
+        assert_eq!(head.headers["x-forwarded-proto"], "http");
+        assert_eq!(head.headers["x-forwarded-host"], "site:80");
+        assert_eq!(head.headers["forwarded"], "for=192.0.2.1;proto=http;host=\"site:80\"");
+        let head = rebuilt(request(), true);
+        assert_eq!(head.headers["x-forwarded-for"], "203.0.113.9, 192.0.2.1");
+        assert_eq!(head.headers["x-forwarded-proto"], "https");
+        assert!(
+            head.headers["forwarded"]
+                .to_str()
+                .expect("text")
+                .starts_with("for=203.0.113.9, for=192")
+        );
+    }
+
+    #[test]
+    fn an_absolute_target_rules_over_host() {
+        let head = rebuilt(Request::get("http://right/path?q").header("Host", "wrong"), false);
+        assert_eq!(head.headers[HOST], "right");
+        assert_eq!(head.uri, "/path?q");
+    }
+
+    #[test]
+    fn a_request_that_was_here_before_is_a_loop() {
+        let head = rebuilt(Request::get("/").header("Host", "a").header("Via", "1.0 fred"), false);
+        let via = head.headers[VIA].to_str().expect("text");
+        assert!(via.starts_with("1.0 fred, 1.1 seawall-"), "{via}");
+        assert_eq!(check(&head).err(), Some(Refusal::Loop));
+    }
+
+    #[test]
+    fn ambiguous_heads_are_refused() {
+        let get = || Request::get("/");
+        assert_eq!(refused(get().header("Host", "a")), None);
+        assert_eq!(refused(get().version(Version::HTTP_10)), None);
+        assert!(matches!(refused(get()), Some(Refusal::BadField(_))));
+        for host in ["a@b", "a b", "a,b", "a/b"] {
+            assert!(
+                matches!(refused(get().header("Host", host)), Some(Refusal::BadField(_))),
+                "{host}"
+            );
+        }
+        let twice = get().header("Host", "a").header("Host", "a");
+        assert!(matches!(refused(twice), Some(Refusal::BadField(_))));
+        let coded = get().header("Host", "a").header("Transfer-Encoding", "gzip, chunked");
+        assert!(matches!(refused(coded), Some(Refusal::NotImplemented(_))));
+        let expecting = get().header("Host", "a").header("Expect", "tea");
+        assert_eq!(refused(expecting), Some(Refusal::ExpectationUnknown));
+    }
+
+    #[test]
+    fn an_id_that_is_fit_is_kept() {
+        let id = |value: &str| {
+            let value = HeaderValue::from_str(value).expect("a value");
+            id_of(&HeaderMap::from_iter([(X_REQUEST_ID, value)]))
+        };
+        assert_eq!(id("abc-1"), "abc-1");
+        assert_ne!(id("a b"), "a b");
+        assert_eq!(id("").len(), 16);
+        assert_eq!(id(&"x".repeat(MAX_ID + 1)).len(), 16);
+    }
+
+    #[test]
+    fn the_application_overrules_by_a_field_that_stays_here() {
+        let (mut head, ()) = http::Response::builder()
+            .header("Seawall-On-Disconnect", "cancel")
+            .header("Connection", "close")
+            .body(())
+            .expect("a response")
+            .into_parts();
+        let id = HeaderValue::from_static("id");
+        assert_eq!(accept(&mut head, &id), Ok(Some(OnDisconnect::Cancel)));
+        assert_eq!(head.headers.len(), 1);
+    }
+}

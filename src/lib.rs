@@ -1,0 +1,56 @@
+//! seawall shields fragile HTTP backends from what clients do.
+//!
+//! Nothing that happens to a client touches the backend: requests are received whole before they
+//! are sent, and every answer that the backend starts is read to its end, whoever has left.
+//!
+//! # Layout
+//!
+//! In the order in which a request meets them:
+//!
+//! - [`cli`]: the command line and the exit codes; [`config`]: what it was told
+//! - [`server`]: the life of the process; [`runtime`]: its threads; [`tasks`]: what they run
+//! - `listen`: the sockets; `front`: one client connection
+//! - [`proxy`]: **the life of a request**, one line a step; `visit`: its client's side of it
+//! - `client`, `headers`: who is calling, and what is passed on of what they say
+//! - `admission`: bounds per client, then the queue for a slot
+//! - `spool`: bodies in memory and on disk
+//! - `exchange`: **the life of an exchange** (`exchange/run.rs`), which no client can end
+//! - `backend`: connections to the server behind
+//! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own
+//! - `observe`: logs
+//! - `demo`: the comparison that `seawall demo` plays
+//!
+//! # Words
+//!
+//! - **client**: who sends the request
+//! - **backend**: the fragile server behind us
+//! - **exchange**: one conversation with the backend: one request sent, one response read to its end
+//! - **orphan**: an exchange that was sent and has no client left
+//! - **slot**: the right to have one exchange running at the backend; an orphan keeps it
+//! - **queue**: requests received whole, waiting for a slot
+//! - **spool**: bytes held in memory, then in an unlinked temporary file
+//! - **refusal**: an answer that we make ourselves
+//! - **drain**: ending the process in order
+//!
+//! An exchange ends `delivered`, `discarded`, `abandoned`, `cut`, `failed` or `refused`.
+
+pub mod cli;
+pub mod config;
+pub mod proxy;
+pub mod reply;
+pub mod runtime;
+pub mod server;
+pub mod tasks;
+
+mod admission;
+mod backend;
+mod client;
+mod demo;
+mod exchange;
+mod front;
+mod headers;
+mod listen;
+mod observe;
+mod refusal;
+mod spool;
+mod visit;

@@ -1,0 +1,159 @@
+//! The record of one exchange and its client, written to the access log when both are over.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{Method, StatusCode, Uri};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::access::AccessLog;
+
+/// How an exchange ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The client has it all.
+    Delivered,
+    /// The client left, the backend finished in peace.
+    Discarded,
+    /// The client left before the backend was contacted; the backend never knew.
+    Abandoned,
+    /// A bound, a policy or an operator ended it.
+    Cut,
+    /// The backend's fault.
+    Failed,
+    /// We answered.
+    Refused,
+}
+
+/// How far an exchange has come, as its client would see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// The request is coming in.
+    Receiving,
+    /// It waits for a slot.
+    Queued,
+    /// It was sent; the head of the answer is awaited.
+    Waiting,
+    /// The answer is coming.
+    Answering,
+}
+
+/// What is known when the request's head has come.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub id: http::HeaderValue,
+    pub client: Option<SocketAddr>,
+    /// None where the head did not parse.
+    pub line: Option<(Method, Uri)>,
+    pub began: Instant,
+}
+
+/// What is found out on the way.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    pub stage: Stage,
+    /// What the client was sent.
+    pub status: Option<StatusCode>,
+    pub backend_status: Option<StatusCode>,
+    /// The backend's side of the ending; whether a whole answer was delivered is the client's.
+    pub ended: Option<Ended>,
+    /// In which stage the client left.
+    pub left: Option<Stage>,
+    pub reason: Option<&'static str>,
+    pub queue: Duration,
+    pub backend: Duration,
+    pub visit: Duration,
+    pub delivered: u64,
+    pub discarded: u64,
+}
+
+/// Shared by the exchange and its client; the last one to let go writes the line.
+#[derive(Debug)]
+pub(crate) struct Record {
+    log: AccessLog,
+    facts: Option<Facts>,
+    outcome: Mutex<Outcome>,
+}
+
+impl Record {
+    pub(crate) fn open(log: &AccessLog, facts: Facts) -> Arc<Self> {
+        let outcome = Outcome {
+            stage: Stage::Receiving,
+            status: None,
+            backend_status: None,
+            ended: None,
+            left: None,
+            reason: None,
+            queue: Duration::ZERO,
+            backend: Duration::ZERO,
+            visit: Duration::ZERO,
+            delivered: 0,
+            discarded: 0,
+        };
+        Arc::new(Self { log: log.clone(), facts: Some(facts), outcome: Mutex::new(outcome) })
+    }
+
+    /// Since the head of the request came.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.facts.as_ref().map_or(Duration::ZERO, |facts| facts.began.elapsed())
+    }
+
+    pub(crate) fn id(&self) -> Option<&http::HeaderValue> {
+        self.facts.as_ref().map(|facts| &facts.id)
+    }
+
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Outcome)) {
+        change(&mut self.outcome.lock());
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if let Some(facts) = self.facts.take() {
+            self.log.write(facts, self.outcome.get_mut().clone());
+        }
+    }
+}
+
+impl Outcome {
+    /// The first reason that is found is the one that counts.
+    pub(crate) fn because(&mut self, reason: &'static str) {
+        self.reason.get_or_insert(reason);
+    }
+
+    /// One word for the whole of it.
+    pub(crate) fn ended(&self) -> Ended {
+        match (self.ended, self.left) {
+            (Some(Ended::Delivered), None) => Ended::Delivered,
+            (Some(Ended::Delivered), Some(_)) => Ended::Discarded,
+            (Some(other), _) => other,
+            // No exchange was begun: the client left before, or we answered.
+            (None, Some(_)) => Ended::Abandoned,
+            (None, None) => Ended::Refused,
+        }
+    }
+}
+
+impl Ended {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Discarded => "discarded",
+            Self::Abandoned => "abandoned",
+            Self::Cut => "cut",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl Stage {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Receiving => "receiving",
+            Self::Queued => "queued",
+            Self::Waiting => "waiting",
+            Self::Answering => "answering",
+        }
+    }
+}

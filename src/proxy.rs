@@ -1,0 +1,307 @@
+//! The life of a request, one line a step.
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use http_body::Body;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    admission::per_client::{ClientShare, Clients, TooMany},
+    backend::{Backend, Outbound},
+    client::{self, ClientKey},
+    config::{self, Config, Limit, Route},
+    exchange::{self, Plan, Policy, Watcher},
+    front::Connection,
+    headers::{self, Peer},
+    observe::{
+        access::AccessLog,
+        record::{Facts, Record},
+    },
+    refusal::Refusal,
+    reply::Reply,
+    spool::{End, Full, Received, Store},
+    tasks::Tasks,
+};
+
+pub(crate) use crate::visit::Visit;
+
+/// The proxy: a request in, an answer out, and the exchange in between on its own feet.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    house: Arc<House>,
+}
+
+/// What all requests share.
+#[derive(Debug)]
+struct House {
+    routes: Vec<Route>,
+    bounds: Arc<config::Client>,
+    backends: Vec<Arc<Backend>>,
+    clients: Clients,
+    store: Store,
+    tasks: Tasks,
+    log: AccessLog,
+}
+
+impl Proxy {
+    pub(crate) fn new(config: &Config, tasks: Tasks, log: AccessLog) -> Self {
+        let house = House {
+            routes: config.routes.clone(),
+            bounds: Arc::new(config.client.clone()),
+            backends: config.backends.iter().map(Backend::new).collect(),
+            clients: Clients::new(&config.client),
+            store: Store::new(&config.spool),
+            tasks,
+            log,
+        };
+        Self { house: Arc::new(house) }
+    }
+
+    pub(crate) fn client_bounds(&self) -> Arc<config::Client> {
+        self.house.bounds.clone()
+    }
+
+    pub(crate) fn access_log(&self) -> AccessLog {
+        self.house.log.clone()
+    }
+
+    pub(crate) fn backends(&self) -> &[Arc<Backend>] {
+        &self.house.backends
+    }
+}
+
+impl<B> tower::Service<Request<B>> for Proxy
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    type Response = Response<Reply>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Reply>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let house = self.house.clone();
+        Box::pin(async move { Ok(house.visit(request).await) })
+    }
+}
+
+impl House {
+    async fn visit<B>(&self, request: Request<B>) -> Response<Reply>
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
+    {
+        let (mut head, body) = request.into_parts();
+        let connection = head.extensions.remove::<Arc<Connection>>();
+        let accept = head.headers.get(http::header::ACCEPT).cloned();
+        let visit = self.open(&head, connection);
+        match self.answer(&visit, head, body).await {
+            Ok(Answer::Exchange { head, watcher }) => Reply::of_exchange(head, watcher, visit),
+            Ok(Answer::Own(response)) => Reply::own(response, visit),
+            Err(refusal) => Reply::refusal(refusal, accept, visit),
+        }
+    }
+
+    fn open(&self, head: &request::Parts, connection: Option<Arc<Connection>>) -> Visit {
+        let facts = Facts {
+            id: headers::id_of(&head.headers),
+            client: connection.as_ref().map(|connection| connection.peer),
+            line: Some((head.method.clone(), head.uri.clone())),
+            began: Instant::now(),
+        };
+        Visit::new(Record::open(&self.log, facts), connection)
+    }
+
+    async fn answer<B>(
+        &self,
+        visit: &Visit,
+        mut head: request::Parts,
+        body: B,
+    ) -> Result<Answer, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        headers::check(&head)?;
+        if headers::max_forwards(&mut head) == Some(0) {
+            return Ok(Answer::Own(last_stop(&head)));
+        }
+        let route = self.route(&head)?;
+        let share = self.admit(visit, &mut head)?;
+        let body = self.receive(visit, body, route.max_body).await?;
+        let watcher = self.start(visit, route, share, Outbound::new(head, body))?;
+        let head = self.await_head(&watcher).await?;
+        Ok(Answer::Exchange { head, watcher })
+    }
+
+    fn route(&self, head: &request::Parts) -> Result<&Route, Refusal> {
+        let host = host_of(head);
+        let matches = |route: &&Route| {
+            route
+                .host
+                .as_deref()
+                .is_none_or(|name| host.is_some_and(|host| host.eq_ignore_ascii_case(name)))
+                && (route.methods.is_empty() || route.methods.contains(&head.method))
+                && is_prefix(&route.path, head.uri.path())
+        };
+        // The last one matches everything.
+        self.routes.iter().find(matches).ok_or(Refusal::Internal)
+    }
+
+    /// Counts the request for its client, and makes of its head what the backend gets.
+    fn admit(&self, visit: &Visit, head: &mut request::Parts) -> Result<ClientShare, Refusal> {
+        let id = visit.record().id().cloned().ok_or(Refusal::Internal)?;
+        let trusted = &self.bounds.trusted_proxies;
+        let unknown = HeaderValue::from_static("unknown");
+        let (address, field) = match visit.connection() {
+            Some(connection) => (connection.peer.ip(), &connection.address),
+            None => (std::net::Ipv4Addr::UNSPECIFIED.into(), &unknown),
+        };
+        let client = client::address(address, &head.headers, trusted);
+        let share = self.clients.admit(ClientKey::of(client)).map_err(|bound| match bound {
+            TooMany::Exchanges => Refusal::TooManyExchanges,
+            TooMany::Orphans => Refusal::TooManyOrphans,
+        })?;
+        let peer = Peer { address, field, trusted: client::is_trusted(address, trusted) };
+        headers::rebuild(head, peer, &id);
+        Ok(share)
+    }
+
+    /// Takes in the whole body before anything is asked of the backend.
+    async fn receive<B>(&self, visit: &Visit, mut body: B, max: u64) -> Result<Received, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        if body.is_end_stream() {
+            return Ok(Received::Nothing);
+        }
+        if body.size_hint().lower() > max {
+            return Err(Refusal::BodyTooLong);
+        }
+        let spool = self.store.spool(true);
+        while let Some(frame) = self.next_frame(visit, &mut body).await? {
+            // Trailers end here: a body that is sent with its length has no place for them.
+            let Ok(chunk) = frame.into_data() else { continue };
+            if spool.written() + chunk.len() as u64 > max {
+                return Err(Refusal::BodyTooLong);
+            }
+            spool.write(chunk).await.map_err(|full: Full| {
+                tracing::warn!(reason = %full, "no room for a request body");
+                Refusal::SpoolFull
+            })?;
+        }
+        spool.end(End::Whole(None));
+        visit.received().await;
+        Ok(Received::Spooled(spool))
+    }
+
+    async fn next_frame<B>(
+        &self,
+        visit: &Visit,
+        body: &mut B,
+    ) -> Result<Option<http_body::Frame<Bytes>>, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Ready(None) => Poll::Ready(Ok(None)),
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(Some(frame))),
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Err(Refusal::Incomplete)),
+            // The rest will never come.
+            Poll::Pending if visit.is_half_closed() => Poll::Ready(Err(Refusal::Incomplete)),
+            Poll::Pending => Poll::Pending,
+        });
+        match timeout(self.bounds.body_stall, frame).await {
+            Ok(frame) => frame,
+            Err(_) => Err(Refusal::BodyStalled),
+        }
+    }
+
+    /// Hands the request over to an exchange; from here on the client only watches.
+    fn start(
+        &self,
+        visit: &Visit,
+        route: &Route,
+        share: ClientShare,
+        request: Outbound,
+    ) -> Result<Watcher, Refusal> {
+        let backend = self.backends.get(route.backend).ok_or(Refusal::Internal)?.clone();
+        let policy = Policy {
+            on_disconnect: route.on_disconnect,
+            orphan: backend.config.orphan.clone(),
+            endless: backend.config.endless,
+        };
+        let (exchange, watcher) = exchange::open(share, visit.record().clone());
+        let plan = Plan { backend, request, policy, store: self.store.clone() };
+        self.tasks.exchange(exchange::run(exchange, plan));
+        Ok(watcher)
+    }
+
+    async fn await_head(&self, watcher: &Watcher) -> Result<exchange::Head, Refusal> {
+        match self.bounds.wait {
+            Limit::Off => watcher.head().await,
+            Limit::At(wait) => {
+                timeout(wait, watcher.head()).await.unwrap_or(Err(Refusal::StillWaiting))
+            }
+        }
+    }
+}
+
+enum Answer {
+    Exchange { head: exchange::Head, watcher: Watcher },
+    Own(Response<Bytes>),
+}
+
+fn host_of(head: &request::Parts) -> Option<&str> {
+    let from_field = || head.headers.get(http::header::HOST)?.to_str().ok();
+    let host = head.uri.authority().map(http::uri::Authority::as_str).or_else(from_field)?;
+    // Without the port; an IPv6 address keeps its brackets.
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(name),
+        _ => Some(host),
+    }
+}
+
+/// By whole segments: `/api` is no prefix of `/apiary`.
+fn is_prefix(prefix: &str, path: &str) -> bool {
+    match path.strip_prefix(prefix) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'),
+        // The asterisk of OPTIONS is everywhere.
+        None => prefix == "/",
+    }
+}
+
+/// `Max-Forwards: 0`: the request ends here (RFC 9110, sections 7.6.2, 9.3.7 and 9.3.8).
+fn last_stop(head: &request::Parts) -> Response<Bytes> {
+    if head.method != Method::TRACE {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return response;
+    }
+    let mut text = format!("TRACE {} {:?}\r\n", head.uri, head.version).into_bytes();
+    for (name, value) in &head.headers {
+        let secret =
+            [http::header::AUTHORIZATION, http::header::COOKIE, http::header::PROXY_AUTHORIZATION];
+        if !secret.contains(name) {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.extend_from_slice(b"\r\n");
+        }
+    }
+    text.extend_from_slice(b"\r\n");
+    let mut response = Response::new(Bytes::from(text));
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("message/http"));
+    response
+}

@@ -1,0 +1,402 @@
+//! Every answer that we make ourselves: what happened, whose fault it is, and what to do.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER},
+};
+use serde::Serialize;
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// An answer that we make ourselves. Cheap to copy: it says nothing that is not in its variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The head of the request does not parse.
+    Malformed,
+    /// It parses, but one field makes it ambiguous or meaningless.
+    BadField(&'static str),
+    /// The client stopped sending before the request was whole.
+    Incomplete,
+    HeadTimeout,
+    BodyStalled,
+    BodyTooLong,
+    TargetTooLong,
+    HeadTooLong,
+    ExpectationUnknown,
+    NotImplemented(&'static str),
+    TooManyExchanges,
+    TooManyOrphans,
+    Loop,
+    QueueFull,
+    QueuedTooLong,
+    SpoolFull,
+    /// The name of the backend does not resolve.
+    NameUnknown,
+    ConnectionRefused,
+    ConnectionTimedOut,
+    Unreachable,
+    /// The backend closed or reset the connection before the head of its answer.
+    ClosedEarly,
+    /// The backend's answer is no HTTP, or contradicts itself.
+    AnswerMalformed,
+    /// `client.wait` is over; the exchange goes on.
+    StillWaiting,
+    /// A policy or bound ended the exchange before its answer.
+    CutShort,
+    /// A fault of ours.
+    Internal,
+}
+
+/// What a variant comes to.
+struct Answer {
+    status: u16,
+    /// Of RFC 9209, section 2.3.
+    error: &'static str,
+    title: &'static str,
+    detail: &'static str,
+    /// Seconds for `Retry-After`.
+    retry_after: Option<u16>,
+}
+
+impl Refusal {
+    /// What hyper answered on its own to a head that it could not parse.
+    pub(crate) fn of_parser(status: &[u8]) -> Self {
+        match status {
+            b"414" => Self::TargetTooLong,
+            b"431" => Self::HeadTooLong,
+            _ => Self::Malformed,
+        }
+    }
+
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn answer(self) -> Answer {
+        let answer = |status, error, title, detail| Answer {
+            status,
+            error,
+            title,
+            detail,
+            retry_after: None,
+        };
+        let client = |status, title, detail| answer(status, "http_request_error", title, detail);
+        match self {
+            Self::Malformed => client(
+                400,
+                "Malformed request",
+                "The head of the request is not HTTP/1.1 as RFC 9112 defines it.",
+            ),
+            Self::BadField(detail) => client(400, "Bad request", detail),
+            Self::Incomplete => client(
+                400,
+                "Incomplete request",
+                "The connection was closed before the whole request had come. Nothing was sent to the backend.",
+            ),
+            Self::HeadTimeout => client(
+                408,
+                "Request head timed out",
+                "The head of the request did not come within client.head_timeout.",
+            ),
+            Self::BodyStalled => client(
+                408,
+                "Request body stalled",
+                "No byte of the request body came within client.body_stall. Nothing was sent to the backend.",
+            ),
+            Self::BodyTooLong => client(
+                413,
+                "Request body too long",
+                "The request body is longer than max_body allows. Nothing was sent to the backend.",
+            ),
+            Self::TargetTooLong => client(
+                414,
+                "Request target too long",
+                "The request target is longer than 65534 bytes.",
+            ),
+            Self::HeadTooLong => client(
+                431,
+                "Request head too long",
+                "The head of the request is longer than client.max_head, or has more than 100 fields.",
+            ),
+            Self::ExpectationUnknown => client(
+                417,
+                "Unknown expectation",
+                "The only expectation that can be met is 100-continue.",
+            ),
+            Self::NotImplemented(detail) => client(501, "Not implemented", detail),
+            Self::TooManyExchanges => Answer {
+                retry_after: Some(1),
+                ..answer(
+                    429,
+                    "http_request_denied",
+                    "Too many requests",
+                    "This client has as many exchanges running or queued as client.exchanges allows.",
+                )
+            },
+            Self::TooManyOrphans => Answer {
+                retry_after: Some(5),
+                ..answer(
+                    429,
+                    "http_request_denied",
+                    "Too many abandoned requests",
+                    "This client has left as many running exchanges behind as client.orphans allows. Wait until they have ended.",
+                )
+            },
+            Self::Loop => answer(
+                502,
+                "proxy_loop_detected",
+                "Loop detected",
+                "The request has come through this proxy before. Check that backend.url does not lead back to it.",
+            ),
+            Self::QueueFull => Answer {
+                retry_after: Some(2),
+                ..answer(
+                    503,
+                    "connection_limit_reached",
+                    "Queue full",
+                    "All slots of the backend are taken and backend.queue.max requests wait already. Nothing was sent to the backend.",
+                )
+            },
+            Self::QueuedTooLong => Answer {
+                retry_after: Some(5),
+                ..answer(
+                    503,
+                    "connection_limit_reached",
+                    "Queued too long",
+                    "No slot of the backend came free within backend.queue.timeout. Nothing was sent to the backend.",
+                )
+            },
+            Self::SpoolFull => Answer {
+                retry_after: Some(5),
+                ..answer(
+                    503,
+                    "proxy_internal_error",
+                    "No room for the request body",
+                    "The spool's memory and disk are used up, or its folder cannot be written. Nothing was sent to the backend.",
+                )
+            },
+            Self::NameUnknown => answer(
+                502,
+                "dns_error",
+                "Backend's name unknown",
+                "The name in backend.url does not resolve.",
+            ),
+            Self::ConnectionRefused => answer(
+                502,
+                "connection_refused",
+                "Backend refused the connection",
+                "Nothing listens at backend.url. Is the backend running, and on that port?",
+            ),
+            Self::ConnectionTimedOut => answer(
+                504,
+                "connection_timeout",
+                "Backend did not accept the connection",
+                "No connection to backend.url came about within backend.connect_timeout.",
+            ),
+            Self::Unreachable => answer(
+                502,
+                "destination_ip_unroutable",
+                "Backend unreachable",
+                "The network gives no way to backend.url.",
+            ),
+            Self::ClosedEarly => answer(
+                502,
+                "connection_terminated",
+                "Backend closed the connection",
+                "The backend closed the connection before the head of its answer. Its log may say why.",
+            ),
+            Self::AnswerMalformed => answer(
+                502,
+                "http_protocol_error",
+                "Backend's answer malformed",
+                "What the backend sent is not a valid HTTP response.",
+            ),
+            Self::StillWaiting => answer(
+                504,
+                "http_response_timeout",
+                "No answer yet",
+                "The backend has not answered within client.wait. It goes on working on the request.",
+            ),
+            Self::CutShort => answer(
+                504,
+                "proxy_internal_response",
+                "Ended early",
+                "A policy of the proxy ended the request before the backend had answered.",
+            ),
+            Self::Internal => answer(
+                500,
+                "proxy_internal_error",
+                "Internal error",
+                "The proxy failed in a way it should not; its log says more.",
+            ),
+        }
+    }
+
+    pub(crate) fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.answer().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// One word for the access log: the error type of RFC 9209.
+    pub(crate) fn reason(self) -> &'static str {
+        self.answer().title
+    }
+
+    /// The response, its body in the form that the client likes best.
+    pub(crate) fn render(self, accept: Option<&HeaderMap>) -> Response<Bytes> {
+        let answer = self.answer();
+        let form = Form::best(accept);
+        let mut response = Response::new(form.body(&answer));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
+        let status = format!("seawall; error={}; details=\"{}\"", answer.error, answer.title);
+        if let Ok(value) = HeaderValue::try_from(status) {
+            headers.insert(PROXY_STATUS, value);
+        }
+        if let Some(seconds) = answer.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    /// The bytes of a whole response, for clients whose request never became one.
+    pub(crate) fn bytes(self) -> Bytes {
+        let response = self.render(None);
+        let mut text = format!(
+            "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\n",
+            response.status(),
+            response.body().len()
+        )
+        .into_bytes();
+        for (name, value) in response.headers() {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.extend_from_slice(b"\r\n");
+        }
+        text.extend_from_slice(b"\r\n");
+        text.extend_from_slice(response.body());
+        text.into()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Problem,
+    Html,
+    Text,
+}
+
+/// RFC 9457.
+#[derive(Serialize)]
+struct Problem {
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    error: &'static str,
+}
+
+impl Form {
+    /// By RFC 9110, section 12.5.1; what a client likes equally is given in the order of
+    /// problem+json, HTML, text.
+    fn best(headers: Option<&HeaderMap>) -> Self {
+        let forms = [
+            (Self::Problem, &["application/problem+json", "application/json", "application/*"][..]),
+            (Self::Html, &["text/html", "application/xhtml+xml", "text/*"][..]),
+            (Self::Text, &["text/plain", "text/*"][..]),
+        ];
+        let wishes = headers.map(wishes).unwrap_or_default();
+        let liking = |types: &[&str]| {
+            let named = types.iter().find_map(|name| {
+                wishes.iter().find(|(wish, _)| wish == name).map(|(_, weight)| *weight)
+            });
+            let any = || wishes.iter().find(|(wish, _)| wish == "*/*").map(|(_, weight)| *weight);
+            named.or_else(any).unwrap_or(0)
+        };
+        let mut best = (Self::Problem, liking(forms[0].1));
+        for (form, types) in &forms[1..] {
+            let weight = liking(types);
+            if weight > best.1 {
+                best = (*form, weight);
+            }
+        }
+        best.0
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Problem => "application/problem+json",
+            Self::Html => "text/html; charset=utf-8",
+            Self::Text => "text/plain; charset=utf-8",
+        }
+    }
+
+    /// The texts are ours and hold nothing that would need escaping.
+    fn body(self, answer: &Answer) -> Bytes {
+        let Answer { status, error, title, detail, .. } = *answer;
+        match self {
+            Self::Problem => serde_json::to_vec(&Problem { title, status, detail, error })
+                .unwrap_or_default()
+                .into(),
+            Self::Html => format!(
+                "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+                 <meta name=\"viewport\" content=\"width=device-width\"><title>{status} {title}</title>\n\
+                 <body style=\"font:1rem/1.5 system-ui;max-width:40rem;margin:4rem auto;padding:0 1rem\">\n\
+                 <h1>{status} {title}</h1>\n<p>{detail}</p>\n<p><small>seawall: {error}</small></p>\n</body></html>\n"
+            )
+            .into(),
+            Self::Text => format!("{status} {title}\n{detail}\n").into(),
+        }
+    }
+}
+
+/// Media ranges with their weights in thousandths.
+fn wishes(headers: &HeaderMap) -> Vec<(String, u16)> {
+    headers
+        .get_all(ACCEPT)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let weight = parts
+                .filter_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
+                .find_map(|weight| weight.parse::<f32>().ok())
+                .unwrap_or(1.0);
+            // Within 0 to 1000 after the clamp.
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+            let thousandths = (weight.clamp(0.0, 1.0) * 1000.0) as u16;
+            (name, thousandths)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(accept: &str) -> Form {
+        let value = HeaderValue::from_str(accept).expect("a value");
+        Form::best(Some(&HeaderMap::from_iter([(ACCEPT, value)])))
+    }
+
+    #[test]
+    fn the_body_is_what_the_client_likes_best() {
+        assert_eq!(Form::best(None), Form::Problem);
+        assert_eq!(form("*/*"), Form::Problem);
+        assert_eq!(form("text/html,application/xhtml+xml,*/*;q=0.8"), Form::Html);
+        assert_eq!(form("text/plain"), Form::Text);
+        assert_eq!(form("text/html;q=0.2, application/json"), Form::Problem);
+        assert_eq!(form("text/plain, text/html;q=0.9"), Form::Text);
+    }
+
+    #[test]
+    fn every_answer_says_what_rfc_9209_calls_it() {
+        let response = Refusal::QueueFull.render(None);
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+        let status = response.headers()[PROXY_STATUS].to_str().expect("text");
+        assert_eq!(status, "seawall; error=connection_limit_reached; details=\"Queue full\"");
+        let text = String::from_utf8(Refusal::HeadTimeout.bytes().to_vec()).expect("text");
+        assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n"));
+    }
+}

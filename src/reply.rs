@@ -1,0 +1,125 @@
+//! The body of an answer on its way to the client.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, header::ACCEPT};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::{exchange, exchange::Watcher, refusal::Refusal, spool, visit::Visit};
+
+/// The body of every answer. While it lives, its exchange is watched.
+#[derive(Debug)]
+pub struct Reply {
+    source: Source,
+    visit: Option<Visit>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Exchange { body: spool::Reader, bodyless: bool, _watcher: Watcher },
+    Own(Option<Bytes>),
+}
+
+/// The backend, or a bound, ended the answer early. Whoever serves the reply must break the
+/// connection off, so that the client sees it.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was cut short: {0}")]
+pub struct CutShort(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl Reply {
+    pub(crate) fn of_exchange(
+        head: exchange::Head,
+        watcher: Watcher,
+        visit: Visit,
+    ) -> Response<Self> {
+        let exchange::Head { parts, body, bodyless } = head;
+        visit.note(|outcome| outcome.status = Some(parts.status));
+        let source = Source::Exchange { body, bodyless, _watcher: watcher };
+        Response::from_parts(parts, Self { source, visit: Some(visit) })
+    }
+
+    pub(crate) fn own(response: Response<Bytes>, visit: Visit) -> Response<Self> {
+        visit.note(|outcome| {
+            outcome.status = Some(response.status());
+            outcome.because("answered for the backend: Max-Forwards is 0");
+        });
+        response.map(|body| Self { source: Source::Own(Some(body)), visit: Some(visit) })
+    }
+
+    pub(crate) fn refusal(
+        refusal: Refusal,
+        accept: Option<HeaderValue>,
+        visit: Visit,
+    ) -> Response<Self> {
+        visit.note(|outcome| {
+            outcome.status = Some(refusal.status());
+            outcome.because(refusal.reason());
+        });
+        if refusal == Refusal::StillWaiting {
+            visit.let_go(refusal.reason());
+        }
+        let wishes = HeaderMap::from_iter(accept.map(|value| (ACCEPT, value)));
+        let mut response = refusal.render(Some(&wishes));
+        if let Some(id) = visit.record().id() {
+            response.headers_mut().insert(crate::headers::X_REQUEST_ID, id.clone());
+        }
+        response.map(|body| Self { source: Source::Own(Some(body)), visit: Some(visit) })
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = CutShort;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        let this = &mut *self;
+        let frame = match &mut this.source {
+            Source::Own(body) => body.take().map(|bytes| Ok(Frame::data(bytes))),
+            Source::Exchange { body, .. } => ready!(body.poll_frame(cx))
+                .map(|frame| frame.map_err(|error| CutShort(error.into()))),
+        };
+        if let Some(visit) = &this.visit {
+            match &frame {
+                Some(Ok(frame)) => {
+                    let len = frame.data_ref().map_or(0, Bytes::len) as u64;
+                    visit.note(|outcome| outcome.delivered += len);
+                }
+                Some(Err(_)) => visit.broken(),
+                None => {}
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(body) => body.as_ref().is_none_or(Bytes::is_empty),
+            Source::Exchange { body, bodyless, .. } => *bodyless || body.is_ended(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
+            // The Content-Length field says it, where it is known.
+            Source::Exchange { .. } => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if self.is_end_stream()
+            && let Some(visit) = self.visit.take()
+        {
+            visit.answered();
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The threads. No other file knows how many there are, or what runs where.
+
+use std::{io, thread};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, RuntimeKind, Workers};
+
+/// The threads that serve.
+#[derive(Debug)]
+pub struct Crew {
+    kind: Kind,
+    end: CancellationToken,
+}
+
+#[derive(Debug)]
+enum Kind {
+    PerCore(Vec<(Handle, thread::JoinHandle<()>)>),
+    WorkStealing(Runtime),
+}
+
+impl Crew {
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// Where the system gives no thread or no event queue.
+    pub fn start(config: &config::Runtime) -> io::Result<Self> {
+        let count = match config.workers {
+            Workers::Auto => thread::available_parallelism().map_or(1, usize::from),
+            Workers::Count(count) => count,
+        };
+        let end = CancellationToken::new();
+        let kind = match config.kind {
+            RuntimeKind::PerCore => {
+                let workers = (0..count).map(|number| worker(number, end.clone()));
+                Kind::PerCore(workers.collect::<io::Result<_>>()?)
+            }
+            RuntimeKind::WorkStealing => Kind::WorkStealing(
+                Builder::new_multi_thread()
+                    .worker_threads(count)
+                    .thread_name("worker")
+                    .enable_all()
+                    .build()?,
+            ),
+        };
+        Ok(Self { kind, end })
+    }
+
+    /// Where to run tasks: each of these serves on its own, with a listener of its own.
+    pub fn handles(&self) -> Vec<Handle> {
+        match &self.kind {
+            Kind::PerCore(workers) => workers.iter().map(|(handle, _)| handle.clone()).collect(),
+            Kind::WorkStealing(runtime) => vec![runtime.handle().clone()],
+        }
+    }
+
+    /// Ends the workers, and with them every task that is left.
+    pub fn stop(self) {
+        self.end.cancel();
+        match self.kind {
+            Kind::PerCore(workers) => {
+                for (_, thread) in workers {
+                    // A worker that panicked has said so already.
+                    let _ = thread.join();
+                }
+            }
+            Kind::WorkStealing(runtime) => runtime.shutdown_background(),
+        }
+    }
+}
+
+fn worker(number: usize, end: CancellationToken) -> io::Result<(Handle, thread::JoinHandle<()>)> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let thread = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        runtime.block_on(end.cancelled());
+        // File work that hangs must not keep the process.
+        runtime.shutdown_background();
+    })?;
+    Ok((handle, thread))
+}
+
+/// Runs `main` on a runtime of its own, which serves nobody.
+///
+/// # Errors
+/// Where the system gives no event queue.
+pub fn block_on<T>(main: impl Future<Output = T>) -> io::Result<T> {
+    Ok(Builder::new_current_thread().enable_all().build()?.block_on(main))
+}
+
+/// A thread for what blocks all the time.
+///
+/// # Panics
+/// Where the system gives no thread, at the start of the process.
+pub(crate) fn thread(name: &str, work: impl FnOnce() + Send + 'static) {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    if let Err(error) = started {
+        panic!("no thread for {name}: {error}");
+    }
+}

@@ -1,0 +1,262 @@
+//! The life of the process: bind, serve, drain.
+
+use std::{
+    future::poll_fn,
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    path::PathBuf,
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    signal::unix::{Signal, SignalKind, signal},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Drain},
+    front,
+    listen::{self, NoListener},
+    observe::{
+        access::{AccessLog, Form},
+        diagnostics,
+    },
+    proxy::Proxy,
+    runtime::Crew,
+    tasks::Tasks,
+};
+
+/// How long accepting pauses when the system gives no more connections (descriptors, memory).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A server whose sockets are bound.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<Vec<std::net::TcpListener>>,
+    crew: Crew,
+    proxy: Proxy,
+    tasks: Tasks,
+    log: AccessLog,
+    drain: Drain,
+}
+
+/// How the process came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing was left to do.
+    InOrder,
+    /// The drain's bound, or a second signal, cut something.
+    Cut,
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStarted {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listener(#[from] NoListener),
+    /// The folder of the temporary files cannot be written.
+    #[error("spool.dir: cannot write to {}: {error}; choose a folder that can be written", .dir.display())]
+    Spool {
+        /// The folder.
+        dir: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The system gives no threads.
+    #[error("cannot start the workers: {0}")]
+    Workers(#[source] io::Error),
+}
+
+/// The signals that end the process.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Server {
+    /// Binds all addresses and starts the workers; nothing is accepted yet.
+    ///
+    /// # Errors
+    /// A taken address, an unwritable spool folder.
+    pub fn bind(config: &Config) -> Result<Self, NotStarted> {
+        check_spool(&config.spool.dir)?;
+        let crew = Crew::start(&config.runtime).map_err(NotStarted::Workers)?;
+        let workers = crew.handles().len();
+        let listeners = config
+            .listen
+            .iter()
+            .map(|address| listen::bind(*address, workers))
+            .collect::<Result<_, _>>()?;
+        let log = match config.log.access {
+            true => {
+                let pretty = diagnostics::is_pretty(config.log.format, io::stdout().is_terminal());
+                AccessLog::start(if pretty { Form::Pretty } else { Form::Json }, io::stdout())
+            }
+            false => AccessLog::off(),
+        };
+        let tasks = Tasks::default();
+        let proxy = Proxy::new(config, tasks.clone(), log.clone());
+        Ok(Self { listeners, crew, proxy, tasks, log, drain: config.drain.clone() })
+    }
+
+    /// The addresses, ports chosen by the system filled in.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let first = self.listeners.iter().filter_map(|listeners| listeners.first());
+        first.filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves until the first signal, then drains until all is done, the bound is reached, or the
+    /// second signal comes.
+    pub async fn run(self, mut signals: Signals) -> Ending {
+        let addresses = self.addresses();
+        let closing = CancellationToken::new();
+        self.serve(&closing);
+        for address in addresses {
+            tracing::info!(%address, "listening");
+        }
+
+        let signal = signals.next().await;
+        tracing::info!(signal, "draining");
+        let ending = tokio::select! {
+            // Cancel-safe: what is dropped only waits.
+            ending = drain(&self.tasks, &self.drain, &closing) => ending,
+            signal = signals.next() => {
+                tracing::warn!(signal, "second signal: ending at once");
+                Ending::Cut
+            }
+        };
+        let (connections, exchanges) = (self.tasks.open_connections(), self.tasks.open_exchanges());
+        if ending == Ending::Cut {
+            tracing::warn!(connections, exchanges, "cutting what is left");
+        }
+        // Ends the tasks that are left, and with them their records go to the log.
+        self.crew.stop();
+        self.log.flush();
+        tracing::info!("ended");
+        if connections + exchanges == 0 { Ending::InOrder } else { ending }
+    }
+
+    fn serve(&self, closing: &CancellationToken) {
+        let workers = self.crew.handles();
+        if let Some(first) = workers.first() {
+            let _here = first.enter();
+            for backend in self.proxy.backends() {
+                Tasks::background(backend.clone().close_aged());
+            }
+        }
+        for listeners in &self.listeners {
+            for (listener, worker) in listeners.iter().zip(&workers) {
+                let _here = worker.enter();
+                match listener.try_clone() {
+                    Ok(listener) => self.tasks.listener(accept(
+                        listener,
+                        self.proxy.clone(),
+                        self.tasks.clone(),
+                        closing.clone(),
+                    )),
+                    Err(error) => tracing::error!(%error, "a worker has no listener"),
+                }
+            }
+        }
+    }
+}
+
+impl Signals {
+    /// Those of this process.
+    ///
+    /// # Errors
+    /// Where the system refuses to tell.
+    pub fn of_process() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+async fn drain(tasks: &Tasks, bounds: &Drain, closing: &CancellationToken) -> Ending {
+    sleep(bounds.delay).await;
+    closing.cancel();
+    if timeout(bounds.timeout, tasks.finished()).await.is_ok() {
+        return Ending::InOrder;
+    }
+    tracing::warn!("drain.timeout reached");
+    Ending::Cut
+}
+
+/// Accepts until `closing`; what the kernel holds by then is accepted too.
+async fn accept(
+    listener: std::net::TcpListener,
+    proxy: Proxy,
+    tasks: Tasks,
+    closing: CancellationToken,
+) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "cannot accept"),
+    };
+    let start = |stream: TcpStream, peer: SocketAddr| {
+        let closing = closing.clone();
+        tasks.connection(front::serve(stream, peer, proxy.clone(), closing.cancelled_owned()));
+    };
+    let mut paused = false;
+    loop {
+        let accepted = tokio::select! {
+            // Cancel-safe: a connection that was not returned is still the kernel's.
+            accepted = listener.accept() => accepted,
+            () = closing.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                paused = false;
+                start(stream, peer);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut paused, true) {
+                    tracing::error!(%error, "cannot accept connections; pausing");
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    // Closing the socket would reset those that are still in its queue.
+    while let Some(Ok((stream, peer))) = poll_fn(|cx| match listener.poll_accept(cx) {
+        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+    {
+        start(stream, peer);
+    }
+}
+
+/// A client that was gone before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+fn check_spool(dir: &std::path::Path) -> Result<(), NotStarted> {
+    let dir = if dir.as_os_str().is_empty() { std::env::temp_dir() } else { dir.to_owned() };
+    match tempfile::tempfile_in(&dir) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(NotStarted::Spool { dir, error }),
+    }
+}

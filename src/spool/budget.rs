@@ -1,0 +1,82 @@
+//! House-wide bounds on what all spools hold together.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// So many bytes may be taken at once.
+#[derive(Debug, Clone)]
+pub(super) struct Budget {
+    used: Arc<AtomicU64>,
+    max: u64,
+}
+
+/// Bytes taken from a budget; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    budget: Budget,
+    bytes: u64,
+}
+
+impl Budget {
+    pub(super) fn new(max: u64) -> Self {
+        Self { used: Arc::default(), max }
+    }
+
+    /// An empty share, to be grown.
+    pub(super) fn share(&self) -> Share {
+        Share { budget: self.clone(), bytes: 0 }
+    }
+}
+
+impl Share {
+    /// Takes `bytes` more, or nothing at all.
+    pub(super) fn grow(&mut self, bytes: u64) -> bool {
+        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > self.budget.max {
+            self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        self.bytes += bytes;
+        true
+    }
+
+    /// Takes `bytes` more even beyond the bound.
+    pub(super) fn grow_anyway(&mut self, bytes: u64) {
+        self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+    }
+
+    pub(super) fn shrink(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes -= bytes;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shrink(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_comes_back_when_the_share_is_dropped() {
+        let budget = Budget::new(10);
+        let mut one = budget.share();
+        let mut two = budget.share();
+        assert!(one.grow(7));
+        assert!(!two.grow(4));
+        assert!(two.grow(3));
+        drop(one);
+        assert!(two.grow(7));
+        assert!(!two.grow(1));
+        two.shrink(1);
+        assert!(two.grow(1));
+    }
+}

@@ -1,0 +1,333 @@
+//! Bytes held in memory, then in an unlinked temporary file: one writer, many readers.
+//!
+//! The writer never waits for a reader as long as the bounds of `[spool]` hold; a reader gets
+//! what has come at once. Bytes that every reader has passed are let go, unless the spool retains
+//! them from the start. With no reader left (and nothing retained) what is written is only counted.
+//!
+//! Memory of one body is bounded by `spool.memory`; beyond it everything held goes to disk in one
+//! stride. Where `spool.total_disk` or the disk itself is full, [`Spool::write`] waits for the
+//! readers, or fails with [`Full`] where the body is retained. A single chunk is always taken, so
+//! that nobody waits for the memory of others.
+
+mod body;
+mod budget;
+mod disk;
+mod reader;
+
+use std::{collections::VecDeque, io, path::PathBuf, sync::Arc, task::Waker};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+pub(crate) use self::{
+    body::{Received, SendBody},
+    reader::Reader,
+};
+use self::{
+    budget::{Budget, Share},
+    disk::Disk,
+};
+
+/// Chunks up to this size are merged while nobody reads them: each may hold a whole read buffer.
+const SMALL: usize = 4096;
+
+/// The house-wide place that all spools share.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    memory: u64,
+    total_memory: Budget,
+    total_disk: Budget,
+    dir: Arc<PathBuf>,
+}
+
+/// One body. Cloning gives another handle on the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Spool {
+    shared: Arc<Shared>,
+}
+
+/// How the writing ended.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    /// Whole, perhaps with trailers.
+    Whole(Option<HeaderMap>),
+    /// There was more to come, and it will not.
+    Cut,
+}
+
+/// No room in memory nor on disk, and no reader that could make some.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Full {
+    /// `spool.total_memory` and `spool.total_disk` are both used up.
+    #[error("spool.total_memory and spool.total_disk are used up")]
+    Budget,
+    /// The folder of the temporary files does not take it.
+    #[error("spool.dir: {0}")]
+    Disk(io::Error),
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    state: Mutex<State>,
+    /// Told when a reader has let something go, or has gone itself.
+    room: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `[memory_from, written)`, of which `chunks` holds what is not let go.
+    chunks: VecDeque<Bytes>,
+    /// Number of the first of `chunks`; numbers never come twice.
+    first: u64,
+    /// Offset of the first byte in memory.
+    memory_from: u64,
+    /// Offset behind the last byte.
+    written: u64,
+    charged: Share,
+    disk: Option<Disk>,
+    /// The file is being written; it must not go, however far the readers are.
+    spilling: bool,
+    /// The writer has waited for the readers; said once in the log.
+    paced: bool,
+    end: Option<End>,
+    retain: bool,
+    readers: Vec<Option<Place>>,
+}
+
+/// Where a reader stands.
+#[derive(Debug)]
+struct Place {
+    offset: u64,
+    waker: Option<Waker>,
+}
+
+impl Store {
+    pub(crate) fn new(config: &crate::config::Spool) -> Self {
+        Self {
+            memory: config.memory,
+            total_memory: Budget::new(config.total_memory),
+            total_disk: Budget::new(config.total_disk),
+            dir: Arc::new(config.dir.clone()),
+        }
+    }
+
+    /// An empty spool; one that retains can be read from the start at any time.
+    pub(crate) fn spool(&self, retain: bool) -> Spool {
+        let state = State {
+            chunks: VecDeque::new(),
+            first: 0,
+            memory_from: 0,
+            written: 0,
+            charged: self.total_memory.share(),
+            disk: None,
+            spilling: false,
+            paced: false,
+            end: None,
+            retain,
+            readers: Vec::new(),
+        };
+        Spool {
+            shared: Arc::new(Shared {
+                store: self.clone(),
+                state: Mutex::new(state),
+                room: Notify::new(),
+            }),
+        }
+    }
+}
+
+impl Spool {
+    /// A reader from the first byte that is still held.
+    pub(crate) fn reader(&self) -> Reader {
+        let mut state = self.shared.state.lock();
+        let offset = if state.retain { 0 } else { state.floor() };
+        let place = Some(Place { offset, waker: None });
+        let index = match state.readers.iter().position(Option::is_none) {
+            Some(free) => {
+                state.readers[free] = place;
+                free
+            }
+            None => {
+                state.readers.push(place);
+                state.readers.len() - 1
+            }
+        };
+        drop(state);
+        Reader::new(self.shared.clone(), index)
+    }
+
+    /// Appends. True when somebody may read it, false when it was discarded.
+    pub(crate) async fn write(&self, chunk: Bytes) -> Result<bool, Full> {
+        loop {
+            if let Some(kept) = self.shared.state.lock().push(&chunk, self.shared.store.memory) {
+                return Ok(kept);
+            }
+            // Registered before the spill looks, so that room made meanwhile is not missed.
+            let room = self.shared.room.notified();
+            match self.spill().await {
+                Ok(()) => {}
+                Err(full) if self.shared.state.lock().retain => return Err(full),
+                // A slow reader holds it all, and there is no more room: the backend is read at
+                // the client's pace from here on.
+                Err(full) => {
+                    if !std::mem::replace(&mut self.shared.state.lock().paced, true) {
+                        tracing::warn!(reason = %full, "spool is full: reading at the client's pace");
+                    }
+                    room.await;
+                }
+            }
+        }
+    }
+
+    /// Nothing more will be written.
+    pub(crate) fn end(&self, end: End) {
+        let mut state = self.shared.state.lock();
+        if state.end.is_none() {
+            state.end = Some(end);
+            state.wake();
+        }
+    }
+
+    /// Bytes written so far, discarded ones included.
+    pub(crate) fn written(&self) -> u64 {
+        self.shared.state.lock().written
+    }
+
+    /// Moves all that memory holds to disk.
+    async fn spill(&self) -> Result<(), Full> {
+        let (file, offset, chunks, upto) = {
+            let mut state = self.shared.state.lock();
+            let bytes = state.written - state.memory_from;
+            let share = match &mut state.disk {
+                Some(disk) => disk.share.grow(bytes).then_some(None),
+                None => {
+                    let mut share = self.shared.store.total_disk.share();
+                    share.grow(bytes).then_some(Some(share))
+                }
+            };
+            let Some(share) = share else { return Err(Full::Budget) };
+            state.spilling = true;
+            let chunks: Vec<Bytes> = state.chunks.iter().cloned().collect();
+            let upto = state.first + chunks.len() as u64;
+            let from = state.memory_from;
+            match (&state.disk, share) {
+                (Some(disk), _) => (Ok(disk.file()), from - disk.from, chunks, upto),
+                (None, share) => (Err((share, from)), 0, chunks, upto),
+            }
+        };
+        let file = match file {
+            Ok(file) => file,
+            Err((share, from)) => {
+                let made = disk::create(&self.shared.store.dir).await;
+                let file = made.map_err(|error| self.spill_failed(error))?;
+                let share = share.unwrap_or_else(|| self.shared.store.total_disk.share());
+                self.shared.state.lock().disk = Some(Disk::new(file.clone(), from, share));
+                file
+            }
+        };
+        let bytes: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        if let Err(error) = disk::write(file, offset, chunks).await {
+            if let Some(disk) = &mut self.shared.state.lock().disk {
+                disk.share.shrink(bytes);
+            }
+            return Err(self.spill_failed(error));
+        }
+        // Readers may have let the first of them go meanwhile; only this writer appends.
+        let mut state = self.shared.state.lock();
+        while state.first < upto {
+            state.drop_first();
+        }
+        state.spilling = false;
+        state.drop_passed_disk();
+        Ok(())
+    }
+
+    fn spill_failed(&self, error: io::Error) -> Full {
+        let mut state = self.shared.state.lock();
+        state.spilling = false;
+        state.drop_passed_disk();
+        Full::Disk(error)
+    }
+}
+
+impl State {
+    /// Takes the chunk where there is room for it: `Some(kept)`, else `None`.
+    fn push(&mut self, chunk: &Bytes, memory: u64) -> Option<bool> {
+        let len = chunk.len() as u64;
+        let unread = !self.retain && self.readers.iter().all(Option::is_none);
+        if unread {
+            self.written += len;
+            self.let_go();
+            return Some(false);
+        }
+        let held = self.written - self.memory_from;
+        if held == 0 {
+            self.charged.grow_anyway(len);
+        } else if held + len > memory || !self.charged.grow(len) {
+            return None;
+        }
+        self.written += len;
+        match self.chunks.back_mut() {
+            Some(last) if last.len() + chunk.len() <= SMALL => {
+                let mut merged = BytesMut::with_capacity(SMALL);
+                merged.extend_from_slice(last);
+                merged.extend_from_slice(chunk);
+                *last = merged.freeze();
+            }
+            _ => self.chunks.push_back(chunk.clone()),
+        }
+        self.wake();
+        Some(true)
+    }
+
+    fn wake(&mut self) {
+        for place in self.readers.iter_mut().flatten() {
+            if let Some(waker) = place.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// The offset below which nobody will read.
+    fn floor(&self) -> u64 {
+        if self.retain {
+            return 0;
+        }
+        let lowest = self.readers.iter().flatten().map(|place| place.offset).min();
+        lowest.unwrap_or(self.written)
+    }
+
+    fn let_go(&mut self) {
+        let floor = self.floor();
+        while let Some(first) = self.chunks.front() {
+            if self.memory_from + first.len() as u64 > floor {
+                break;
+            }
+            self.drop_first();
+        }
+        if self.chunks.is_empty() {
+            self.memory_from = self.written;
+        }
+        self.drop_passed_disk();
+    }
+
+    fn drop_first(&mut self) {
+        if let Some(chunk) = self.chunks.pop_front() {
+            self.first += 1;
+            self.memory_from += chunk.len() as u64;
+            self.charged.shrink(chunk.len() as u64);
+        }
+    }
+
+    fn drop_passed_disk(&mut self) {
+        if self.disk.is_some() && !self.spilling && self.floor() >= self.memory_from {
+            self.disk = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! Reading a spool, in memory or on disk, as fast as it is written or as slow as one likes.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http_body::Frame;
+
+use super::{End, Place, Shared, State, disk};
+
+/// One reader; it keeps what it has not read yet, and only that.
+pub(crate) struct Reader {
+    shared: Arc<Shared>,
+    index: usize,
+    from_disk: Option<Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send + Sync>>>,
+    ended: bool,
+}
+
+/// The writer stopped before the end, or the disk did.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("the body was cut before its end")]
+    Cut,
+    #[error("the spool cannot be read back: {0}")]
+    Disk(io::Error),
+}
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>, index: usize) -> Self {
+        Self { shared, index, from_disk: None, ended: false }
+    }
+
+    /// Has everything been read, trailers included?
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended || self.shared.state.lock().is_read_up(self.index)
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        loop {
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            if let Some(read) = &mut self.from_disk {
+                let bytes = ready!(read.as_mut().poll(cx)).map_err(Broken::Disk);
+                self.from_disk = None;
+                return Poll::Ready(Some(bytes.map(|bytes| {
+                    self.shared.state.lock().advance(self.index, bytes.len());
+                    self.shared.room.notify_one();
+                    Frame::data(bytes)
+                })));
+            }
+            let mut state = self.shared.state.lock();
+            match state.next(self.index, cx) {
+                Next::Chunk(chunk) => {
+                    state.advance(self.index, chunk.len());
+                    drop(state);
+                    self.shared.room.notify_one();
+                    return Poll::Ready(Some(Ok(Frame::data(chunk))));
+                }
+                Next::Disk { offset, end } => {
+                    let Some(file) = state.disk.as_ref().map(|disk| (disk.file(), disk.from))
+                    else {
+                        unreachable!("what is below memory and unread is on disk");
+                    };
+                    drop(state);
+                    let (file, from) = file;
+                    self.from_disk = Some(Box::pin(disk::read(file, offset - from, end - from)));
+                }
+                Next::Wait => return Poll::Pending,
+                Next::End(end) => {
+                    drop(state);
+                    self.ended = true;
+                    return Poll::Ready(match end {
+                        End::Whole(None) => None,
+                        End::Whole(Some(trailers)) => Some(Ok(Frame::trailers(trailers))),
+                        End::Cut => Some(Err(Broken::Cut)),
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.readers[self.index] = None;
+        state.let_go();
+        drop(state);
+        self.shared.room.notify_one();
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Reader").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+enum Next {
+    Chunk(Bytes),
+    Disk { offset: u64, end: u64 },
+    Wait,
+    End(End),
+}
+
+impl State {
+    fn place(&mut self, index: usize) -> &mut Place {
+        match self.readers.get_mut(index) {
+            Some(Some(place)) => place,
+            _ => unreachable!("a reader keeps its place until it is dropped"),
+        }
+    }
+
+    fn next(&mut self, index: usize, cx: &Context<'_>) -> Next {
+        let offset = self.place(index).offset;
+        if offset < self.memory_from {
+            return Next::Disk { offset, end: self.memory_from };
+        }
+        let mut from = self.memory_from;
+        for chunk in &self.chunks {
+            let behind = from + chunk.len() as u64;
+            if offset < behind {
+                let mut rest = chunk.clone();
+                // Lossless: an offset within a chunk is below its length, which is a `usize`.
+                rest.advance(usize::try_from(offset - from).unwrap_or(0));
+                return Next::Chunk(rest);
+            }
+            from = behind;
+        }
+        if let Some(end) = &self.end {
+            return Next::End(end.clone());
+        }
+        let place = self.place(index);
+        if !place.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            place.waker = Some(cx.waker().clone());
+        }
+        Next::Wait
+    }
+
+    fn advance(&mut self, index: usize, len: usize) {
+        self.place(index).offset += len as u64;
+        self.let_go();
+    }
+
+    fn is_read_up(&mut self, index: usize) -> bool {
+        let written = self.written;
+        matches!(self.end, Some(End::Whole(None))) && self.place(index).offset == written
+    }
+}

@@ -1,0 +1,153 @@
+use std::future::poll_fn;
+
+use super::*;
+use crate::config;
+
+fn store(memory: u64, total_disk: u64) -> Store {
+    Store::new(&config::Spool { memory, total_memory: 1 << 20, total_disk, dir: PathBuf::new() })
+}
+
+async fn next(reader: &mut Reader) -> Option<Bytes> {
+    let frame = poll_fn(|cx| reader.poll_frame(cx)).await?;
+    Some(frame.expect("a frame").into_data().expect("data"))
+}
+
+async fn all(reader: &mut Reader) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = next(reader).await {
+        bytes.extend_from_slice(&chunk);
+    }
+    bytes
+}
+
+fn memory_used(store: &Store) -> bool {
+    !store.total_memory.share().grow(1 << 20)
+}
+
+#[tokio::test]
+async fn what_was_written_is_read_and_let_go() {
+    let store = store(1024, 1 << 20);
+    let spool = store.spool(false);
+    let mut reader = spool.reader();
+    assert!(spool.write(Bytes::from_static(b"one")).await.expect("room"));
+    assert_eq!(next(&mut reader).await.as_deref(), Some(&b"one"[..]));
+    assert!(!memory_used(&store));
+    assert!(!reader.is_ended());
+    spool.end(End::Whole(None));
+    assert!(reader.is_ended());
+    assert_eq!(next(&mut reader).await, None);
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_every_byte_back_from_disk_in_order() {
+    let store = store(10_000, 1 << 24);
+    let spool = store.spool(false);
+    let mut reader = spool.reader();
+    let mut expected = Vec::new();
+    for number in 0..2_000_u32 {
+        let chunk = vec![u8::try_from(number % 251).expect("small"); 777];
+        expected.extend_from_slice(&chunk);
+        spool.write(chunk.into()).await.expect("room");
+        if number == 700 {
+            // The reader stands in the middle of the file while the writer goes on.
+            let head = next(&mut reader).await.expect("bytes");
+            assert_eq!(head, expected[..head.len()]);
+            expected.drain(..head.len());
+        }
+    }
+    spool.end(End::Whole(None));
+    assert_eq!(all(&mut reader).await, expected);
+    assert!(!memory_used(&store));
+}
+
+#[tokio::test]
+async fn without_a_reader_bytes_are_only_counted() {
+    let store = store(10, 0);
+    let spool = store.spool(false);
+    drop(spool.reader());
+    for _ in 0..1_000 {
+        assert!(!spool.write(Bytes::from_static(&[0; 100])).await.expect("no room needed"));
+    }
+    assert_eq!(spool.written(), 100_000);
+    assert!(!memory_used(&store));
+}
+
+#[tokio::test]
+async fn the_writer_waits_for_the_reader_where_no_disk_is_left() {
+    let store = store(100, 0);
+    let spool = store.spool(false);
+    let mut reader = spool.reader();
+    spool.write(Bytes::from_static(&[1; 100])).await.expect("room");
+    let mut second = Box::pin(spool.write(Bytes::from_static(&[2; 100])));
+    assert!(futures_pending(second.as_mut()).await);
+    assert_eq!(next(&mut reader).await.expect("bytes").len(), 100);
+    assert!(second.await.expect("room now"));
+}
+
+#[tokio::test]
+async fn a_leaving_reader_frees_a_waiting_writer() {
+    let store = store(100, 0);
+    let spool = store.spool(false);
+    let reader = spool.reader();
+    spool.write(Bytes::from_static(&[1; 100])).await.expect("room");
+    let mut second = Box::pin(spool.write(Bytes::from_static(&[2; 100])));
+    assert!(futures_pending(second.as_mut()).await);
+    drop(reader);
+    assert!(!second.await.expect("discarded"));
+}
+
+#[tokio::test]
+async fn a_retained_body_is_read_from_the_start_as_often_as_needed() {
+    let store = store(1_000, 1 << 20);
+    let spool = store.spool(true);
+    for _ in 0..10 {
+        spool.write(Bytes::from_static(&[7; 600])).await.expect("room");
+    }
+    spool.end(End::Whole(None));
+    for _ in 0..2 {
+        assert_eq!(all(&mut spool.reader()).await, vec![7; 6_000]);
+    }
+}
+
+#[tokio::test]
+async fn a_retained_body_that_fits_nowhere_is_refused() {
+    let store = store(1_000, 2_000);
+    let spool = store.spool(true);
+    let mut written = Ok(true);
+    for _ in 0..10 {
+        written = spool.write(Bytes::from_static(&[7; 600])).await;
+        if written.is_err() {
+            break;
+        }
+    }
+    assert!(matches!(written, Err(Full::Budget)));
+}
+
+#[tokio::test]
+async fn small_chunks_do_not_each_hold_a_buffer() {
+    let store = store(1 << 16, 0);
+    let spool = store.spool(false);
+    let mut reader = spool.reader();
+    for _ in 0..SMALL {
+        spool.write(Bytes::from_static(b"x")).await.expect("room");
+    }
+    assert_eq!(spool.shared.state.lock().chunks.len(), 1);
+    assert_eq!(next(&mut reader).await.expect("bytes").len(), SMALL);
+}
+
+#[tokio::test]
+async fn a_cut_body_never_looks_whole() {
+    let spool = store(100, 0).spool(false);
+    let mut reader = spool.reader();
+    spool.write(Bytes::from_static(b"half")).await.expect("room");
+    spool.end(End::Cut);
+    assert_eq!(next(&mut reader).await.as_deref(), Some(&b"half"[..]));
+    let frame = poll_fn(|cx| reader.poll_frame(cx)).await;
+    assert!(frame.expect("an error").is_err());
+}
+
+/// One poll of a future that is expected to wait.
+async fn futures_pending<F: Future + Unpin>(mut future: F) -> bool {
+    poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut future).poll(cx).is_pending()))
+        .await
+}

@@ -1,0 +1,74 @@
+//! The only place that spawns. Every task belongs to a kind, and the drain waits for each kind.
+
+use std::{future::Future, io};
+
+use tokio_util::task::TaskTracker;
+
+/// The tasks of one process, counted by kind.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    /// Those who accept.
+    listeners: TaskTracker,
+    /// Client connections.
+    connections: TaskTracker,
+    /// Exchanges, orphans and queued ones among them.
+    exchanges: TaskTracker,
+}
+
+impl Tasks {
+    /// Runs an accept loop on the current worker.
+    pub fn listener(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.listeners.spawn(task));
+    }
+
+    /// Runs one client connection on the current worker.
+    pub fn connection(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.connections.spawn(task));
+    }
+
+    /// Runs one exchange on the current worker; nothing but its own end ends it.
+    pub fn exchange(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.exchanges.spawn(task));
+    }
+
+    /// Runs until the worker ends; nobody waits for it.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub fn background(task: impl Future<Output = ()> + Send + 'static) {
+        drop(tokio::spawn(task));
+    }
+
+    /// Waits until nobody accepts any more and no connection and no exchange is left.
+    pub async fn finished(&self) {
+        // In this order: a listener can start a connection, and a connection an exchange.
+        for kind in [&self.listeners, &self.connections, &self.exchanges] {
+            kind.close();
+            kind.wait().await;
+        }
+    }
+
+    /// How many client connections are open.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// How many exchanges are queued or running.
+    #[must_use]
+    pub fn open_exchanges(&self) -> usize {
+        self.exchanges.len()
+    }
+}
+
+/// Runs file work where it may block.
+///
+/// # Errors
+/// What the work itself reports, or that the process is ending.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(lost) => Err(io::Error::other(lost)),
+    }
+}

@@ -1,0 +1,94 @@
+//! The client's side of a request, from its head to the last byte of the answer.
+
+use std::sync::Arc;
+
+use crate::{
+    front::Connection,
+    observe::record::{Outcome, Record},
+};
+
+/// One request's stay with us. Dropped before it was closed, the client has left.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    record: Arc<Record>,
+    /// None where the proxy is called without a connection.
+    connection: Option<Arc<Connection>>,
+    closed: bool,
+}
+
+impl Visit {
+    pub(crate) fn new(record: Arc<Record>, connection: Option<Arc<Connection>>) -> Self {
+        Self { record, connection, closed: false }
+    }
+
+    pub(crate) fn record(&self) -> &Arc<Record> {
+        &self.record
+    }
+
+    pub(crate) fn connection(&self) -> Option<&Connection> {
+        self.connection.as_deref()
+    }
+
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Outcome)) {
+        self.record.note(change);
+    }
+
+    pub(crate) fn is_half_closed(&self) -> bool {
+        self.connection().is_some_and(Connection::is_half_closed)
+    }
+
+    /// The request is in, whole.
+    pub(crate) async fn received(&self) {
+        let Some(connection) = self.connection() else { return };
+        connection.received();
+        if connection.is_half_closed() {
+            // The FIN came with the end of the body: have the IO look at it again.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// All of the answer is on its way to the connection; the kernel will have it soon.
+    pub(crate) fn answered(self) {
+        match self.connection.clone() {
+            Some(connection) => connection.answered(self),
+            None => self.delivered(),
+        }
+    }
+
+    /// The kernel has all of the answer.
+    pub(crate) fn delivered(mut self) {
+        self.closed = true;
+        self.record.note(|outcome| outcome.visit = self.record.elapsed());
+    }
+
+    /// The answer ends before its end.
+    pub(crate) fn broken(&self) {
+        if let Some(connection) = self.connection() {
+            connection.broken();
+        }
+    }
+
+    /// The client is let go on purpose; the exchange goes on.
+    pub(crate) fn let_go(&self, reason: &'static str) {
+        self.record.note(|outcome| {
+            outcome.left.get_or_insert(outcome.stage);
+            outcome.because(reason);
+        });
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        let why = self.connection().and_then(Connection::why);
+        self.record.note(|outcome| {
+            outcome.left.get_or_insert(outcome.stage);
+            outcome.visit = self.record.elapsed();
+            if let Some(why) = why {
+                outcome.because(why);
+            }
+        });
+    }
+}
