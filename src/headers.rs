@@ -1,6 +1,6 @@
 //! The fields of messages that pass through: what is refused, removed, and added.
 
-use std::{fmt::Write as _, net::IpAddr, sync::LazyLock};
+use std::{net::IpAddr, sync::LazyLock};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
@@ -12,7 +12,7 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 
-use crate::{config::OnDisconnect, refusal::Refusal};
+use crate::{config::OnDisconnect, front::Connection, refusal::Refusal};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -40,8 +40,10 @@ fn via(version: &str) -> HeaderValue {
 /// Who speaks to us.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer<'a> {
-    pub address: IpAddr,
+    /// Its address.
     pub field: &'a HeaderValue,
+    /// None where the proxy is called without a connection.
+    pub connection: Option<&'a Connection>,
     /// Its `Forwarded` and `X-Forwarded-*` are believed.
     pub trusted: bool,
 }
@@ -54,10 +56,25 @@ pub(crate) fn check(head: &request::Parts) -> Result<(), Refusal> {
     if head.uri.path() == "*" && head.method != Method::OPTIONS {
         return Err(Refusal::BadField("The target \"*\" is for OPTIONS alone."));
     }
-    let mut hosts = head.headers.get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return Err(Refusal::BadField("The request has more than one Host field."));
+    let mut host = None;
+    let mut coded = false;
+    // One pass: these are few, and all others are passed by.
+    for (name, value) in &head.headers {
+        match *name {
+            HOST if host.replace(value).is_some() => {
+                return Err(Refusal::BadField("The request has more than one Host field."));
+            }
+            TRANSFER_ENCODING if std::mem::replace(&mut coded, true) || !is(value, "chunked") => {
+                return Err(Refusal::NotImplemented(
+                    "The only transfer coding understood is \"chunked\".",
+                ));
+            }
+            EXPECT if !is(value, "100-continue") => return Err(Refusal::ExpectationUnknown),
+            VIA if value.to_str().is_ok_and(|text| text.contains(PSEUDONYM.as_str())) => {
+                return Err(Refusal::Loop);
+            }
+            _ => {}
+        }
     }
     match host.map(HeaderValue::as_bytes) {
         None if head.version == Version::HTTP_11 => {
@@ -72,23 +89,6 @@ pub(crate) fn check(head: &request::Parts) -> Result<(), Refusal> {
             return Err(Refusal::BadField("The Host field names no host."));
         }
         Some(_) => {}
-    }
-    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next()
-        && (codings.next().is_some() || !is(coding, "chunked"))
-    {
-        return Err(Refusal::NotImplemented("The only transfer coding understood is \"chunked\"."));
-    }
-    if head.headers.get(EXPECT).is_some_and(|value| !is(value, "100-continue")) {
-        return Err(Refusal::ExpectationUnknown);
-    }
-    let loops = head
-        .headers
-        .get_all(VIA)
-        .iter()
-        .any(|value| value.to_str().is_ok_and(|text| text.contains(PSEUDONYM.as_str())));
-    if loops {
-        return Err(Refusal::Loop);
     }
     Ok(())
 }
@@ -127,17 +127,11 @@ pub(crate) fn rebuild(head: &mut request::Parts, peer: Peer<'_>, id: &HeaderValu
 /// Says for whom the request is forwarded. From peers that are not trusted, nothing is kept.
 fn forward(headers: &mut HeaderMap, peer: Peer<'_>) {
     let host = headers.get(HOST).cloned();
-    let mut element = String::with_capacity(64);
-    // Writing to memory does not fail.
-    let _ = match peer.address.to_canonical() {
-        IpAddr::V4(address) => write!(element, "for={address};proto=http"),
-        IpAddr::V6(address) => write!(element, "for=\"[{address}]\";proto=http"),
+    let element = match (peer.connection, &host) {
+        (Some(connection), Some(host)) => Some(connection.forwarded(host)),
+        (Some(connection), None) => Some(forwarded(connection.peer.ip(), None)),
+        (None, _) => None,
     };
-    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()) {
-        // Checked to be an authority, which holds no quotes.
-        let _ = write!(element, ";host=\"{host}\"");
-    }
-    let element = HeaderValue::try_from(element).ok();
     if peer.trusted {
         append(headers, X_FORWARDED_FOR, peer.field.clone());
         if let Some(element) = element {
@@ -161,14 +155,28 @@ fn forward(headers: &mut HeaderMap, peer: Peer<'_>) {
     }
 }
 
+/// One element of `Forwarded` (RFC 7239).
+pub(crate) fn forwarded(address: IpAddr, host: Option<&HeaderValue>) -> HeaderValue {
+    let host = host.and_then(|host| host.to_str().ok());
+    // Checked to be an authority, which holds no quotes.
+    let host = host.map(|host| format!(";host=\"{host}\"")).unwrap_or_default();
+    let text = match address.to_canonical() {
+        IpAddr::V4(address) => format!("for={address};proto=http{host}"),
+        IpAddr::V6(address) => format!("for=\"[{address}]\";proto=http{host}"),
+    };
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("for=unknown"))
+}
+
 /// Turns the head of a response into the one that the client gets. Gives back what the
 /// application says of clients that leave.
 pub(crate) fn accept(
     head: &mut response::Parts,
     id: &HeaderValue,
 ) -> Result<Option<OnDisconnect>, Refusal> {
-    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
-    if codings.any(|coding| !is(coding, "chunked")) {
+    let coding = |(name, value): (&HeaderName, &HeaderValue)| {
+        *name == TRANSFER_ENCODING && !is(value, "chunked")
+    };
+    if head.headers.iter().any(coding) {
         return Err(Refusal::AnswerMalformed);
     }
     strip_hop_by_hop(&mut head.headers);
@@ -195,22 +203,26 @@ pub(crate) fn is_endless(headers: &HeaderMap) -> bool {
 
 /// RFC 9110, section 7.6.1.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-            // Without these the message would be another one.
-            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
+    // Looked for in one pass: most messages have none of them, or one.
+    let of_hop = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+    if !headers.keys().any(|name| of_hop.contains(name)) {
+        return;
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        // Options of the connection, and no names.
+        .filter(|name| {
+            !name.eq_ignore_ascii_case("close") && !name.eq_ignore_ascii_case("keep-alive")
+        })
+        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+        // Without these the message would be another one.
+        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+        .collect();
+    for name in named.into_iter().chain(of_hop) {
         headers.remove(name);
     }
 }
@@ -269,14 +281,16 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::observe::access::AccessLog;
 
     fn rebuilt(request: http::request::Builder, trusted: bool) -> request::Parts {
         let (mut head, ()) = request.body(()).expect("a request").into_parts();
         let field = HeaderValue::from_static("192.0.2.1");
-        let address = "192.0.2.1".parse().expect("an address");
+        let peer = "192.0.2.1:5".parse().expect("an address");
+        let connection = Connection::new(peer, AccessLog::off());
         rebuild(
             &mut head,
-            Peer { address, field: &field, trusted },
+            Peer { field: &field, connection: Some(&connection), trusted },
             &HeaderValue::from_static("id"),
         );
         head

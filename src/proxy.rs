@@ -65,6 +65,19 @@ impl Proxy {
         Self { house: Arc::new(house) }
     }
 
+    /// One request of a connection, from its head to the head of its answer.
+    pub(crate) fn visit<B>(
+        &self,
+        request: Request<B>,
+        connection: Option<Arc<Connection>>,
+    ) -> impl Future<Output = Response<Reply>> + Send + use<B>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let house = self.house.clone();
+        async move { house.visit(request, connection).await }
+    }
+
     pub(crate) fn client_bounds(&self) -> Arc<config::Client> {
         self.house.bounds.clone()
     }
@@ -91,18 +104,21 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let house = self.house.clone();
-        Box::pin(async move { Ok(house.visit(request).await) })
+        let visit = self.visit(request, None);
+        Box::pin(async { Ok(visit.await) })
     }
 }
 
 impl House {
-    async fn visit<B>(&self, request: Request<B>) -> Response<Reply>
+    async fn visit<B>(
+        &self,
+        request: Request<B>,
+        connection: Option<Arc<Connection>>,
+    ) -> Response<Reply>
     where
         B: Body<Data = Bytes> + Send + Unpin,
     {
-        let (mut head, body) = request.into_parts();
-        let connection = head.extensions.remove::<Arc<Connection>>();
+        let (head, body) = request.into_parts();
         let accept = head.headers.get(http::header::ACCEPT).cloned();
         let visit = self.open(&head, connection);
         match self.answer(&visit, head, body).await {
@@ -115,7 +131,7 @@ impl House {
     fn open(&self, head: &request::Parts, connection: Option<Arc<Connection>>) -> Visit {
         let facts = Facts {
             id: headers::id_of(&head.headers),
-            client: connection.as_ref().map(|connection| connection.peer),
+            client: connection.as_ref().map(|connection| connection.name.clone()),
             line: Some((head.method.clone(), head.uri.clone())),
             began: Instant::now(),
         };
@@ -171,19 +187,36 @@ impl House {
             TooMany::Exchanges => Refusal::TooManyExchanges,
             TooMany::Orphans => Refusal::TooManyOrphans,
         })?;
-        let peer = Peer { address, field, trusted: client::is_trusted(address, trusted) };
+        let peer = Peer {
+            field,
+            connection: visit.connection(),
+            trusted: client::is_trusted(address, trusted),
+        };
         headers::rebuild(head, peer, &id);
         Ok(share)
     }
 
     /// Takes in the whole body before anything is asked of the backend.
-    async fn receive<B>(&self, visit: &Visit, mut body: B, max: u64) -> Result<Received, Refusal>
+    async fn receive<B>(&self, visit: &Visit, body: B, max: u64) -> Result<Received, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         if body.is_end_stream() {
             return Ok(Received::Nothing);
         }
+        // Boxed: most requests have no body.
+        Box::pin(self.receive_all(visit, body, max)).await
+    }
+
+    async fn receive_all<B>(
+        &self,
+        visit: &Visit,
+        mut body: B,
+        max: u64,
+    ) -> Result<Received, Refusal>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         if body.size_hint().lower() > max {
             return Err(Refusal::BodyTooLong);
         }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The right to have one exchange running at the backend. Owned by the exchange until its end,
 /// so that an orphan keeps it.
@@ -47,15 +47,18 @@ impl Slots {
         }
     }
 
+    /// A slot that is free now. Nobody is overtaken: a slot that comes free is handed to the first
+    /// who waits, and only what nobody waits for can be taken here.
+    pub(crate) fn free_slot(&self) -> Option<Slot> {
+        let permit = self.free.clone().try_acquire_owned().ok()?;
+        Some(Slot { _permit: permit })
+    }
+
     /// Takes a slot, or a place in the queue until there is one. Dropping the future leaves the
     /// queue.
     pub(crate) async fn slot(&self) -> Result<Slot, NoSlot> {
-        // Nobody is overtaken: a slot that comes free is handed to the first who waits, and only
-        // what nobody waits for can be taken here.
-        match self.free.clone().try_acquire_owned() {
-            Ok(permit) => return Ok(Slot { _permit: permit }),
-            Err(TryAcquireError::NoPermits) => {}
-            Err(TryAcquireError::Closed) => unreachable!("nobody closes the semaphore"),
+        if let Some(slot) = self.free_slot() {
+            return Ok(slot);
         }
         let _place = self.take_place().ok_or(NoSlot::QueueFull)?;
         match tokio::time::timeout(self.timeout, self.free.clone().acquire_owned()).await {

@@ -62,7 +62,8 @@ impl Backend {
             }
         }
         self.pool.make_room(self.slots.in_use());
-        let mut link = self.dial().await?;
+        // Boxed: dialling is rare, and its future is many times the size of all others.
+        let mut link = Box::pin(self.dial()).await?;
         match link.send(request.into_request()).await {
             Ok(response) => Ok(Answer { response, link }),
             Err(error) => Err(self.failed(&error.into_error())),

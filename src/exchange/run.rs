@@ -64,6 +64,9 @@ async fn shielded(
 
 impl Exchange {
     async fn wait_for_slot(&self, slots: &Slots) -> Result<Slot, Stopped> {
+        if let Some(slot) = slots.free_slot() {
+            return if self.begin() { Ok(slot) } else { Err(Stopped::Abandoned) };
+        }
         let queued = Instant::now();
         let slot = tokio::select! {
             biased;

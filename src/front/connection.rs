@@ -6,7 +6,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use http::HeaderValue;
@@ -18,8 +21,12 @@ use crate::{observe::access::AccessLog, proxy::Visit};
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
+    /// The peer's address and port, for the log.
+    pub(crate) name: Arc<str>,
     /// The peer's address as a field value.
     pub(crate) address: HeaderValue,
+    /// The last `Host`, and the `Forwarded` element made of it: most connections have but one.
+    forwarded: Mutex<Option<(HeaderValue, HeaderValue)>>,
     pub(super) log: AccessLog,
     /// A request has been read in part or whole, and its answer is not yet handed to hyper.
     serving: AtomicBool,
@@ -40,11 +47,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(peer: SocketAddr, log: AccessLog) -> Self {
+    pub(crate) fn new(peer: SocketAddr, log: AccessLog) -> Self {
         let text = peer.ip().to_canonical().to_string();
         Self {
             peer,
+            name: peer.to_string().into(),
             address: HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown")),
+            forwarded: Mutex::new(None),
             log,
             serving: AtomicBool::new(false),
             received: AtomicBool::new(false),
@@ -55,6 +64,17 @@ impl Connection {
             finishing: Mutex::new(None),
             why: Mutex::new(None),
         }
+    }
+
+    /// The element of `Forwarded` for a request to this host.
+    pub(crate) fn forwarded(&self, host: &HeaderValue) -> HeaderValue {
+        let mut last = self.forwarded.lock();
+        if let Some((_, element)) = last.as_ref().filter(|(last, _)| last == host) {
+            return element.clone();
+        }
+        let element = crate::headers::forwarded(self.peer.ip(), Some(host));
+        *last = Some((host.clone(), element.clone()));
+        element
     }
 
     /// hyper has a head. Called before anything else is polled.

@@ -31,10 +31,10 @@ pub(super) struct ClientIo {
     own: Bytes,
     /// Bytes of the present answer have gone out.
     answering: bool,
-    /// The first byte of a head has come, at this time.
-    head_since: Option<Instant>,
-    /// The last answer was out, or the connection made, at this time.
-    idle_since: Instant,
+    /// A first byte of a head has come.
+    head_begun: bool,
+    /// Since when there is nothing to read: of a head that has begun, or at all.
+    waiting_since: Option<Instant>,
     /// The socket takes no byte, since this time.
     stalled_since: Option<Instant>,
     /// The one timer, set to what is due first.
@@ -60,8 +60,8 @@ impl ClientIo {
             bounds,
             own: Bytes::new(),
             answering: false,
-            head_since: None,
-            idle_since: Instant::now(),
+            head_begun: false,
+            waiting_since: None,
             stalled_since: None,
             timer: None,
             departure: None,
@@ -95,19 +95,16 @@ impl ClientIo {
         if self.connection.is_owing() {
             return Poll::Pending;
         }
-        match self.head_since {
-            Some(since) => {
-                ready!(self.poll_due(cx, since + self.bounds.head_timeout));
-                self.refuse(Refusal::HeadTimeout);
-                ready!(self.poll_own(cx))?;
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-            None => {
-                ready!(self.poll_due(cx, self.idle_since + self.bounds.idle));
-                // To hyper this is a client that closed an idle connection.
-                Poll::Ready(Ok(()))
-            }
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        if !self.head_begun {
+            ready!(self.poll_due(cx, since + self.bounds.idle));
+            // To hyper this is a client that closed an idle connection.
+            return Poll::Ready(Ok(()));
         }
+        ready!(self.poll_due(cx, since + self.bounds.head_timeout));
+        self.refuse(Refusal::HeadTimeout);
+        ready!(self.poll_own(cx))?;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Ready once `due` has come. The timer is only moved when it must be: what is due is later
@@ -135,9 +132,9 @@ impl ClientIo {
         self.own = refusal.bytes();
         let facts = Facts {
             id: crate::headers::request_id(),
-            client: Some(self.connection.peer),
+            client: Some(self.connection.name.clone()),
             line: None,
-            began: self.head_since.unwrap_or_else(Instant::now),
+            began: self.waiting_since.unwrap_or_else(Instant::now),
         };
         let record = Record::open(&self.connection.log, facts);
         record.note(|outcome| {
@@ -212,8 +209,9 @@ impl AsyncRead for ClientIo {
         let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(Ok(())) if buf.filled().len() > before => {
-                if !this.connection.is_owing() && this.head_since.is_none() {
-                    this.head_since = Some(Instant::now());
+                if !this.head_begun && !this.connection.is_owing() {
+                    this.head_begun = true;
+                    this.waiting_since = None;
                 }
                 Poll::Ready(Ok(()))
             }
@@ -270,9 +268,9 @@ impl AsyncWrite for ClientIo {
         ready!(self.poll_own(cx))?;
         if self.connection.flushed() {
             self.answering = false;
-            self.head_since = None;
+            self.head_begun = false;
+            self.waiting_since = None;
             self.departure = None;
-            self.idle_since = Instant::now();
         }
         Poll::Ready(Ok(()))
     }

@@ -4,14 +4,13 @@ mod connection;
 mod departure;
 mod io;
 
-use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc};
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc};
 
 use http::Request;
 use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tower::Service as _;
 
 pub(crate) use self::connection::Connection;
 use self::io::ClientIo;
@@ -34,10 +33,11 @@ pub(crate) async fn serve(
     let connection = Arc::new(Connection::new(peer, proxy.access_log()));
     let max_head = usize::try_from(bounds.max_head).unwrap_or(usize::MAX);
     let io = ClientIo::new(stream, connection.clone(), bounds);
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<Incoming>| {
         connection.begin(request.version(), request.body().is_end_stream());
-        request.extensions_mut().insert(connection.clone());
-        proxy.clone().call(request)
+        // Boxed: a kept connection without a request holds none of it.
+        let visit = Box::pin(proxy.visit(request, Some(connection.clone())));
+        async { Ok::<_, Infallible>(visit.await) }
     });
     let served = http1::Builder::new()
         // What a FIN means is found out below hyper, in `departure`.

@@ -10,7 +10,7 @@ use crate::config::{Log, LogFormat};
 ///
 /// # Errors
 /// Where `log.level` is none.
-pub fn start(log: &Log) -> Result<(), tracing_subscriber::filter::ParseError> {
+pub(crate) fn start(log: &Log) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter: EnvFilter = log.level.parse()?;
     let registry = tracing_subscriber::registry().with(filter);
     // A second call leaves the first one's subscriber in place.

@@ -1,5 +1,5 @@
 //! What happened: the record of every exchange, the access log, diagnostics.
 
 pub(crate) mod access;
-pub mod diagnostics;
+pub(crate) mod diagnostics;
 pub(crate) mod record;

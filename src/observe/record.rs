@@ -1,6 +1,6 @@
 //! The record of one exchange and its client, written to the access log when both are over.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode, Uri};
 use parking_lot::Mutex;
@@ -42,7 +42,8 @@ pub(crate) enum Stage {
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub id: http::HeaderValue,
-    pub client: Option<SocketAddr>,
+    /// Address and port.
+    pub client: Option<Arc<str>>,
     /// None where the head did not parse.
     pub line: Option<(Method, Uri)>,
     pub began: Instant,
@@ -71,7 +72,7 @@ pub(crate) struct Outcome {
 #[derive(Debug)]
 pub(crate) struct Record {
     log: AccessLog,
-    facts: Option<Facts>,
+    facts: Option<Box<Facts>>,
     outcome: Mutex<Outcome>,
 }
 
@@ -90,7 +91,11 @@ impl Record {
             delivered: 0,
             discarded: 0,
         };
-        Arc::new(Self { log: log.clone(), facts: Some(facts), outcome: Mutex::new(outcome) })
+        Arc::new(Self {
+            log: log.clone(),
+            facts: Some(Box::new(facts)),
+            outcome: Mutex::new(outcome),
+        })
     }
 
     /// Since the head of the request came.
@@ -112,6 +117,17 @@ impl Drop for Record {
         if let Some(facts) = self.facts.take() {
             self.log.write(facts, self.outcome.get_mut().clone());
         }
+    }
+}
+
+impl Facts {
+    pub(crate) fn method(&self) -> Option<&str> {
+        self.line.as_ref().map(|(method, _)| method.as_str())
+    }
+
+    /// With its query.
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.line.as_ref().map(|(_, uri)| uri.path_and_query().map_or("*", |path| path.as_str()))
     }
 }
 

@@ -36,10 +36,15 @@ const SMALL: usize = 4096;
 /// The house-wide place that all spools share.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
+    limits: Arc<Limits>,
+}
+
+#[derive(Debug)]
+struct Limits {
     memory: u64,
     total_memory: Budget,
     total_disk: Budget,
-    dir: Arc<PathBuf>,
+    dir: PathBuf,
 }
 
 /// One body. Cloning gives another handle on the same.
@@ -70,7 +75,7 @@ pub(crate) enum Full {
 
 #[derive(Debug)]
 struct Shared {
-    store: Store,
+    limits: Arc<Limits>,
     state: Mutex<State>,
     /// Told when a reader has let something go, or has gone itself.
     room: Notify,
@@ -106,12 +111,13 @@ struct Place {
 
 impl Store {
     pub(crate) fn new(config: &crate::config::Spool) -> Self {
-        Self {
+        let limits = Limits {
             memory: config.memory,
             total_memory: Budget::new(config.total_memory),
             total_disk: Budget::new(config.total_disk),
-            dir: Arc::new(config.dir.clone()),
-        }
+            dir: config.dir.clone(),
+        };
+        Self { limits: Arc::new(limits) }
     }
 
     /// An empty spool; one that retains can be read from the start at any time.
@@ -121,7 +127,7 @@ impl Store {
             first: 0,
             memory_from: 0,
             written: 0,
-            charged: self.total_memory.share(),
+            charged: self.limits.total_memory.share(),
             disk: None,
             spilling: false,
             paced: false,
@@ -131,7 +137,7 @@ impl Store {
         };
         Spool {
             shared: Arc::new(Shared {
-                store: self.clone(),
+                limits: self.limits.clone(),
                 state: Mutex::new(state),
                 room: Notify::new(),
             }),
@@ -162,12 +168,13 @@ impl Spool {
     /// Appends. True when somebody may read it, false when it was discarded.
     pub(crate) async fn write(&self, chunk: Bytes) -> Result<bool, Full> {
         loop {
-            if let Some(kept) = self.shared.state.lock().push(&chunk, self.shared.store.memory) {
+            if let Some(kept) = self.shared.state.lock().push(&chunk, self.shared.limits.memory) {
                 return Ok(kept);
             }
             // Registered before the spill looks, so that room made meanwhile is not missed.
             let room = self.shared.room.notified();
-            match self.spill().await {
+            // Boxed: rare, and larger than the rest of the exchange.
+            match Box::pin(self.spill()).await {
                 Ok(()) => {}
                 Err(full) if self.shared.state.lock().retain => return Err(full),
                 // A slow reader holds it all, and there is no more room: the backend is read at
@@ -204,7 +211,7 @@ impl Spool {
             let share = match &mut state.disk {
                 Some(disk) => disk.share.grow(bytes).then_some(None),
                 None => {
-                    let mut share = self.shared.store.total_disk.share();
+                    let mut share = self.shared.limits.total_disk.share();
                     share.grow(bytes).then_some(Some(share))
                 }
             };
@@ -221,9 +228,9 @@ impl Spool {
         let file = match file {
             Ok(file) => file,
             Err((share, from)) => {
-                let made = disk::create(&self.shared.store.dir).await;
+                let made = disk::create(&self.shared.limits.dir).await;
                 let file = made.map_err(|error| self.spill_failed(error))?;
-                let share = share.unwrap_or_else(|| self.shared.store.total_disk.share());
+                let share = share.unwrap_or_else(|| self.shared.limits.total_disk.share());
                 self.shared.state.lock().disk = Some(Disk::new(file.clone(), from, share));
                 file
             }

@@ -21,7 +21,7 @@ async fn all(reader: &mut Reader) -> Vec<u8> {
 }
 
 fn memory_used(store: &Store) -> bool {
-    !store.total_memory.share().grow(1 << 20)
+    !store.limits.total_memory.share().grow(1 << 20)
 }
 
 #[tokio::test]
