@@ -180,16 +180,20 @@ pub(crate) fn accept(
         return Err(Refusal::AnswerMalformed);
     }
     strip_hop_by_hop(&mut head.headers);
-    let overruled = head.headers.remove(SEAWALL_ON_DISCONNECT).and_then(|value| {
+    let overruled = overruled(&mut head.headers);
+    head.headers.entry(X_REQUEST_ID).or_insert_with(|| id.clone());
+    head.version = Version::HTTP_11;
+    Ok(overruled)
+}
+
+fn overruled(headers: &mut HeaderMap) -> Option<OnDisconnect> {
+    headers.remove(SEAWALL_ON_DISCONNECT).and_then(|value| {
         let policy = value.to_str().ok().and_then(OnDisconnect::from_header);
         if policy.is_none() {
             tracing::warn!(?value, "Seawall-On-Disconnect is not finish, cancel or finish_for=30s");
         }
         policy
-    });
-    head.headers.entry(X_REQUEST_ID).or_insert_with(|| id.clone());
-    head.version = Version::HTTP_11;
-    Ok(overruled)
+    })
 }
 
 /// Does this response go on for ever, by its type?
@@ -205,7 +209,26 @@ pub(crate) fn is_endless(headers: &HeaderMap) -> bool {
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // Looked for in one pass: most messages have none of them, or one.
     let of_hop = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
-    if !headers.keys().any(|name| of_hop.contains(name)) {
+    let mut present = of_hop.each_ref().map(|_| false);
+    for name in headers.keys() {
+        if let Some(index) = of_hop.iter().position(|one| one == name) {
+            present[index] = true;
+        }
+    }
+    if present[0] {
+        strip_named(headers);
+    }
+    for (name, present) in of_hop.iter().zip(present) {
+        if present {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Removes what `Connection` names.
+fn strip_named(headers: &mut HeaderMap) {
+    let of_connection = |value: &HeaderValue| is(value, "close") || is(value, "keep-alive");
+    if headers.get_all(CONNECTION).iter().all(of_connection) {
         return;
     }
     let named: Vec<HeaderName> = headers
@@ -213,16 +236,11 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(str::trim)
-        // Options of the connection, and no names.
-        .filter(|name| {
-            !name.eq_ignore_ascii_case("close") && !name.eq_ignore_ascii_case("keep-alive")
-        })
-        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
         // Without these the message would be another one.
         .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
         .collect();
-    for name in named.into_iter().chain(of_hop) {
+    for name in named {
         headers.remove(name);
     }
 }

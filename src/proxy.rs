@@ -175,7 +175,7 @@ impl House {
 
     /// Counts the request for its client, and makes of its head what the backend gets.
     fn admit(&self, visit: &Visit, head: &mut request::Parts) -> Result<ClientShare, Refusal> {
-        let id = visit.record().id().cloned().ok_or(Refusal::Internal)?;
+        let id = visit.record().id().clone();
         let trusted = &self.bounds.trusted_proxies;
         let unknown = HeaderValue::from_static("unknown");
         let (address, field) = match visit.connection() {
@@ -275,7 +275,8 @@ impl House {
         };
         let (exchange, watcher) = exchange::open(share, visit.record().clone());
         let plan = Plan { backend, request, policy, store: self.store.clone() };
-        self.tasks.exchange(exchange::run(exchange, plan));
+        // Boxed: a task is moved several times before it rests.
+        self.tasks.exchange(Box::pin(exchange::run(exchange, plan)));
         Ok(watcher)
     }
 

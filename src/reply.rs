@@ -64,9 +64,8 @@ impl Reply {
         }
         let wishes = HeaderMap::from_iter(accept.map(|value| (ACCEPT, value)));
         let mut response = refusal.render(Some(&wishes));
-        if let Some(id) = visit.record().id() {
-            response.headers_mut().insert(crate::headers::X_REQUEST_ID, id.clone());
-        }
+        let id = visit.record().id().clone();
+        response.headers_mut().insert(crate::headers::X_REQUEST_ID, id);
         response.map(|body| Self { source: Source::Own(Some(body)), visit: Some(visit) })
     }
 }

@@ -43,6 +43,11 @@ impl Link {
 
     /// Awaits `part` of the answer.
     pub(crate) async fn drive<F: Future>(&mut self, part: F) -> F::Output {
+        let mut part = pin!(part);
+        // Small bodies come with the head, and then there is nothing to drive.
+        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(part.as_mut().poll(cx))).await {
+            return output;
+        }
         drive(&mut self.connection, &mut self.closed, part).await
     }
 

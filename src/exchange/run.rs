@@ -103,7 +103,8 @@ impl Exchange {
         let Answer { response, mut link } = answer;
         let (mut parts, mut body) = response.into_parts();
         self.record().note(|outcome| outcome.backend_status = Some(parts.status));
-        let overruled = self.accept(&mut parts).map_err(Stopped::NoAnswer)?;
+        let overruled =
+            headers::accept(&mut parts, self.record().id()).map_err(Stopped::NoAnswer)?;
         let allowance = policy.allowance(headers::is_endless(&parts.headers), overruled);
         self.answer(parts, spool, body.is_end_stream());
         let end = tokio::select! {
@@ -114,16 +115,6 @@ impl Exchange {
         };
         backend.keep(link).await;
         Ok(end)
-    }
-
-    fn accept(
-        &self,
-        parts: &mut http::response::Parts,
-    ) -> Result<Option<crate::config::OnDisconnect>, Refusal> {
-        match self.record().id() {
-            Some(id) => headers::accept(parts, id),
-            None => Err(Refusal::Internal),
-        }
     }
 
     /// Reads the body at the backend's pace to its last byte.

@@ -93,3 +93,12 @@ async fn the_answer_is_handed_over_only_once() {
     let again = tokio::time::timeout(Duration::from_millis(1), watcher.head()).await;
     assert!(again.is_err());
 }
+
+#[test]
+fn a_sleeping_exchange_is_small() {
+    fn size<A, B, F: Future>(_: fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+    // Thousands may sleep at once; what is rare and large is boxed where it is awaited.
+    assert!(size(run) <= 3072, "{}", size(run));
+}

@@ -1,23 +1,21 @@
-//! The access log: one line per exchange, formatted and written by a thread of its own.
+//! The access log: one line per exchange, written by a thread of its own.
 //!
-//! The request's path only hands the record over, through a bounded channel. What finds it full
-//! is not logged but counted, and the count is reported.
+//! The request's path formats its line into memory and goes on; it never waits for the output.
+//! What finds the memory full is not logged but counted, and the count is reported.
 
 use std::{
     io::{self, Write as _},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
+
+use parking_lot::{Condvar, Mutex};
 
 use super::record::{Ended, Facts, Outcome, Stage};
 use crate::runtime;
 
-/// Lines waiting to be written; further ones are dropped and counted.
-const WAITING: usize = 16 * 1024;
+/// Bytes waiting to be written; further lines are dropped and counted.
+const WAITING: usize = 1024 * 1024;
 /// How long the writer gathers lines once the first has come: one write for many.
 const GATHER: Duration = Duration::from_millis(5);
 /// How long [`AccessLog::flush`] waits for a reader of our output that has stalled.
@@ -26,8 +24,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// Where records go; cloning gives another handle on the same.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLog {
-    sender: Option<SyncSender<Message>>,
-    dropped: Arc<AtomicU64>,
+    shared: Option<Arc<Shared>>,
 }
 
 /// The form of a line.
@@ -38,71 +35,102 @@ pub(crate) enum Form {
 }
 
 #[derive(Debug)]
-enum Message {
-    Line(Box<Facts>, Outcome, SystemTime),
-    Flush(SyncSender<()>),
+struct Shared {
+    form: Form,
+    lines: Mutex<Lines>,
+    /// Told when the first line has come.
+    come: Condvar,
+    /// Told when all is written.
+    gone: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    text: Vec<u8>,
+    clock: Clock,
+    /// The writer has taken lines and not yet written them.
+    writing: bool,
+    /// Nobody gathers any more: the process ends.
+    hurry: bool,
+    dropped: u64,
 }
 
 impl AccessLog {
     /// A log that writes nothing.
     pub(crate) fn off() -> Self {
-        Self { sender: None, dropped: Arc::default() }
+        Self { shared: None }
     }
 
     /// Starts the writer.
     pub(crate) fn start(form: Form, to: impl io::Write + Send + 'static) -> Self {
-        let (sender, receiver) = sync_channel(WAITING);
-        let dropped = Arc::<AtomicU64>::default();
-        let seen = dropped.clone();
-        runtime::thread("access-log", move || write_lines(&receiver, form, to, &seen));
-        Self { sender: Some(sender), dropped }
+        let lines = Mutex::default();
+        let shared = Arc::new(Shared { form, lines, come: Condvar::new(), gone: Condvar::new() });
+        let writer = shared.clone();
+        runtime::thread("access-log", move || writer.write_out(to));
+        Self { shared: Some(shared) }
     }
 
-    pub(crate) fn write(&self, facts: Box<Facts>, outcome: Outcome) {
-        let Some(sender) = &self.sender else { return };
-        let line = Message::Line(facts, outcome, SystemTime::now());
-        if sender.try_send(line).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn write(&self, facts: &Facts, outcome: &Outcome) {
+        let Some(shared) = &self.shared else { return };
+        let mut lines = shared.lines.lock();
+        let Lines { text, clock, dropped, .. } = &mut *lines;
+        if text.len() >= WAITING {
+            *dropped += 1;
+            return;
+        }
+        let first = text.is_empty();
+        let time = clock.format(SystemTime::now());
+        match shared.form {
+            Form::Json => json(text, time, facts, outcome),
+            Form::Pretty => pretty(text, time, facts, outcome),
+        }
+        drop(lines);
+        if first {
+            shared.come.notify_one();
         }
     }
 
     /// Waits until all that was handed over is written. Blocks; for the end of the process.
     pub(crate) fn flush(&self) {
-        let Some(sender) = &self.sender else { return };
-        let (done, wait) = sync_channel(1);
-        if sender.try_send(Message::Flush(done)).is_ok() {
-            // Where it does not come, the lines are lost and nobody is left to be told.
-            let _ = wait.recv_timeout(FLUSH);
-        }
+        let Some(shared) = &self.shared else { return };
+        let mut lines = shared.lines.lock();
+        lines.hurry = true;
+        shared.come.notify_one();
+        // Where the output has stalled, the lines are lost and nobody is left to be told.
+        shared.gone.wait_while_for(
+            &mut lines,
+            |lines| lines.writing || !lines.text.is_empty(),
+            FLUSH,
+        );
     }
 }
 
-fn write_lines(from: &Receiver<Message>, form: Form, mut to: impl io::Write, dropped: &AtomicU64) {
-    let mut text = Vec::new();
-    let mut clock = Clock::default();
-    let mut reported = 0;
-    while let Ok(first) = from.recv() {
-        if matches!(first, Message::Line(..)) {
-            std::thread::sleep(GATHER);
-        }
-        let mut flushes = Vec::new();
-        for message in std::iter::once(first).chain(from.try_iter().take(WAITING)) {
-            match message {
-                Message::Line(facts, outcome, at) => match form {
-                    Form::Json => json(&mut text, clock.format(at), &facts, &outcome),
-                    Form::Pretty => pretty(&mut text, clock.format(at), &facts, &outcome),
-                },
-                Message::Flush(done) => flushes.push(done),
+impl Shared {
+    fn write_out(&self, mut to: impl io::Write) {
+        let mut taken = Vec::new();
+        let mut reported = 0;
+        loop {
+            let mut lines = self.lines.lock();
+            self.come.wait_while(&mut lines, |lines| lines.text.is_empty());
+            if !lines.hurry {
+                drop(lines);
+                std::thread::sleep(GATHER);
+                lines = self.lines.lock();
             }
-        }
-        // Where the output is gone there is nobody to tell; serving goes on.
-        let _ = to.write_all(&text).and_then(|()| to.flush());
-        text.clear();
-        drop(flushes);
-        let lost = dropped.load(Ordering::Relaxed);
-        if lost > reported {
-            tracing::warn!(lines = lost - reported, total = lost, "access log lines were dropped");
-            reported = lost;
+            std::mem::swap(&mut lines.text, &mut taken);
+            lines.writing = true;
+            let dropped = lines.dropped;
+            drop(lines);
+            // Where the output is gone there is nobody to tell; serving goes on.
+            let _ = to.write_all(&taken).and_then(|()| to.flush());
+            taken.clear();
+            self.lines.lock().writing = false;
+            self.gone.notify_all();
+            if dropped > reported {
+                let lines = dropped - reported;
+                tracing::warn!(lines, total = dropped, "access log lines were dropped");
+                reported = dropped;
+            }
         }
     }
 }
@@ -122,8 +150,14 @@ impl Clock {
             self.text = humantime::format_rfc3339_millis(at).to_string();
         }
         // `2026-01-02T03:04:05.678Z`
-        let millis = format!("{:03}", since.subsec_millis());
-        self.text.replace_range(20..23, &millis);
+        let millis = since.subsec_millis();
+        let digit = |place: u32| char::from_digit(millis / place % 10, 10).unwrap_or('0');
+        let digits: [char; 3] = [digit(100), digit(10), digit(1)];
+        let mut ascii = [0; 3];
+        for (byte, digit) in ascii.iter_mut().zip(digits) {
+            digit.encode_utf8(std::slice::from_mut(byte));
+        }
+        self.text.replace_range(20..23, std::str::from_utf8(&ascii).unwrap_or("000"));
         &self.text
     }
 }
@@ -213,7 +247,7 @@ fn millis(duration: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::SyncSender;
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
     use http::{HeaderValue, Method, StatusCode, Uri};
 
@@ -280,14 +314,12 @@ mod tests {
         }
         let (release, stalled) = sync_channel(1);
         let log = AccessLog::start(Form::Json, Stalled(stalled));
-        let outcome = Record::open(&AccessLog::off(), facts());
-        let mut sample = None;
-        outcome.note(|outcome| sample = Some(outcome.clone()));
-        let sample = sample.expect("an outcome");
-        for _ in 0..3 * WAITING {
-            log.write(Box::new(facts()), sample.clone());
+        // At least a hundred bytes each, and one buffer may be in the writer's hands.
+        for _ in 0..2 * WAITING / 100 + 1 {
+            drop(Record::open(&log, facts()));
         }
-        assert!(log.dropped.load(Ordering::Relaxed) >= WAITING as u64 / 2);
+        let shared = log.shared.as_ref().expect("started");
+        assert!(shared.lines.lock().dropped > 0);
         drop(release);
     }
 }

@@ -72,7 +72,7 @@ pub(crate) struct Outcome {
 #[derive(Debug)]
 pub(crate) struct Record {
     log: AccessLog,
-    facts: Option<Box<Facts>>,
+    facts: Facts,
     outcome: Mutex<Outcome>,
 }
 
@@ -91,20 +91,16 @@ impl Record {
             delivered: 0,
             discarded: 0,
         };
-        Arc::new(Self {
-            log: log.clone(),
-            facts: Some(Box::new(facts)),
-            outcome: Mutex::new(outcome),
-        })
+        Arc::new(Self { log: log.clone(), facts, outcome: Mutex::new(outcome) })
     }
 
     /// Since the head of the request came.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.facts.as_ref().map_or(Duration::ZERO, |facts| facts.began.elapsed())
+        self.facts.began.elapsed()
     }
 
-    pub(crate) fn id(&self) -> Option<&http::HeaderValue> {
-        self.facts.as_ref().map(|facts| &facts.id)
+    pub(crate) fn id(&self) -> &http::HeaderValue {
+        &self.facts.id
     }
 
     pub(crate) fn note(&self, change: impl FnOnce(&mut Outcome)) {
@@ -114,9 +110,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if let Some(facts) = self.facts.take() {
-            self.log.write(facts, self.outcome.get_mut().clone());
-        }
+        self.log.write(&self.facts, self.outcome.get_mut());
     }
 }
 
