@@ -16,6 +16,7 @@
 //! - `spool`: bodies in memory and on disk
 //! - `exchange`: **the life of an exchange** (`exchange/run.rs`), which no client can end
 //! - `backend`: connections to the server behind
+//! - `socket`: what both sides read from and write to
 //! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own
 //! - `observe`: logs
 //! - `demo`: the comparison that `seawall demo` plays
@@ -52,5 +53,6 @@ mod headers;
 mod listen;
 mod observe;
 mod refusal;
+mod socket;
 mod spool;
 mod visit;

@@ -254,6 +254,11 @@ impl House {
             Poll::Pending => Poll::Pending,
         });
         match timeout(self.bounds.body_stall, frame).await {
+            Ok(Err(refusal)) => {
+                // Half-closed, it can still be told; else nobody is there.
+                visit.let_go(refusal.reason());
+                Err(refusal)
+            }
             Ok(frame) => frame,
             Err(_) => Err(Refusal::BodyStalled),
         }

@@ -48,8 +48,9 @@ impl Visit {
     }
 
     /// All of the answer is on its way to the connection; the kernel will have it soon.
-    pub(crate) fn answered(self) {
-        match self.connection.clone() {
+    pub(crate) fn answered(mut self) {
+        // Taken out: a visit that waits at its connection must not keep it.
+        match self.connection.take() {
             Some(connection) => connection.answered(self),
             None => self.delivered(),
         }

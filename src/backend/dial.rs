@@ -3,11 +3,10 @@
 use std::{error::Error, io};
 
 use http::Uri;
-use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
-use tokio::net::TcpStream;
+use hyper_util::client::legacy::connect::HttpConnector;
 use tower::ServiceExt as _;
 
-use crate::config;
+use crate::{config, socket::Socket};
 
 #[derive(Debug)]
 pub(super) struct Dialler {
@@ -40,10 +39,10 @@ impl Dialler {
         Self { connector, url: config.url.clone(), timeout: config.connect_timeout }
     }
 
-    pub(super) async fn dial(&self) -> Result<TokioIo<TcpStream>, NoConnection> {
+    pub(super) async fn dial(&self) -> Result<Socket, NoConnection> {
         let dialled = self.connector.clone().oneshot(self.url.clone());
         match tokio::time::timeout(self.timeout, dialled).await {
-            Ok(Ok(stream)) => Ok(stream),
+            Ok(Ok(stream)) => Ok(Socket(stream.into_inner())),
             Ok(Err(error)) => Err(NoConnection::of(error.into())),
             Err(_) => Err(NoConnection::TimedOut),
         }

@@ -7,6 +7,7 @@ use std::{
     task::Poll,
 };
 
+use crate::{socket::Socket, spool::SendBody};
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -16,21 +17,18 @@ use hyper::{
     },
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-
-use crate::spool::SendBody;
 
 #[derive(Debug)]
 pub(crate) struct Link {
     sender: SendRequest<SendBody>,
-    connection: Connection<TokioIo<TcpStream>, SendBody>,
-    closed: bool,
+    /// None once it is over: what it has not taken up is given back only when it is dropped.
+    connection: Option<Connection<TokioIo<Socket>, SendBody>>,
 }
 
 impl Link {
-    pub(super) async fn over(stream: TokioIo<TcpStream>) -> hyper::Result<Box<Self>> {
-        let (sender, connection) = http1::Builder::new().handshake(stream).await?;
-        Ok(Box::new(Self { sender, connection, closed: false }))
+    pub(super) async fn over(stream: Socket) -> hyper::Result<Box<Self>> {
+        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
+        Ok(Box::new(Self { sender, connection: Some(connection) }))
     }
 
     pub(super) async fn send(
@@ -38,7 +36,7 @@ impl Link {
         request: Request<SendBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<SendBody>>> {
         let answer = self.sender.try_send_request(request);
-        drive(&mut self.connection, &mut self.closed, answer).await
+        drive(&mut self.connection, answer).await
     }
 
     /// Awaits `part` of the answer.
@@ -48,27 +46,29 @@ impl Link {
         if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(part.as_mut().poll(cx))).await {
             return output;
         }
-        drive(&mut self.connection, &mut self.closed, part).await
+        drive(&mut self.connection, part).await
     }
 
     /// Can it serve another request? Polled once, so that a close which has come is seen.
     pub(super) async fn is_reusable(&mut self) -> bool {
-        if !self.closed && !self.sender.is_ready() {
+        if self.connection.is_some() && !self.sender.is_ready() {
             self.drive(poll_fn(|_| Poll::Ready(()))).await;
         }
-        !self.closed && self.sender.is_ready()
+        self.connection.is_some() && self.sender.is_ready()
     }
 }
 
 async fn drive<F: Future>(
-    connection: &mut Connection<TokioIo<TcpStream>, SendBody>,
-    closed: &mut bool,
+    connection: &mut Option<Connection<TokioIo<Socket>, SendBody>>,
     part: F,
 ) -> F::Output {
     let mut part = pin!(part);
     poll_fn(|cx| {
         // Its errors reach the part that is awaited.
-        *closed = *closed || Pin::new(&mut *connection).poll(cx).is_ready();
+        let polled = connection.as_mut().map(|connection| Pin::new(connection).poll(cx));
+        if polled.is_some_and(|polled| polled.is_ready()) {
+            *connection = None;
+        }
         part.as_mut().poll(cx)
     })
     .await

@@ -153,3 +153,13 @@ impl Connection {
         true
     }
 }
+
+impl Drop for Connection {
+    /// The kernel never had all of the last answer.
+    fn drop(&mut self) {
+        let why = self.why();
+        if let Some(visit) = self.finishing.get_mut().take() {
+            visit.note(|outcome| outcome.because(why.unwrap_or("client closed the connection")));
+        }
+    }
+}

@@ -21,10 +21,11 @@ use crate::{
     config::Client,
     observe::record::{Facts, Record},
     refusal::Refusal,
+    socket::Socket,
 };
 
 pub(super) struct ClientIo {
-    stream: TcpStream,
+    stream: Socket,
     connection: Arc<Connection>,
     bounds: Arc<Client>,
     /// Bytes of our own, to go out before anything of hyper's.
@@ -55,7 +56,7 @@ enum State {
 impl ClientIo {
     pub(super) fn new(stream: TcpStream, connection: Arc<Connection>, bounds: Arc<Client>) -> Self {
         Self {
-            stream,
+            stream: Socket(stream),
             connection,
             bounds,
             own: Bytes::new(),
@@ -79,11 +80,11 @@ impl ClientIo {
             return Poll::Pending;
         }
         if self.departure.is_none() {
-            self.departure = Some(Departure::new(&self.stream)?);
+            self.departure = Some(Departure::new(&self.stream.0)?);
         }
         let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_empty();
         let Some(departure) = &mut self.departure else { return Poll::Pending };
-        if let Poll::Ready(error) = departure.poll(cx, &self.stream, may_ask) {
+        if let Poll::Ready(error) = departure.poll(cx, &self.stream.0, may_ask) {
             self.connection.note("client closed the connection");
             return Poll::Ready(Err(error));
         }
@@ -157,7 +158,7 @@ impl ClientIo {
     fn poll_out(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+        write: impl FnOnce(Pin<&mut Socket>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_own(cx))?;
         match write(Pin::new(&mut self.stream), cx) {
@@ -302,7 +303,7 @@ impl Drop for ClientIo {
     fn drop(&mut self) {
         if self.connection.is_to_be_reset() {
             // Nothing can be done where it fails: the socket is gone then, too.
-            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            let _ = socket2::SockRef::from(&self.stream.0).set_linger(Some(Duration::ZERO));
         }
     }
 }
