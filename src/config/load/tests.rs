@@ -131,3 +131,23 @@ fn a_backend_that_cannot_be_dialled_is_a_mistake() {
         assert!(found[0].contains("http://127.0.0.1:5000"), "{url}: {found:?}");
     }
 }
+
+#[test]
+fn the_example_file_says_the_defaults_and_says_them_all() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/proxy.toml");
+    let values = |loaded: Loaded| -> Vec<String> {
+        let table = loaded.explain();
+        let value = |line: &str| line.split("  #").next().unwrap_or_default().trim_end().to_owned();
+        table.lines().map(value).filter(|line| !line.starts_with("route")).collect()
+    };
+    let example = load(Some(example.as_ref()), &Overrides::default()).expect("valid");
+    assert_eq!(example.config.routes.len(), 2);
+    let defaults = from_text("backend = \"http://127.0.0.1:5000\"\n", &Overrides::default());
+    assert_eq!(values(example), values(defaults.expect("valid")));
+    // What is not written there is in none of the values above, so it must be in the comments.
+    let text = include_str!("../../../proxy.toml");
+    for line in include_str!("../defaults.toml").lines() {
+        let key = line.split([' ', '=']).next().unwrap_or_default();
+        assert!(text.contains(key), "{key} is missing in proxy.toml");
+    }
+}

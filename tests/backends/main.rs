@@ -1,0 +1,97 @@
+//! Real servers, with and without seawall before them.
+//!
+//! Each test starts one server twice. Direct, rude clients leave in the middle of things, and where
+//! that server is known to be hurt, the harm must show: so the eye that looks for it is proven able
+//! to see. Then the same clients do the same through seawall, and the server must not have noticed
+//! anything: not a line of complaint, every view run to its end, no half upload.
+//!
+//! - `servers`: how each one is started, and the harm it is known to come to; `server`: one of them
+//! - `direct`, `shielded`: the two halves of each test
+//! - `scenes`: what the clients do, step by step; `rude`: the clients
+//! - `harm`: what counts as harm in a server's output
+//! - `seawall`: the program under test, and its access log
+//! - `process`, `output`: child processes, ended in any case, and what they write
+//! - `apps/`: the views, on each framework; `setup` installs what they need
+
+mod direct;
+mod harm;
+mod output;
+mod process;
+mod rude;
+mod scenes;
+mod seawall;
+mod server;
+mod servers;
+mod shielded;
+
+use server::Server;
+
+fn unharmed_behind_seawall(server: &Server) {
+    direct::harmed(server);
+    shielded::unharmed(server);
+}
+
+#[test]
+fn flask_with_threads_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::FLASK_THREADED);
+}
+
+#[test]
+fn flask_with_one_thread_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::FLASK_ONE_THREAD);
+}
+
+#[test]
+fn flask_1_on_werkzeug_0_16_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::CLASSIC_FLASK);
+}
+
+#[test]
+fn gunicorn_sync_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::GUNICORN_SYNC);
+}
+
+#[test]
+fn gunicorn_gthread_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::GUNICORN_GTHREAD);
+}
+
+#[test]
+fn uwsgi_http_socket_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::UWSGI_HTTP_SOCKET);
+}
+
+#[test]
+fn uwsgi_http_router_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::UWSGI_HTTP_ROUTER);
+}
+
+#[test]
+fn gevent_pywsgi_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::GEVENT);
+}
+
+#[test]
+fn waitress_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::WAITRESS);
+}
+
+#[test]
+fn django_runserver_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::DJANGO);
+}
+
+#[test]
+fn uvicorn_with_starlette_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::UVICORN);
+}
+
+#[test]
+fn http_server_with_threads_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::HTTP_SERVER_THREADED);
+}
+
+#[test]
+fn http_server_with_one_thread_never_notices_a_client_leave() {
+    unharmed_behind_seawall(&servers::HTTP_SERVER_ONE_THREAD);
+}
