@@ -53,6 +53,9 @@ pub(crate) fn check(head: &request::Parts) -> Result<(), Refusal> {
     if head.method == Method::CONNECT {
         return Err(Refusal::NotImplemented("This proxy opens no tunnels for CONNECT."));
     }
+    if head.uri.scheme().is_none() && head.uri.authority().is_some() {
+        return Err(Refusal::BadField("The target is neither a path nor a whole URL."));
+    }
     if head.uri.path() == "*" && head.method != Method::OPTIONS {
         return Err(Refusal::BadField("The target \"*\" is for OPTIONS alone."));
     }
@@ -81,11 +84,7 @@ pub(crate) fn check(head: &request::Parts) -> Result<(), Refusal> {
             return Err(Refusal::BadField("The request has no Host field."));
         }
         None | Some(b"") => {}
-        // With user information, with two names in one, or with what is no host at all.
-        Some(name)
-            if name.iter().any(|byte| b"@,".contains(byte))
-                || Authority::try_from(name).is_err() =>
-        {
+        Some(name) if !is_host(name) => {
             return Err(Refusal::BadField("The Host field names no host."));
         }
         Some(_) => {}
@@ -93,14 +92,29 @@ pub(crate) fn check(head: &request::Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A host, perhaps with a port; without user information, and not two names in one.
+fn is_host(name: &[u8]) -> bool {
+    let Ok(authority) = Authority::try_from(name) else { return false };
+    let port = &authority.as_str()[authority.host().len()..];
+    let odd = name.iter().any(|byte| b"@,".contains(byte));
+    !odd && (port.is_empty() || port == ":" || authority.port_u16().is_some())
+}
+
 /// Turns the head of a request into the one that the backend gets.
-pub(crate) fn rebuild(head: &mut request::Parts, peer: Peer<'_>, id: &HeaderValue) {
+pub(crate) fn rebuild(
+    head: &mut request::Parts,
+    peer: Peer<'_>,
+    id: &HeaderValue,
+    backend: &HeaderValue,
+) {
     // In absolute form, the target rules over Host (RFC 9112, section 3.2.2).
     if let Some(authority) = head.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {
         head.headers.insert(HOST, host);
     }
+    // HTTP/1.0 has no Host, and what we send is HTTP/1.1.
+    head.headers.entry(HOST).or_insert_with(|| backend.clone());
     let target = head.uri.path_and_query().cloned();
     head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
     let headers = &mut head.headers;
@@ -108,6 +122,7 @@ pub(crate) fn rebuild(head: &mut request::Parts, peer: Peer<'_>, id: &HeaderValu
         value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("trailers"))
     });
     strip_hop_by_hop(headers);
+    strip_doubles(headers);
     // The length is said anew when the body is in, whole; that there is none can be said now.
     if headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") {
         headers.remove(CONTENT_LENGTH);
@@ -176,7 +191,8 @@ pub(crate) fn accept(
     let coding = |(name, value): (&HeaderName, &HeaderValue)| {
         *name == TRANSFER_ENCODING && !is(value, "chunked")
     };
-    if head.headers.iter().any(coding) {
+    // Nobody asked for an upgrade, and interim answers end where they are not passed on.
+    if head.status.is_informational() || head.headers.iter().any(coding) {
         return Err(Refusal::AnswerMalformed);
     }
     strip_hop_by_hop(&mut head.headers);
@@ -222,6 +238,33 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         if present {
             headers.remove(name);
         }
+    }
+}
+
+/// Removes fields that CGI and WSGI take for one of ours: to them, `_` and `-` are the same.
+fn strip_doubles(headers: &mut HeaderMap) {
+    let ours = [
+        HOST,
+        CONTENT_LENGTH,
+        TRANSFER_ENCODING,
+        CONNECTION,
+        FORWARDED,
+        VIA,
+        X_FORWARDED_FOR,
+        X_FORWARDED_HOST,
+        X_FORWARDED_PROTO,
+        X_REQUEST_ID,
+    ];
+    let is_double = |name: &&HeaderName| {
+        name.as_str().contains('_')
+            && ours.iter().any(|one| *one == *name.as_str().replace('_', "-"))
+    };
+    if !headers.keys().any(|name| is_double(&name)) {
+        return;
+    }
+    let doubles: Vec<HeaderName> = headers.keys().filter(is_double).cloned().collect();
+    for name in doubles {
+        headers.remove(name);
     }
 }
 
@@ -310,6 +353,7 @@ mod tests {
             &mut head,
             Peer { field: &field, connection: Some(&connection), trusted },
             &HeaderValue::from_static("id"),
+            &HeaderValue::from_static("backend:5000"),
         );
         head
     }
@@ -394,7 +438,7 @@ mod tests {
         assert_eq!(refused(get().header("Host", "a")), None);
         assert_eq!(refused(get().version(Version::HTTP_10)), None);
         assert!(matches!(refused(get()), Some(Refusal::BadField(_))));
-        for host in ["a@b", "a b", "a,b", "a/b"] {
+        for host in ["a@b", "a b", "a,b", "a/b", "a:b", "a:1:2"] {
             assert!(
                 matches!(refused(get().header("Host", host)), Some(Refusal::BadField(_))),
                 "{host}"
@@ -406,6 +450,27 @@ mod tests {
         assert!(matches!(refused(coded), Some(Refusal::NotImplemented(_))));
         let expecting = get().header("Host", "a").header("Expect", "tea");
         assert_eq!(refused(expecting), Some(Refusal::ExpectationUnknown));
+    }
+
+    #[test]
+    fn what_wsgi_takes_for_ours_does_not_get_by() {
+        let head = rebuilt(
+            Request::get("/")
+                .header("Host", "a")
+                .header("X_Forwarded_For", "1")
+                .header("content_length", "5")
+                .header("my_own", "kept"),
+            false,
+        );
+        assert!(head.headers.keys().all(|name| !name.as_str().contains('_') || name == "my_own"));
+        assert!(head.headers.contains_key("my_own"));
+    }
+
+    #[test]
+    fn a_request_without_host_gets_the_backends() {
+        let head = rebuilt(Request::get("/").version(Version::HTTP_10), false);
+        assert_eq!(head.headers[HOST], "backend:5000");
+        assert_eq!(head.headers[VIA].as_bytes()[..4], *b"1.0 ");
     }
 
     #[test]

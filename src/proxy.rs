@@ -131,11 +131,20 @@ impl House {
     fn open(&self, head: &request::Parts, connection: Option<Arc<Connection>>) -> Visit {
         let facts = Facts {
             id: headers::id_of(&head.headers),
-            client: connection.as_ref().map(|connection| connection.name.clone()),
+            client: connection.as_ref().map(|connection| self.name_of(connection, head)),
             line: Some((head.method.clone(), head.uri.clone())),
             began: Instant::now(),
         };
         Visit::new(Record::open(&self.log, facts), connection)
+    }
+
+    /// For the log: the peer, or for whom it speaks.
+    fn name_of(&self, connection: &Connection, head: &request::Parts) -> Arc<str> {
+        let peer = connection.peer.ip();
+        match client::address(peer, &head.headers, &self.bounds.trusted_proxies) {
+            address if address == peer => connection.name.clone(),
+            address => address.to_string().into(),
+        }
     }
 
     async fn answer<B>(
@@ -152,9 +161,10 @@ impl House {
             return Ok(Answer::Own(last_stop(&head)));
         }
         let route = self.route(&head)?;
-        let share = self.admit(visit, &mut head)?;
+        let backend = self.backends.get(route.backend).ok_or(Refusal::Internal)?;
+        let share = self.admit(visit, &mut head, backend)?;
         let body = self.receive(visit, body, route.max_body).await?;
-        let watcher = self.start(visit, route, share, Outbound::new(head, body))?;
+        let watcher = self.start(visit, route, backend, share, Outbound::new(head, body));
         let head = self.await_head(&watcher).await?;
         Ok(Answer::Exchange { head, watcher })
     }
@@ -174,7 +184,12 @@ impl House {
     }
 
     /// Counts the request for its client, and makes of its head what the backend gets.
-    fn admit(&self, visit: &Visit, head: &mut request::Parts) -> Result<ClientShare, Refusal> {
+    fn admit(
+        &self,
+        visit: &Visit,
+        head: &mut request::Parts,
+        backend: &Backend,
+    ) -> Result<ClientShare, Refusal> {
         let id = visit.record().id().clone();
         let trusted = &self.bounds.trusted_proxies;
         let unknown = HeaderValue::from_static("unknown");
@@ -192,7 +207,7 @@ impl House {
             connection: visit.connection(),
             trusted: client::is_trusted(address, trusted),
         };
-        headers::rebuild(head, peer, &id);
+        headers::rebuild(head, peer, &id, &backend.host);
         Ok(share)
     }
 
@@ -269,20 +284,21 @@ impl House {
         &self,
         visit: &Visit,
         route: &Route,
+        backend: &Arc<Backend>,
         share: ClientShare,
         request: Outbound,
-    ) -> Result<Watcher, Refusal> {
-        let backend = self.backends.get(route.backend).ok_or(Refusal::Internal)?.clone();
+    ) -> Watcher {
         let policy = Policy {
             on_disconnect: route.on_disconnect,
             orphan: backend.config.orphan.clone(),
             endless: backend.config.endless,
         };
         let (exchange, watcher) = exchange::open(share, visit.record().clone());
+        let backend = backend.clone();
         let plan = Plan { backend, request, policy, store: self.store.clone() };
         // Boxed: a task is moved several times before it rests.
         self.tasks.exchange(Box::pin(exchange::run(exchange, plan)));
-        Ok(watcher)
+        watcher
     }
 
     async fn await_head(&self, watcher: &Watcher) -> Result<exchange::Head, Refusal> {

@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header::ACCEPT};
+use http::{
+    HeaderMap, HeaderValue, Response,
+    header::{ACCEPT, CONTENT_LENGTH},
+};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{exchange, exchange::Watcher, refusal::Refusal, spool, visit::Visit};
@@ -20,7 +23,12 @@ pub struct Reply {
 
 #[derive(Debug)]
 enum Source {
-    Exchange { body: spool::Reader, bodyless: bool, _watcher: Watcher },
+    Exchange {
+        body: spool::Reader,
+        /// Bytes to come, where the head says so.
+        left: Option<u64>,
+        _watcher: Watcher,
+    },
     Own(Option<Bytes>),
 }
 
@@ -38,7 +46,9 @@ impl Reply {
     ) -> Response<Self> {
         let exchange::Head { parts, body, bodyless } = head;
         visit.note(|outcome| outcome.status = Some(parts.status));
-        let source = Source::Exchange { body, bodyless, _watcher: watcher };
+        let length = || parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+        let left = if bodyless { Some(0) } else { length() };
+        let source = Source::Exchange { body, left, _watcher: watcher };
         Response::from_parts(parts, Self { source, visit: Some(visit) })
     }
 
@@ -81,8 +91,13 @@ impl Body for Reply {
         let this = &mut *self;
         let frame = match &mut this.source {
             Source::Own(body) => body.take().map(|bytes| Ok(Frame::data(bytes))),
-            Source::Exchange { body, .. } => ready!(body.poll_frame(cx))
-                .map(|frame| frame.map_err(|error| CutShort(error.into()))),
+            Source::Exchange { body, left, .. } => {
+                let frame = ready!(body.poll_frame(cx));
+                if let (Some(Ok(frame)), Some(left)) = (&frame, left) {
+                    *left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len) as u64);
+                }
+                frame.map(|frame| frame.map_err(|error| CutShort(error.into())))
+            }
         };
         if let Some(visit) = &this.visit {
             match &frame {
@@ -100,7 +115,7 @@ impl Body for Reply {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Own(body) => body.as_ref().is_none_or(Bytes::is_empty),
-            Source::Exchange { body, bodyless, .. } => *bodyless || body.is_ended(),
+            Source::Exchange { body, left, .. } => *left == Some(0) || body.is_ended(),
         }
     }
 

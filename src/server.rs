@@ -112,10 +112,11 @@ impl Server {
 
     /// Serves until the first signal, then drains until all is done, the bound is reached, or the
     /// second signal comes.
-    pub async fn run(self, mut signals: Signals) -> Ending {
+    pub async fn run(mut self, mut signals: Signals) -> Ending {
         let addresses = self.addresses();
         let closing = CancellationToken::new();
-        self.serve(&closing);
+        let listeners = std::mem::take(&mut self.listeners);
+        self.serve(listeners, &closing);
         for address in addresses {
             tracing::info!(%address, "listening");
         }
@@ -141,7 +142,8 @@ impl Server {
         if connections + exchanges == 0 { Ending::InOrder } else { ending }
     }
 
-    fn serve(&self, closing: &CancellationToken) {
+    /// Each listener belongs to its task from here on: when that ends, the port is closed.
+    fn serve(&self, listeners: Vec<Vec<std::net::TcpListener>>, closing: &CancellationToken) {
         let workers = self.crew.handles();
         if let Some(first) = workers.first() {
             let _here = first.enter();
@@ -149,19 +151,12 @@ impl Server {
                 Tasks::background(backend.clone().close_aged());
             }
         }
-        for listeners in &self.listeners {
-            for (listener, worker) in listeners.iter().zip(&workers) {
-                let _here = worker.enter();
-                match listener.try_clone() {
-                    Ok(listener) => self.tasks.listener(accept(
-                        listener,
-                        self.proxy.clone(),
-                        self.tasks.clone(),
-                        closing.clone(),
-                    )),
-                    Err(error) => tracing::error!(%error, "a worker has no listener"),
-                }
-            }
+        for (listener, worker) in
+            listeners.into_iter().flat_map(|of_one| of_one.into_iter().zip(&workers))
+        {
+            let _here = worker.enter();
+            let (proxy, tasks) = (self.proxy.clone(), self.tasks.clone());
+            self.tasks.listener(accept(listener, proxy, tasks, closing.clone()));
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::{admission::queue::Slots, config};
 pub(crate) struct Backend {
     pub(crate) config: config::Backend,
     pub(crate) slots: Slots,
+    /// For requests that name no host.
+    pub(crate) host: http::HeaderValue,
     dialler: Dialler,
     pool: Pool,
 }
@@ -27,6 +29,7 @@ impl Backend {
     pub(crate) fn new(config: &config::Backend) -> Arc<Self> {
         Arc::new(Self {
             slots: Slots::new(config.max_concurrency, &config.queue),
+            host: host_of(&config.url),
             dialler: Dialler::new(config),
             pool: Pool::new(config.max_concurrency, config.idle),
             config: config.clone(),
@@ -45,4 +48,9 @@ impl Backend {
     pub(crate) async fn close_aged(self: Arc<Self>) {
         self.pool.close_aged().await;
     }
+}
+
+fn host_of(url: &http::Uri) -> http::HeaderValue {
+    let name = url.authority().map_or("", http::uri::Authority::as_str);
+    http::HeaderValue::from_str(name).unwrap_or(http::HeaderValue::from_static(""))
 }

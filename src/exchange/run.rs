@@ -71,10 +71,11 @@ impl Exchange {
         let slot = tokio::select! {
             biased;
             // Cancel-safe: who leaves the queue gives up the place in it, and that is wanted.
-            slot = slots.slot() => slot.map_err(Stopped::NoSlot)?,
-            _ = self.orphaned() => return Err(Stopped::Abandoned),
+            slot = slots.slot() => slot.map_err(Stopped::NoSlot),
+            _ = self.orphaned() => Err(Stopped::Abandoned),
         };
         self.record().note(|outcome| outcome.queue = queued.elapsed());
+        let slot = slot?;
         if self.begin() { Ok(slot) } else { Err(Stopped::Abandoned) }
     }
 

@@ -272,6 +272,13 @@ impl AsyncWrite for ClientIo {
             self.head_begun = false;
             self.waiting_since = None;
             self.departure = None;
+            // hyper reads on only when it is woken: by bytes, by the bound for idle connections, or
+            // now, where a FIN that was held back is to be seen.
+            if self.connection.is_half_closed() {
+                cx.waker().wake_by_ref();
+            } else {
+                let _ = self.poll_overdue(cx);
+            }
         }
         Poll::Ready(Ok(()))
     }
