@@ -19,6 +19,8 @@ use crate::{exchange, exchange::Watcher, refusal::Refusal, spool, visit::Visit};
 pub struct Reply {
     source: Source,
     visit: Option<Visit>,
+    /// The end that is no end; told once the client has what came before it.
+    cut: Option<CutShort>,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Reply {
         let length = || parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
         let left = if bodyless { Some(0) } else { length() };
         let source = Source::Exchange { body, left, _watcher: watcher };
-        Response::from_parts(parts, Self { source, visit: Some(visit) })
+        Response::from_parts(parts, Self { source, visit: Some(visit), cut: None })
     }
 
     pub(crate) fn own(response: Response<Bytes>, visit: Visit) -> Response<Self> {
@@ -57,7 +59,7 @@ impl Reply {
             outcome.status = Some(response.status());
             outcome.because("answered for the backend: Max-Forwards is 0");
         });
-        response.map(|body| Self { source: Source::Own(Some(body)), visit: Some(visit) })
+        response.map(|body| Self { source: Source::Own(Some(body)), visit: Some(visit), cut: None })
     }
 
     pub(crate) fn refusal(
@@ -76,7 +78,7 @@ impl Reply {
         let mut response = refusal.render(Some(&wishes));
         let id = visit.record().id().clone();
         response.headers_mut().insert(crate::headers::X_REQUEST_ID, id);
-        response.map(|body| Self { source: Source::Own(Some(body)), visit: Some(visit) })
+        response.map(|body| Self { source: Source::Own(Some(body)), visit: Some(visit), cut: None })
     }
 }
 
@@ -89,27 +91,24 @@ impl Body for Reply {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
         let this = &mut *self;
+        if this.cut.is_some() {
+            return this.poll_cut(cx);
+        }
         let frame = match &mut this.source {
             Source::Own(body) => body.take().map(|bytes| Ok(Frame::data(bytes))),
-            Source::Exchange { body, left, .. } => {
-                let frame = ready!(body.poll_frame(cx));
-                if let (Some(Ok(frame)), Some(left)) = (&frame, left) {
-                    *left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len) as u64);
-                }
-                frame.map(|frame| frame.map_err(|error| CutShort(error.into())))
-            }
+            Source::Exchange { body, .. } => ready!(body.poll_frame(cx)),
         };
-        if let Some(visit) = &this.visit {
-            match &frame {
-                Some(Ok(frame)) => {
-                    let len = frame.data_ref().map_or(0, Bytes::len) as u64;
-                    visit.note(|outcome| outcome.delivered += len);
-                }
-                Some(Err(_)) => visit.broken(),
-                None => {}
+        match frame {
+            None => Poll::Ready(None),
+            Some(Ok(frame)) => {
+                this.passed(frame.data_ref().map_or(0, Bytes::len) as u64);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                this.cut = Some(CutShort(error.into()));
+                this.poll_cut(cx)
             }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -125,6 +124,24 @@ impl Body for Reply {
             // The Content-Length field says it, where it is known.
             Source::Exchange { .. } => SizeHint::default(),
         }
+    }
+}
+
+impl Reply {
+    fn passed(&mut self, len: u64) {
+        if let Source::Exchange { left: Some(left), .. } = &mut self.source {
+            *left = left.saturating_sub(len);
+        }
+        if let Some(visit) = &self.visit {
+            visit.note(|outcome| outcome.delivered += len);
+        }
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        if let Some(visit) = &self.visit {
+            ready!(visit.poll_broken(cx));
+        }
+        Poll::Ready(self.cut.take().map(Err))
     }
 }
 

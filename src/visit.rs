@@ -1,6 +1,9 @@
 //! The client's side of a request, from its head to the last byte of the answer.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use crate::{
     front::Connection,
@@ -62,10 +65,11 @@ impl Visit {
         self.record.note(|outcome| outcome.visit = self.record.elapsed());
     }
 
-    /// The answer ends before its end.
-    pub(crate) fn broken(&self) {
-        if let Some(connection) = self.connection() {
-            connection.broken();
+    /// The answer ends before its end. Ready when the client has all that came before.
+    pub(crate) fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.connection() {
+            Some(connection) => connection.poll_broken(cx),
+            None => Poll::Ready(()),
         }
     }
 

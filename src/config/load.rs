@@ -235,15 +235,16 @@ fn read_tree(tree: Node, defaults: &Node, mut mistakes: Vec<Mistake>) -> Result<
 }
 
 fn explain_missing(mut mistake: Mistake) -> Mistake {
-    if mistake.message == "the key \"url\" is missing" {
-        "no backend is named; write backend = \"http://127.0.0.1:5000\" \
-                           in ./proxy.toml or the file given by --config, or give --backend"
-            .clone_into(&mut mistake.message);
-        if mistake.origin == Some(Origin::Default) {
-            mistake.origin = None;
-            mistake.path.clear();
-        }
+    if mistake.message != "the key \"url\" is missing" {
+        return mistake;
     }
+    if mistake.origin == Some(Origin::Default) {
+        return Mistake::new(
+            "no backend is named; write backend = \"http://127.0.0.1:5000\" in ./proxy.toml or \
+             the file given by --config, or give --backend",
+        );
+    }
+    mistake.message += "; write url = \"http://127.0.0.1:5000\"";
     mistake
 }
 

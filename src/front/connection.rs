@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    task::{Context, Poll},
 };
 
 use http::HeaderValue;
@@ -40,6 +41,10 @@ pub(crate) struct Connection {
     http10: AtomicBool,
     /// The answer is broken off, and only a reset can tell the client so.
     reset: AtomicBool,
+    /// The answer is to be broken off as soon as hyper's buffer is empty.
+    breaking: AtomicBool,
+    /// It has been empty since.
+    clean: AtomicBool,
     /// An answer is handed to hyper in whole, and not yet to the kernel.
     finishing: Mutex<Option<Visit>>,
     /// Why the connection broke, where the IO knows.
@@ -61,6 +66,8 @@ impl Connection {
             half_closed: AtomicBool::new(false),
             http10: AtomicBool::new(false),
             reset: AtomicBool::new(false),
+            breaking: AtomicBool::new(false),
+            clean: AtomicBool::new(false),
             finishing: Mutex::new(None),
             why: Mutex::new(None),
         }
@@ -96,12 +103,21 @@ impl Connection {
         self.serving.store(false, Relaxed);
     }
 
-    /// The answer is broken off. Where its end is the connection's end (HTTP/1.0), only a reset
-    /// keeps it from looking whole.
-    pub(crate) fn broken(&self) {
+    /// The answer is broken off. Ready when all that came before is out: hyper throws away what
+    /// it has buffered when a body fails. Where the end of an answer is the connection's end
+    /// (HTTP/1.0), only a reset keeps it from looking whole.
+    pub(crate) fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.breaking.swap(true, Relaxed) {
+            self.clean.store(false, Relaxed);
+            cx.waker().wake_by_ref();
+        }
+        if !self.clean.load(Relaxed) {
+            return Poll::Pending;
+        }
         if self.http10.load(Relaxed) {
             self.reset.store(true, Relaxed);
         }
+        Poll::Ready(())
     }
 
     /// The client will send nothing more.
@@ -143,7 +159,10 @@ impl Connection {
     }
 
     /// hyper's buffer is empty. True when this was the end of an answer.
-    pub(super) fn flushed(&self) -> bool {
+    pub(super) fn flushed(&self, cx: &Context<'_>) -> bool {
+        if self.breaking.load(Relaxed) && !self.clean.swap(true, Relaxed) {
+            cx.waker().wake_by_ref();
+        }
         if self.is_serving() || !self.owing.swap(false, Relaxed) {
             return false;
         }

@@ -267,7 +267,7 @@ impl AsyncWrite for ClientIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_own(cx))?;
-        if self.connection.flushed() {
+        if self.connection.flushed(cx) {
             self.answering = false;
             self.head_begun = false;
             self.waiting_since = None;
