@@ -243,6 +243,10 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Removes fields that CGI and WSGI take for one of ours: to them, `_` and `-` are the same.
 fn strip_doubles(headers: &mut HeaderMap) {
+    let odd = |name: &&HeaderName| name.as_str().contains('_');
+    if !headers.keys().any(|name| odd(&name)) {
+        return;
+    }
     let ours = [
         HOST,
         CONTENT_LENGTH,
@@ -255,16 +259,11 @@ fn strip_doubles(headers: &mut HeaderMap) {
         X_FORWARDED_PROTO,
         X_REQUEST_ID,
     ];
-    let is_double = |name: &&HeaderName| {
-        name.as_str().contains('_')
-            && ours.iter().any(|one| *one == *name.as_str().replace('_', "-"))
-    };
-    if !headers.keys().any(|name| is_double(&name)) {
-        return;
-    }
-    let doubles: Vec<HeaderName> = headers.keys().filter(is_double).cloned().collect();
-    for name in doubles {
-        headers.remove(name);
+    let odd: Vec<HeaderName> = headers.keys().filter(odd).cloned().collect();
+    for name in odd {
+        if ours.iter().any(|one| *one == *name.as_str().replace('_', "-")) {
+            headers.remove(name);
+        }
     }
 }
 

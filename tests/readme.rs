@@ -188,7 +188,9 @@ impl Running {
                         return line;
                     }
                 }
-                Err(_) => panic!("waited in vain for {text:?}:\n{}", self.log.join("\n")),
+                Err(error) => {
+                    panic!("waited in vain for {text:?} ({error}):\n{}", self.log.join("\n"))
+                }
             }
         }
     }

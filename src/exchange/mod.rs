@@ -10,12 +10,12 @@ mod run;
 use std::{
     future::poll_fn,
     sync::Arc,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
 };
 
 use http::response;
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 pub(crate) use self::{policy::Policy, run::run};
 use crate::{
@@ -61,8 +61,6 @@ struct Shared {
     share: ClientShare,
     record: Arc<Record>,
     state: Mutex<State>,
-    /// Told when the last watcher has left.
-    left: Notify,
 }
 
 #[derive(Debug)]
@@ -74,7 +72,10 @@ struct State {
     /// An answer was handed over, whether or not it is taken yet.
     answered: bool,
     answer: Option<Result<Head, Refusal>>,
-    waker: Option<Waker>,
+    /// Of the watcher that waits for an answer.
+    watcher: Option<Waker>,
+    /// Of the task that wants to know when the last watcher leaves.
+    task: Option<Waker>,
 }
 
 /// An exchange that waits for a slot, and its first watcher.
@@ -87,9 +88,10 @@ pub(crate) fn open(share: ClientShare, record: Arc<Record>) -> (Exchange, Watche
         orphaned: None,
         answered: false,
         answer: None,
-        waker: None,
+        watcher: None,
+        task: None,
     };
-    let shared = Arc::new(Shared { share, record, state: Mutex::new(state), left: Notify::new() });
+    let shared = Arc::new(Shared { share, record, state: Mutex::new(state) });
     (Exchange { shared: shared.clone() }, Watcher { shared })
 }
 
@@ -132,16 +134,15 @@ impl Exchange {
 
     /// Resolves when nobody watches any more, with the moment since when.
     async fn orphaned(&self) -> Instant {
-        loop {
-            if let Some(since) = self.orphaned_since() {
-                return since;
+        poll_fn(|cx| {
+            let mut state = self.shared.state.lock();
+            if let Some(since) = state.orphaned {
+                return Poll::Ready(since);
             }
-            self.shared.left.notified().await;
-        }
-    }
-
-    fn orphaned_since(&self) -> Option<Instant> {
-        self.shared.state.lock().orphaned
+            keep(&mut state.task, cx);
+            Poll::Pending
+        })
+        .await
     }
 
     fn record(&self) -> &Record {
@@ -156,7 +157,7 @@ impl State {
         }
         self.answered = true;
         self.answer = Some(answer);
-        if let Some(waker) = self.waker.take() {
+        if let Some(waker) = self.watcher.take() {
             waker.wake();
         }
     }
@@ -190,7 +191,7 @@ impl Watcher {
             match state.answer.take() {
                 Some(answer) => Poll::Ready(answer),
                 None => {
-                    state.waker = Some(cx.waker().clone());
+                    keep(&mut state.watcher, cx);
                     Poll::Pending
                 }
             }
@@ -208,6 +209,7 @@ impl Drop for Watcher {
         }
         // An answer that nobody took keeps its reader no longer, else it would be spooled.
         let untaken = state.answer.take();
+        let task = state.task.take();
         let ended = state.ended;
         if !ended {
             state.orphaned = Some(Instant::now());
@@ -216,8 +218,17 @@ impl Drop for Watcher {
         drop(untaken);
         if !ended {
             self.shared.share.orphan();
-            self.shared.left.notify_one();
+            if let Some(task) = task {
+                task.wake();
+            }
         }
+    }
+}
+
+/// Has the present task woken, and clones nothing where it is registered already.
+fn keep(place: &mut Option<Waker>, cx: &Context<'_>) {
+    if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        *place = Some(cx.waker().clone());
     }
 }
 

@@ -47,7 +47,7 @@ async fn an_exchange_that_nobody_watches_does_not_begin() {
 async fn a_client_that_leaves_later_makes_an_orphan_and_no_more() {
     let (exchange, watcher) = opened();
     assert!(exchange.begin());
-    assert!(exchange.orphaned_since().is_none());
+    assert!(exchange.shared.state.lock().orphaned.is_none());
     drop(watcher);
     exchange.orphaned().await;
     let spool = spool();

@@ -19,6 +19,7 @@ use std::{collections::VecDeque, io, path::PathBuf, sync::Arc, task::Waker};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 pub(crate) use self::{
@@ -99,7 +100,8 @@ struct State {
     paced: bool,
     end: Option<End>,
     retain: bool,
-    readers: Vec<Option<Place>>,
+    /// Nearly always one.
+    readers: SmallVec<[Option<Place>; 1]>,
 }
 
 /// Where a reader stands.
@@ -133,7 +135,7 @@ impl Store {
             paced: false,
             end: None,
             retain,
-            readers: Vec::new(),
+            readers: SmallVec::new(),
         };
         Spool {
             shared: Arc::new(Shared {

@@ -18,7 +18,6 @@ fn mistakes(text: &str) -> Vec<String> {
         .iter()
         .map(|mistake| {
             let text = mistake.to_string();
-            text.rsplit_once(".tmp").map_or(text.clone(), |(_, rest)| rest.to_owned());
             match &mistake.origin {
                 Some(Origin::File { name, .. }) => text.replace(name, "proxy.toml"),
                 _ => text,
