@@ -49,7 +49,7 @@ pub(crate) struct Peer<'a> {
 }
 
 /// Refuses what is ambiguous, contradictory, or more than we can do.
-pub(crate) fn check(head: &request::Parts) -> Result<(), Refusal> {
+pub(crate) fn check(head: &request::Parts, connection: Option<&Connection>) -> Result<(), Refusal> {
     if head.method == Method::CONNECT {
         return Err(Refusal::NotImplemented("This proxy opens no tunnels for CONNECT."));
     }
@@ -79,8 +79,9 @@ pub(crate) fn check(head: &request::Parts) -> Result<(), Refusal> {
             _ => {}
         }
     }
-    match host.map(HeaderValue::as_bytes) {
-        None if head.version == Version::HTTP_11 => {
+    let known = |host: &HeaderValue| connection.is_some_and(|connection| connection.knows(host));
+    match host.filter(|host| !known(host)).map(HeaderValue::as_bytes) {
+        None if host.is_none() && head.version == Version::HTTP_11 => {
             return Err(Refusal::BadField("The request has no Host field."));
         }
         None | Some(b"") => {}
@@ -188,18 +189,25 @@ pub(crate) fn accept(
     head: &mut response::Parts,
     id: &HeaderValue,
 ) -> Result<Option<OnDisconnect>, Refusal> {
-    let coding = |(name, value): (&HeaderName, &HeaderValue)| {
-        *name == TRANSFER_ENCODING && !is(value, "chunked")
-    };
     // Nobody asked for an upgrade, and interim answers end where they are not passed on.
-    if head.status.is_informational() || head.headers.iter().any(coding) {
+    if head.status.is_informational() {
         return Err(Refusal::AnswerMalformed);
     }
+    let mut overrules = false;
+    let mut has_id = false;
+    for (name, value) in &head.headers {
+        if *name == TRANSFER_ENCODING && !is(value, "chunked") {
+            return Err(Refusal::AnswerMalformed);
+        }
+        has_id |= *name == X_REQUEST_ID;
+        overrules |= *name == SEAWALL_ON_DISCONNECT;
+    }
     strip_hop_by_hop(&mut head.headers);
-    let overruled = overruled(&mut head.headers);
-    head.headers.entry(X_REQUEST_ID).or_insert_with(|| id.clone());
+    if !has_id {
+        head.headers.append(X_REQUEST_ID, id.clone());
+    }
     head.version = Version::HTTP_11;
-    Ok(overruled)
+    Ok(if overrules { overruled(&mut head.headers) } else { None })
 }
 
 fn overruled(headers: &mut HeaderMap) -> Option<OnDisconnect> {
@@ -289,14 +297,14 @@ fn strip_named(headers: &mut HeaderMap) {
 
 /// Adds to a list field, in the one line that simple backends read.
 fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-    if !headers.contains_key(&name) {
-        headers.insert(name, value);
-        return;
-    }
     let mut list = Vec::new();
     for present in headers.get_all(&name) {
         list.extend_from_slice(present.as_bytes());
         list.extend_from_slice(b", ");
+    }
+    if list.is_empty() {
+        headers.insert(name, value);
+        return;
     }
     list.extend_from_slice(value.as_bytes());
     headers.insert(name, HeaderValue::from_bytes(&list).unwrap_or(value));
@@ -358,7 +366,7 @@ mod tests {
     }
 
     fn refused(request: http::request::Builder) -> Option<Refusal> {
-        check(&request.body(()).expect("a request").into_parts().0).err()
+        check(&request.body(()).expect("a request").into_parts().0, None).err()
     }
 
     #[test]
@@ -428,7 +436,7 @@ mod tests {
         let head = rebuilt(Request::get("/").header("Host", "a").header("Via", "1.0 fred"), false);
         let via = head.headers[VIA].to_str().expect("text");
         assert!(via.starts_with("1.0 fred, 1.1 seawall-"), "{via}");
-        assert_eq!(check(&head).err(), Some(Refusal::Loop));
+        assert_eq!(check(&head, None).err(), Some(Refusal::Loop));
     }
 
     #[test]

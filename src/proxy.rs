@@ -156,7 +156,7 @@ impl House {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        headers::check(&head)?;
+        headers::check(&head, visit.connection())?;
         if headers::max_forwards(&mut head) == Some(0) {
             return Ok(Answer::Own(last_stop(&head)));
         }
@@ -170,14 +170,12 @@ impl House {
     }
 
     fn route(&self, head: &request::Parts) -> Result<&Route, Refusal> {
-        let host = host_of(head);
+        let is_host =
+            |name: &str| host_of(head).is_some_and(|host| host.eq_ignore_ascii_case(name));
         let matches = |route: &&Route| {
-            route
-                .host
-                .as_deref()
-                .is_none_or(|name| host.is_some_and(|host| host.eq_ignore_ascii_case(name)))
+            route.host.as_deref().is_none_or(is_host)
                 && (route.methods.is_empty() || route.methods.contains(&head.method))
-                && is_prefix(&route.path, head.uri.path())
+                && (route.path == "/" || is_prefix(&route.path, head.uri.path()))
         };
         // The last one matches everything.
         self.routes.iter().find(matches).ok_or(Refusal::Internal)
@@ -330,8 +328,7 @@ fn host_of(head: &request::Parts) -> Option<&str> {
 fn is_prefix(prefix: &str, path: &str) -> bool {
     match path.strip_prefix(prefix) {
         Some(rest) => rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'),
-        // The asterisk of OPTIONS is everywhere.
-        None => prefix == "/",
+        None => false,
     }
 }
 

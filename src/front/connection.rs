@@ -73,6 +73,11 @@ impl Connection {
         }
     }
 
+    /// Has a request to this host come before?
+    pub(crate) fn knows(&self, host: &HeaderValue) -> bool {
+        self.forwarded.lock().as_ref().is_some_and(|(last, _)| last == host)
+    }
+
     /// The element of `Forwarded` for a request to this host.
     pub(crate) fn forwarded(&self, host: &HeaderValue) -> HeaderValue {
         let mut last = self.forwarded.lock();
