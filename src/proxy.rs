@@ -132,7 +132,7 @@ impl House {
         let facts = Facts {
             id: headers::id_of(&head.headers),
             client: connection.as_ref().map(|connection| self.name_of(connection, head)),
-            line: Some((head.method.clone(), head.uri.clone())),
+            line: Some((head.method.clone(), path_of(head).into())),
             began: Instant::now(),
         };
         Visit::new(Record::open(&self.log, facts), connection)
@@ -284,7 +284,7 @@ impl House {
         route: &Route,
         backend: &Arc<Backend>,
         share: ClientShare,
-        request: Outbound,
+        request: Box<Outbound>,
     ) -> Watcher {
         let policy = Policy {
             on_disconnect: route.on_disconnect,
@@ -312,6 +312,10 @@ impl House {
 enum Answer {
     Exchange { head: exchange::Head, watcher: Watcher },
     Own(Response<Bytes>),
+}
+
+fn path_of(head: &request::Parts) -> &str {
+    head.uri.path_and_query().map_or("*", http::uri::PathAndQuery::as_str)
 }
 
 fn host_of(head: &request::Parts) -> Option<&str> {

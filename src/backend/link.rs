@@ -4,13 +4,16 @@
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::Poll,
 };
 
-use crate::{socket::Socket, spool::SendBody};
 use http::{Request, Response};
 use hyper::{
-    body::Incoming,
+    body::{Body as _, Incoming},
     client::conn::{
         TrySendError,
         http1::{self, Connection, SendRequest},
@@ -18,25 +21,77 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
+use super::{send::Outbound, wire::Wire};
+use crate::{
+    socket::Socket,
+    spool::{Received, SendBody},
+};
+
+type Driven = Connection<TokioIo<Wire>, SendBody>;
+
 #[derive(Debug)]
 pub(crate) struct Link {
     sender: SendRequest<SendBody>,
     /// None once it is over: what it has not taken up is given back only when it is dropped.
-    connection: Option<Connection<TokioIo<Socket>, SendBody>>,
+    connection: Option<Driven>,
+    flushed: Arc<AtomicBool>,
 }
 
 impl Link {
-    pub(super) async fn over(stream: Socket) -> hyper::Result<Box<Self>> {
-        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
-        Ok(Box::new(Self { sender, connection: Some(connection) }))
+    pub(super) async fn over(socket: Socket) -> hyper::Result<Box<Self>> {
+        let flushed = Arc::<AtomicBool>::default();
+        let wire = Wire::new(socket, flushed.clone());
+        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
+        Ok(Box::new(Self { sender, connection: Some(connection), flushed }))
     }
 
+    /// Sends the request and awaits the head of the answer. Once nobody waits for that any more
+    /// (`orphaned`), it waits in little memory.
     pub(super) async fn send(
         &mut self,
-        request: Request<SendBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<SendBody>>> {
-        let answer = self.sender.try_send_request(request);
-        drive(&mut self.connection, answer).await
+        request: &Outbound,
+        orphaned: impl Future<Output = ()>,
+    ) -> hyper::Result<Response<Incoming>> {
+        let request = request.to_request();
+        // With a body, hyper may still be sending it while nothing waits to be flushed.
+        let stand_in = request.body().is_end_stream().then(|| request.method().clone());
+        self.flushed.store(false, Relaxed);
+        let mut answer = pin!(self.sender.try_send_request(request));
+        tokio::select! {
+            biased;
+            // Cancel-safe: the answer is awaited further below, or taken apart on purpose.
+            answer = drive(&mut self.connection, answer.as_mut()) => {
+                return answer.map_err(TrySendError::into_error);
+            }
+            () = orphaned, if stand_in.is_some() => {}
+        }
+        match (self.connection.take(), stand_in) {
+            (Some(connection), Some(method)) if self.flushed.load(Relaxed) => {
+                // Boxed: few exchanges come here, and all would bear its size.
+                Box::pin(self.wait_parked(connection, method)).await
+            }
+            (connection, _) => {
+                self.connection = connection;
+                let answer = drive(&mut self.connection, answer).await;
+                answer.map_err(TrySendError::into_error)
+            }
+        }
+    }
+
+    async fn wait_parked(
+        &mut self,
+        connection: Driven,
+        method: http::Method,
+    ) -> hyper::Result<Response<Incoming>> {
+        let parts = connection.into_parts();
+        let wire = parts.io.into_inner().park(parts.read_buf).await;
+        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
+        self.sender = sender;
+        self.connection = Some(connection);
+        let mut stand_in = Request::new(Received::Nothing.body());
+        *stand_in.method_mut() = method;
+        let answer = self.sender.try_send_request(stand_in);
+        drive(&mut self.connection, answer).await.map_err(TrySendError::into_error)
     }
 
     /// Awaits `part` of the answer.
@@ -58,10 +113,7 @@ impl Link {
     }
 }
 
-async fn drive<F: Future>(
-    connection: &mut Option<Connection<TokioIo<Socket>, SendBody>>,
-    part: F,
-) -> F::Output {
+async fn drive<F: Future>(connection: &mut Option<Driven>, part: F) -> F::Output {
     let mut part = pin!(part);
     poll_fn(|cx| {
         // Its errors reach the part that is awaited.

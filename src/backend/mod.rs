@@ -4,6 +4,7 @@ mod dial;
 mod link;
 mod pool;
 mod send;
+mod wire;
 
 use std::sync::Arc;
 

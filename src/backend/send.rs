@@ -24,21 +24,17 @@ pub(crate) struct Answer {
 }
 
 impl Outbound {
-    pub(crate) fn new(mut head: request::Parts, body: Received) -> Self {
+    pub(crate) fn new(mut head: request::Parts, body: Received) -> Box<Self> {
         if let Some(len) = body.len() {
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
         }
         // What the connection left there is not for the backend's connection.
         head.extensions.clear();
-        Self { head, body }
+        // Boxed: it is handed on several times, and is large.
+        Box::new(Self { head, body })
     }
 
-    fn into_request(self) -> Request<SendBody> {
-        let body = self.body.body();
-        Request::from_parts(self.head, body)
-    }
-
-    fn to_request(&self) -> Request<SendBody> {
+    pub(super) fn to_request(&self) -> Request<SendBody> {
         Request::from_parts(self.head.clone(), self.body.body())
     }
 }
@@ -49,24 +45,35 @@ impl Backend {
     /// A kept connection may be closed by the backend at any moment, and then nobody can tell
     /// whether it saw the request. So only an idempotent request (RFC 9110, section 9.2.2) is sent
     /// over one, and once more over a new connection when that fails; all others go over a new one.
-    pub(crate) async fn send(&self, request: Outbound) -> Result<Answer, Refusal> {
-        if request.head.method.is_idempotent()
-            && let Some(mut link) = self.pool.take(self.slots.in_use())
-        {
-            match link.send(request.to_request()).await {
+    ///
+    /// `orphaned` resolves when nobody waits for the answer any more.
+    pub(crate) async fn send<F: Future<Output = ()>>(
+        &self,
+        request: Box<Outbound>,
+        orphaned: impl Fn() -> F,
+    ) -> Result<Answer, Refusal> {
+        let slots_in_use = || self.slots.in_use();
+        let mut kept = match request.head.method.is_idempotent() {
+            true => self.pool.take(slots_in_use()),
+            false => None,
+        };
+        loop {
+            let may_be_stale = kept.is_some();
+            let mut link = match kept.take() {
+                Some(link) => link,
+                None => {
+                    self.pool.make_room(slots_in_use());
+                    // Boxed: dialling is rare, and its future is many times the size of all others.
+                    Box::pin(self.dial()).await?
+                }
+            };
+            match link.send(&request, orphaned()).await {
                 Ok(response) => return Ok(Answer { response, link }),
-                Err(error) => {
-                    let error = error.into_error();
+                Err(error) if may_be_stale => {
                     tracing::debug!(backend = self.config.name, %error, "kept connection was stale");
                 }
+                Err(error) => return Err(self.failed(&error)),
             }
-        }
-        self.pool.make_room(self.slots.in_use());
-        // Boxed: dialling is rare, and its future is many times the size of all others.
-        let mut link = Box::pin(self.dial()).await?;
-        match link.send(request.into_request()).await {
-            Ok(response) => Ok(Answer { response, link }),
-            Err(error) => Err(self.failed(&error.into_error())),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub backend: Arc<Backend>,
-    pub request: Outbound,
+    pub request: Box<Outbound>,
     pub policy: Policy,
     pub store: spool::Store,
 }
@@ -145,6 +145,10 @@ impl Exchange {
         .await
     }
 
+    async fn is_orphaned(&self) {
+        self.orphaned().await;
+    }
+
     fn record(&self) -> &Record {
         &self.shared.record
     }
@@ -210,12 +214,14 @@ impl Drop for Watcher {
         // An answer that nobody took keeps its reader no longer, else it would be spooled.
         let untaken = state.answer.take();
         let task = state.task.take();
+        // It would keep the connection of the client that left.
+        let watcher = state.watcher.take();
         let ended = state.ended;
         if !ended {
             state.orphaned = Some(Instant::now());
         }
         drop(state);
-        drop(untaken);
+        drop((untaken, watcher));
         if !ended {
             self.shared.share.orphan();
             if let Some(task) = task {

@@ -42,7 +42,7 @@ pub(crate) async fn run(exchange: Exchange, plan: Plan) {
 async fn shielded(
     exchange: &Exchange,
     backend: std::sync::Arc<Backend>,
-    request: Outbound,
+    request: Box<Outbound>,
     policy: &Policy,
     store: &Store,
 ) -> Result<(), Stopped> {
@@ -82,12 +82,12 @@ impl Exchange {
     async fn send(
         &self,
         backend: &Backend,
-        request: Outbound,
+        request: Box<Outbound>,
         policy: &Policy,
     ) -> Result<Answer, Stopped> {
         tokio::select! {
             biased;
-            answer = backend.send(request) => answer.map_err(Stopped::NoAnswer),
+            answer = backend.send(request, || self.is_orphaned()) => answer.map_err(Stopped::NoAnswer),
             // What is dropped here is the exchange itself: it is cut.
             reason = self.outlived(policy.allowance(false, None)) => Err(Stopped::Cut(reason)),
         }

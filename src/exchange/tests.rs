@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Response, Uri};
+use http::{HeaderValue, Method, Response};
 
 use super::*;
 use crate::{
@@ -20,7 +20,7 @@ fn opened() -> (Exchange, Watcher) {
     let facts = Facts {
         id: HeaderValue::from_static("id"),
         client: None,
-        line: Some((Method::GET, Uri::from_static("/"))),
+        line: Some((Method::GET, "/".into())),
         began: Instant::now(),
     };
     open(share, Record::open(&AccessLog::off(), facts))

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -45,7 +45,8 @@ pub(crate) struct Facts {
     /// Address and port.
     pub client: Option<Arc<str>>,
     /// None where the head did not parse.
-    pub line: Option<(Method, Uri)>,
+    /// The path, with its query, is a copy: a slice would keep the whole read buffer.
+    pub line: Option<(Method, Box<str>)>,
     pub began: Instant,
 }
 
@@ -121,7 +122,7 @@ impl Facts {
 
     /// With its query.
     pub(crate) fn path(&self) -> Option<&str> {
-        self.line.as_ref().map(|(_, uri)| uri.path_and_query().map_or("*", |path| path.as_str()))
+        self.line.as_ref().map(|(_, path)| &**path)
     }
 }
 
