@@ -56,6 +56,9 @@ pub(crate) fn check(head: &request::Parts, connection: Option<&Connection>) -> R
     if head.uri.scheme().is_none() && head.uri.authority().is_some() {
         return Err(Refusal::BadField("The target is neither a path nor a whole URL."));
     }
+    if head.uri.authority().is_some_and(|authority| !is_host(authority.as_str().as_bytes())) {
+        return Err(Refusal::BadField("The target names no host."));
+    }
     if head.uri.path() == "*" && head.method != Method::OPTIONS {
         return Err(Refusal::BadField("The target \"*\" is for OPTIONS alone."));
     }

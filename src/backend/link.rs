@@ -21,7 +21,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-use super::{send::Outbound, wire::Wire};
+use super::wire::Wire;
 use crate::{
     socket::Socket,
     spool::{Received, SendBody},
@@ -31,7 +31,8 @@ type Driven = Connection<TokioIo<Wire>, SendBody>;
 
 #[derive(Debug)]
 pub(crate) struct Link {
-    sender: SendRequest<SendBody>,
+    /// None while parked: it holds a block of the channel to the connection.
+    sender: Option<SendRequest<SendBody>>,
     /// None once it is over: what it has not taken up is given back only when it is dropped.
     connection: Option<Driven>,
     flushed: Arc<AtomicBool>,
@@ -42,21 +43,21 @@ impl Link {
         let flushed = Arc::<AtomicBool>::default();
         let wire = Wire::new(socket, flushed.clone());
         let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
-        Ok(Box::new(Self { sender, connection: Some(connection), flushed }))
+        Ok(Box::new(Self { sender: Some(sender), connection: Some(connection), flushed }))
     }
 
     /// Sends the request and awaits the head of the answer. Once nobody waits for that any more
     /// (`orphaned`), it waits in little memory.
     pub(super) async fn send(
         &mut self,
-        request: &Outbound,
+        request: Box<Request<SendBody>>,
         orphaned: impl Future<Output = ()>,
     ) -> hyper::Result<Response<Incoming>> {
-        let request = request.to_request();
         // With a body, hyper may still be sending it while nothing waits to be flushed.
         let stand_in = request.body().is_end_stream().then(|| request.method().clone());
         self.flushed.store(false, Relaxed);
-        let mut answer = pin!(self.sender.try_send_request(request));
+        let Some(sender) = &mut self.sender else { unreachable!("parked only while sending") };
+        let mut answer = pin!(sender.try_send_request(*request));
         tokio::select! {
             biased;
             // Cancel-safe: the answer is awaited further below, or taken apart on purpose.
@@ -83,14 +84,15 @@ impl Link {
         connection: Driven,
         method: http::Method,
     ) -> hyper::Result<Response<Incoming>> {
+        self.sender = None;
         let parts = connection.into_parts();
         let wire = parts.io.into_inner().park(parts.read_buf).await;
-        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
-        self.sender = sender;
+        let (mut sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
         self.connection = Some(connection);
         let mut stand_in = Request::new(Received::Nothing.body());
         *stand_in.method_mut() = method;
-        let answer = self.sender.try_send_request(stand_in);
+        let answer = sender.try_send_request(stand_in);
+        self.sender = Some(sender);
         drive(&mut self.connection, answer).await.map_err(TrySendError::into_error)
     }
 
@@ -106,10 +108,14 @@ impl Link {
 
     /// Can it serve another request? Polled once, so that a close which has come is seen.
     pub(super) async fn is_reusable(&mut self) -> bool {
-        if self.connection.is_some() && !self.sender.is_ready() {
-            self.drive(poll_fn(|_| Poll::Ready(()))).await;
+        if !self.is_ready() {
+            drive(&mut self.connection, poll_fn(|_| Poll::Ready(()))).await;
         }
-        self.connection.is_some() && self.sender.is_ready()
+        self.is_ready()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.connection.is_some() && self.sender.as_ref().is_some_and(SendRequest::is_ready)
     }
 }
 

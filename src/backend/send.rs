@@ -34,9 +34,21 @@ impl Outbound {
         Box::new(Self { head, body })
     }
 
-    pub(super) fn to_request(&self) -> Request<SendBody> {
-        Request::from_parts(self.head.clone(), self.body.body())
+    fn into_request(self) -> Box<Request<SendBody>> {
+        Box::new(Request::from_parts(self.head, self.body.body()))
     }
+
+    fn to_request(&self) -> Box<Request<SendBody>> {
+        Box::new(Request::from_parts(self.head.clone(), self.body.body()))
+    }
+}
+
+async fn over(
+    mut link: Box<Link>,
+    request: Box<Request<SendBody>>,
+    orphaned: impl Future<Output = ()>,
+) -> hyper::Result<Answer> {
+    link.send(request, orphaned).await.map(|response| Answer { response, link })
 }
 
 impl Backend {
@@ -52,29 +64,22 @@ impl Backend {
         request: Box<Outbound>,
         orphaned: impl Fn() -> F,
     ) -> Result<Answer, Refusal> {
-        let slots_in_use = || self.slots.in_use();
-        let mut kept = match request.head.method.is_idempotent() {
-            true => self.pool.take(slots_in_use()),
-            false => None,
-        };
-        loop {
-            let may_be_stale = kept.is_some();
-            let mut link = match kept.take() {
-                Some(link) => link,
-                None => {
-                    self.pool.make_room(slots_in_use());
-                    // Boxed: dialling is rare, and its future is many times the size of all others.
-                    Box::pin(self.dial()).await?
-                }
-            };
-            match link.send(&request, orphaned()).await {
-                Ok(response) => return Ok(Answer { response, link }),
-                Err(error) if may_be_stale => {
+        if request.head.method.is_idempotent()
+            && let Some(link) = self.pool.take(self.slots.in_use())
+        {
+            match over(link, request.to_request(), orphaned()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
                     tracing::debug!(backend = self.config.name, %error, "kept connection was stale");
                 }
-                Err(error) => return Err(self.failed(&error)),
             }
         }
+        self.pool.make_room(self.slots.in_use());
+        // Boxed: dialling is rare, and its future is many times the size of all others.
+        let link = Box::pin(self.dial()).await?;
+        // Nothing is kept of it here: the fields of its head hold the client's read buffer.
+        let sent = over(link, request.into_request(), orphaned()).await;
+        sent.map_err(|error| self.failed(&error))
     }
 
     async fn dial(&self) -> Result<Box<Link>, Refusal> {

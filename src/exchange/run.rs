@@ -185,9 +185,8 @@ impl Exchange {
         };
         self.record().note(|outcome| {
             outcome.ended = Some(ended);
-            if let Some(reason) = reason {
-                outcome.because(reason);
-            }
+            // Why the exchange ended says more than why its client left.
+            outcome.reason = reason.or(outcome.reason);
         });
         if let Some(refusal) = refusal {
             self.refuse(refusal);
