@@ -1,0 +1,197 @@
+//! seawall as its user runs it: the binary, a configuration file, two streams of lines and an exit
+//! code.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::command::binary;
+use super::lines::Lines;
+use super::{Backend, Client, Leave, until};
+
+pub(crate) struct Seawall {
+    pub(crate) address: SocketAddr,
+    child: Child,
+    access_log: Arc<Lines>,
+    diagnostics: Arc<Lines>,
+    /// Removed with the process.
+    folder: Option<TempDir>,
+}
+
+impl Seawall {
+    pub(crate) fn before(backend: &Backend) -> Self {
+        Self::with(backend, "")
+    }
+
+    /// The settings begin with keys of the backend's table; further tables may follow.
+    pub(crate) fn with(backend: &Backend, settings: &str) -> Self {
+        Self::start(&format!(
+            "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"{}\"\n{settings}",
+            backend.url()
+        ))
+    }
+
+    /// Runs with this configuration file; with one worker, unless it says something about them.
+    pub(crate) fn start(toml: &str) -> Self {
+        Self::start_as(&mut binary(), toml)
+    }
+
+    /// The same by way of a prepared command, to which the arguments are added.
+    pub(crate) fn start_as(command: &mut Command, toml: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("proxy.toml");
+        fs::write(&file, toml).unwrap();
+        if !toml.contains("[runtime]") {
+            // What `settle` rests on.
+            command.env("SEAWALL_RUNTIME__WORKERS", "1");
+        }
+        let mut seawall = Self::spawn(command.arg("--config").arg(&file));
+        seawall.folder = Some(folder);
+        seawall
+    }
+
+    /// Runs a command to the point where it listens.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let access_log = Lines::of(child.stdout.take().unwrap());
+        let diagnostics = Lines::of(child.stderr.take().unwrap());
+        let listening = diagnostics.wait(1, |line| line["message"] == "listening");
+        let Some(listening) = listening.first() else {
+            let _ = child.kill();
+            panic!("seawall does not listen; {}", diagnostics.all());
+        };
+        let address = listening["address"].as_str().and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("no address in {listening}"));
+        Self { address, child, access_log, diagnostics, folder: None }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// The access log's line for this path, which is written when both sides are over.
+    #[track_caller]
+    pub(crate) fn line_of(&self, path: &str) -> Value {
+        self.wait_for_log(|line| line["path"] == path)
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, matches: impl Fn(&Value) -> bool) -> Value {
+        self.wait_for_lines(1, matches).remove(0)
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_lines(
+        &self,
+        count: usize,
+        matches: impl Fn(&Value) -> bool,
+    ) -> Vec<Value> {
+        let lines = self.access_log.wait(count, matches);
+        assert!(
+            lines.len() >= count,
+            "waited in vain for {count} such lines; there are {}",
+            self.access_log.all()
+        );
+        lines
+    }
+
+    /// The lines of the access log so far.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        self.access_log.lines()
+    }
+
+    pub(crate) fn diagnostics(&self) -> Vec<Value> {
+        self.diagnostics.lines()
+    }
+
+    /// Returns when every byte has been read that clients sent before: the answer to a question put
+    /// now comes out of the same event loop after them.
+    pub(crate) fn settle(&self) {
+        self.client().send("nonsense\r\n\r\n").wait_closed();
+    }
+
+    /// The client leaves, and seawall has noticed when this returns: it has closed its end.
+    #[track_caller]
+    pub(crate) fn leave(&self, client: Client, how: Leave) {
+        // A connection that is not accepted yet has no descriptor there whose end could be awaited.
+        let inode = until("the client is accepted", || self.socket_to(client.address()));
+        client.leave(how);
+        let name = format!("socket:[{inode}]");
+        until("the leave is noticed", || self.descriptors().all(|open| open != name).then_some(()));
+    }
+
+    /// The inode of the process's socket to this client.
+    fn socket_to(&self, client: SocketAddr) -> Option<String> {
+        let (own, other) =
+            (format!(":{:04X}", self.address.port()), format!(":{:04X}", client.port()));
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let row = rows.find(|row| row[1].ends_with(&own) && row[2].ends_with(&other))?;
+        (row[9] != "0").then(|| row[9].to_owned())
+    }
+
+    fn descriptors(&self) -> impl Iterator<Item = String> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        targets.map(|target| target.to_string_lossy().into_owned())
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until the port is closed to newcomers.
+    pub(crate) fn wait_not_listening(&self) {
+        until("nobody listens any more", || TcpStream::connect(self.address).err());
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for the end and returns the exit code; `None` for an end by signal.
+    pub(crate) fn wait_exit(&mut self) -> Option<i32> {
+        until("seawall ends", || self.child.try_wait().unwrap()).code()
+    }
+
+    /// How many sockets the process has open, of whatever kind.
+    pub(crate) fn sockets(&self) -> usize {
+        self.descriptors().filter(|open| open.starts_with("socket:")).count()
+    }
+
+    /// A line such as `VmRSS` of the kernel's account of the process's memory, in KiB.
+    pub(crate) fn memory(&self, kind: &str) -> u64 {
+        let account = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = account.lines().find(|line| line.starts_with(kind)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Seawall {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!(
+                "seawall's access log:\n{}\nits diagnostics:\n{}",
+                self.access_log.all(),
+                self.diagnostics.all()
+            );
+        }
+    }
+}

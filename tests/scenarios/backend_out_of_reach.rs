@@ -1,0 +1,57 @@
+//! A backend that cannot be reached: each way has its status, its word in `Proxy-Status` and its line.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::harness::Seawall;
+
+#[test]
+fn a_backend_that_is_not_there_is_a_502() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let seawall =
+        Seawall::start(&format!("listen = \"127.0.0.1:0\"\nbackend = \"http://{nobody}\""));
+    let answer = seawall.client().get("/").answer();
+    assert_eq!(answer.status(), 502);
+    assert!(
+        answer.head.field("proxy-status").unwrap().contains("connection_refused"),
+        "{answer:?}"
+    );
+    let line = seawall.line_of("/");
+    assert_eq!(
+        (&line["ended"], line["backend_status"].as_u64()),
+        (&"failed".into(), None),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_a_502() {
+    let seawall =
+        Seawall::start("listen = \"127.0.0.1:0\"\nbackend = \"http://no-such-host.invalid:80\"");
+    let answer = seawall.client().get("/").answer();
+    assert_eq!(answer.status(), 502);
+    assert!(answer.head.field("proxy-status").unwrap().contains("error=dns_"), "{answer:?}");
+}
+
+#[test]
+fn a_backend_that_does_not_accept_is_a_504() {
+    let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    full.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    full.listen(0).unwrap();
+    let address = full.local_addr().unwrap().as_socket().unwrap();
+    // Takes the only place there is in its queue: the kernel now drops whoever else knocks.
+    let _first = TcpStream::connect(address).unwrap();
+    let settings = "connect_timeout = \"300ms\"";
+    let seawall = Seawall::start(&format!(
+        "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"http://{address}\"\n{settings}"
+    ));
+    let mut client = seawall.client();
+    let answer = client.get("/").answer();
+    assert_eq!(answer.status(), 504, "{answer:?}");
+    assert!(
+        answer.head.field("proxy-status").unwrap().contains("connection_timeout"),
+        "{answer:?}"
+    );
+    assert_eq!(seawall.line_of("/")["ended"], "failed");
+}

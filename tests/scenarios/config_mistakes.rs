@@ -1,0 +1,162 @@
+//! Mistakes in the configuration, as a user meets them: every one with its place and what was
+//! meant.
+
+use crate::harness::command::{Said, run_to_end};
+
+const BASE: &str = "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"http://127.0.0.1:5000\"\n";
+
+#[test]
+fn a_misspelt_key_is_named_with_its_line_and_the_nearest_known_one() {
+    for (settings, line, meant) in [
+        ("max_concurency = 3", 4, "max_concurrency"),
+        ("idle = \"1s\"\nconect_timeout = \"1s\"", 5, "connect_timeout"),
+        ("orphan = { max_durations = \"1s\" }", 4, "max_duration"),
+        ("[clients]\nwait = \"1s\"", 4, "client"),
+        ("[client]\n\nhead_timeot = \"1s\"", 6, "head_timeout"),
+        ("[[route]]\npath = \"/\"\non_disconect = \"cancel\"", 6, "on_disconnect"),
+    ] {
+        let said = check(settings);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.all().contains(&format!("proxy.toml:{line}")), "{settings}: {said:?}");
+        assert!(said.all().contains(meant), "{settings}: {said:?}");
+    }
+}
+
+#[test]
+fn a_value_that_is_none_is_named_with_its_line() {
+    for settings in [
+        "max_concurrency = 0",
+        "max_concurrency = -1",
+        "max_concurrency = \"many\"",
+        "idle = \"soon\"",
+        "idle = 5",
+        "queue = { max = 1, timeout = \"1 parsec\" }",
+        "orphan = { max_bytes = \"1 shelf\" }",
+    ] {
+        let said = check(settings);
+        assert_eq!(said.code, Some(2), "{settings}: {said:?}");
+        assert!(said.all().contains("proxy.toml:4"), "{settings}: {said:?}");
+    }
+    for settings in [
+        "[[route]]\non_disconnect = \"panic\"",
+        "[[route]]\npath = \"no slash\"",
+        "[client]\ntrusted_proxies = [\"10.0.0.0/99\"]",
+        "[log]\nformat = \"xml\"",
+        "[runtime]\nworkers = -1",
+    ] {
+        let said = check(settings);
+        assert_eq!(said.code, Some(2), "{settings}: {said:?}");
+        assert!(said.all().contains("proxy.toml:5"), "{settings}: {said:?}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let said = check("max_concurency = 3\nidel = \"1s\"\n[client]\nwiat = \"1s\"");
+    assert_eq!(said.code, Some(2));
+    for (line, meant) in [(4, "max_concurrency"), (5, "idle"), (7, "wait")] {
+        assert!(
+            said.all().contains(&format!("proxy.toml:{line}")) && said.all().contains(meant),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_named_with_its_line() {
+    let said = check("max_concurrency = \n");
+    assert_eq!(said.code, Some(2));
+    assert!(said.all().contains("proxy.toml:4"), "{said:?}");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    for (toml, missing) in [
+        ("listen = \"127.0.0.1:0\"", "backend"),
+        ("listen = \"127.0.0.1:0\"\n[[backend]]\nmax_concurrency = 1", "backend"),
+    ] {
+        let said = run_to_end(Some(toml), |command| command.arg("check"));
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.all().contains(missing), "{toml}: {said:?}");
+    }
+}
+
+#[test]
+fn addresses_that_are_none_are_named() {
+    for toml in [
+        "listen = \"nowhere\"\nbackend = \"http://127.0.0.1:5000\"",
+        "listen = \"127.0.0.1:99999\"\nbackend = \"http://127.0.0.1:5000\"",
+        "listen = \"127.0.0.1:0\"\n\nbackend = \"127.0.0.1 5000\"",
+        "listen = \"127.0.0.1:0\"\n\nbackend = \"ftp://127.0.0.1:5000\"",
+    ] {
+        let said = run_to_end(Some(toml), |command| command.arg("check"));
+        assert_eq!(said.code, Some(2), "{toml}: {said:?}");
+        let line = if toml.starts_with("listen = \"127.0.0.1:0\"") { 3 } else { 1 };
+        assert!(said.all().contains(&format!("proxy.toml:{line}")), "{toml}: {said:?}");
+    }
+}
+
+#[test]
+fn a_run_with_mistakes_says_the_same_and_does_not_start() {
+    let said = run_to_end(Some(&format!("{BASE}max_concurency = 3")), |command| command);
+    assert_eq!(said.code, Some(2));
+    assert!(
+        said.all().contains("proxy.toml:4") && said.all().contains("max_concurrency"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_one_clear_line() {
+    for arguments in [&["check"][..], &[], &["--config", "other.toml"]] {
+        let said = run_to_end(None, |command| command.args(arguments));
+        assert_eq!(said.code, Some(2), "{said:?}");
+        let file = if arguments.len() > 1 { "other.toml" } else { "proxy.toml" };
+        assert!(said.all().contains(file), "{said:?}");
+        assert!(!said.all().contains("panicked"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_environment_names_the_variable() {
+    for (name, value) in
+        [("SEAWALL_BACKEND__MAX_CONCURRENCY", "many"), ("SEAWALL_CLIENT__WIAT", "1s")]
+    {
+        let said = run_to_end(Some(BASE), |command| command.arg("check").env(name, value));
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.all().contains(name), "{said:?}");
+    }
+}
+
+#[test]
+fn an_unknown_argument_is_a_mistake_of_usage() {
+    for argument in ["--lisen", "chekc"] {
+        let said = run_to_end(Some(BASE), |command| command.arg(argument));
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(said.all().contains(argument), "{said:?}");
+    }
+}
+
+#[test]
+fn what_is_in_order_is_printed_with_where_each_value_comes_from() {
+    let said = run_to_end(Some(&format!("{BASE}max_concurrency = 7")), |command| {
+        command.arg("check").env("SEAWALL_CLIENT__WAIT", "9s")
+    });
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let line = |key: &str| {
+        said.out
+            .lines()
+            .find(|line| line.contains(key))
+            .unwrap_or_else(|| panic!("{key}: {said:?}"))
+    };
+    assert!(
+        line("max_concurrency").contains('7') && line("max_concurrency").contains("proxy.toml:4"),
+        "{said:?}"
+    );
+    assert!(said.out.contains("SEAWALL_CLIENT__WAIT"), "{said:?}");
+    assert!(line("connect_timeout").contains("default"), "{said:?}");
+}
+
+fn check(settings: &str) -> Said {
+    run_to_end(Some(&format!("{BASE}{settings}")), |command| command.arg("check"))
+}

@@ -1,0 +1,161 @@
+//! Promise 1: a client leaves while it waits for the head, and the backend finishes unharmed.
+
+use std::io;
+
+use crate::harness::{Backend, Leave, Seawall, Talk, pattern};
+
+#[test]
+fn a_backend_that_tells_the_length_finishes_unharmed() {
+    the_backend_finishes_unharmed(|talk| talk.answer(pattern(300_000)));
+}
+
+#[test]
+fn a_backend_that_sends_chunks_finishes_unharmed() {
+    the_backend_finishes_unharmed(|talk| {
+        talk.chunked_head("")?;
+        pattern(300_000).chunks(10_000).try_for_each(|piece| talk.chunk(piece))?;
+        talk.last_chunk()
+    });
+}
+
+#[test]
+fn a_backend_that_ends_by_closing_finishes_unharmed() {
+    the_backend_finishes_unharmed(|talk| {
+        talk.write("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+        talk.close();
+        talk.write(pattern(300_000))
+    });
+}
+
+#[test]
+fn an_http_1_0_backend_finishes_unharmed() {
+    the_backend_finishes_unharmed(|talk| {
+        talk.write("HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n")?;
+        talk.close();
+        talk.write(pattern(300_000))
+    });
+}
+
+fn the_backend_finishes_unharmed(answer: fn(&mut Talk) -> io::Result<()>) {
+    for leave in Leave::BOTH {
+        let backend = Backend::start(move |talk| {
+            talk.hold("view")?;
+            answer(talk)
+        });
+        let seawall = Seawall::before(&backend);
+        let mut client = seawall.client();
+        client.get("/sleeps");
+        backend.wait_held("view", 1);
+        seawall.leave(client, leave);
+        backend.release("view");
+
+        let line = seawall.line_of("/sleeps");
+        assert_eq!(
+            (&line["ended"], &line["left"]),
+            (&"discarded".into(), &"waiting".into()),
+            "{leave:?}: {line}"
+        );
+        assert_eq!(
+            (line["status"].as_u64(), line["backend_status"].as_u64()),
+            (None, Some(200)),
+            "{line}"
+        );
+        assert_eq!(
+            (line["delivered_bytes"].as_u64(), line["discarded_bytes"].as_u64()),
+            (Some(0), Some(300_000))
+        );
+        backend.assert_unharmed();
+        assert_eq!(backend.targets(), ["/sleeps"]);
+    }
+}
+
+#[test]
+fn an_upload_in_the_backends_hands_is_finished_too() {
+    for leave in Leave::BOTH {
+        let backend = Backend::start(|talk| {
+            talk.hold("view")?;
+            talk.answer("stored")
+        });
+        let seawall = Seawall::before(&backend);
+        let mut client = seawall.client();
+        client.post("/store", &pattern(100_000));
+        backend.wait_held("view", 1);
+        seawall.leave(client, leave);
+        backend.release("view");
+        assert_eq!(seawall.line_of("/store")["ended"], "discarded");
+        backend.assert_unharmed();
+        assert_eq!(backend.wait_answered("/store").body, pattern(100_000));
+    }
+}
+
+#[test]
+fn the_slot_of_a_client_that_left_stays_taken_until_the_backend_has_finished() {
+    let backend = Backend::start(|talk| {
+        talk.hold(&talk.target())?;
+        talk.answer("done")
+    });
+    let seawall = Seawall::with(&backend, "max_concurrency = 1");
+    let mut impatient = seawall.client();
+    impatient.get("/first");
+    backend.wait_held("/first", 1);
+    seawall.leave(impatient, Leave::Reset);
+    let mut patient = seawall.client();
+    patient.get("/second");
+    seawall.settle();
+    assert_eq!(backend.targets(), ["/first"]);
+
+    backend.release("/first");
+    backend.release("/second");
+    assert_eq!(patient.answer().text(), "done");
+    assert_eq!((backend.most_held_at_once(), backend.most_open_at_once()), (1, 1));
+    backend.assert_unharmed();
+}
+
+#[test]
+fn a_request_dropped_and_sent_again_is_answered() {
+    let backend = Backend::start(|talk| {
+        talk.hold(if talk.request().head.field("x-try") == Some("1") {
+            "first"
+        } else {
+            "second"
+        })?;
+        talk.answer("at last")
+    });
+    let seawall = Seawall::before(&backend);
+    let mut client = seawall.client();
+    client.get_with("/report", "X-Try: 1\r\n");
+    backend.wait_held("first", 1);
+    client.leave(Leave::Fin);
+    let mut again = seawall.client();
+    again.get_with("/report", "X-Try: 2\r\n");
+    backend.wait_held("second", 1);
+    backend.release("second");
+    assert_eq!(again.answer().text(), "at last");
+    backend.release("first");
+    backend.assert_unharmed();
+}
+
+#[test]
+fn a_client_whose_next_request_lies_pipelined_behind_the_first_harms_nobody_by_leaving() {
+    for leave in Leave::BOTH {
+        let backend = Backend::start(|talk| {
+            talk.hold(&talk.target())?;
+            talk.answer("done")
+        });
+        let seawall = Seawall::with(&backend, "max_concurrency = 1");
+        let mut client = seawall.client();
+        client.get("/one").get("/two");
+        backend.wait_held("/one", 1);
+        // Nobody can see a FIN behind bytes which are not read yet.
+        client.leave(leave);
+        seawall.settle();
+        backend.release("/one");
+        backend.release("/two");
+        seawall.line_of("/one");
+        // The slot is free again, whatever became of the second.
+        backend.release("/after");
+        assert_eq!(seawall.client().get("/after").answer().text(), "done");
+        backend.assert_unharmed();
+        assert_eq!(backend.most_held_at_once(), 1);
+    }
+}

@@ -1,0 +1,42 @@
+//! Scenes with a scripted backend, rude clients and seawall between them: a file for each promise
+//! of the design, in the design's order, and one for each kind of rule that users rely on besides.
+
+#![allow(
+    clippy::disallowed_types,
+    reason = "scenes measure real time: nothing here has a paused clock"
+)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod connections_and_slots;
+mod drain;
+mod half_closed_or_gone;
+mod leaves_in_mid_response;
+mod leaves_in_mid_upload;
+mod leaves_the_queue;
+mod leaves_while_waiting;
+mod orphans_are_bounded;
+mod reset_floods;
+mod slow_reader;
+mod slow_sender;
+mod stalled_client;
+
+mod backend_out_of_reach;
+mod broken_answers;
+mod client_bounds;
+mod command_line;
+mod config_mistakes;
+mod forwarded;
+mod headers;
+mod log_lines;
+mod messages;
+mod on_disconnect;
+mod per_client_bounds;
+mod property;
+mod queue_bounds;
+mod refusals;
+mod reuse;
+mod smuggling;
+mod spool_full;
+mod the_harness_sees_harm;

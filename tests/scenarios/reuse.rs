@@ -1,0 +1,206 @@
+//! Connections to the backend are used again, and the race that goes with it never becomes a
+//! client's error.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use crate::harness::{Backend, Seawall, Talk};
+
+#[test]
+fn a_kept_connection_is_used_again() {
+    let backend = Backend::start(|talk| talk.answer("served"));
+    let seawall = Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"");
+    for _ in 0..5 {
+        seawall.client().get("/").answer();
+    }
+    assert_eq!((backend.connections(), backend.exchanges().len()), (1, 5));
+    backend.assert_unharmed();
+}
+
+#[test]
+fn an_orphans_connection_is_used_again_too() {
+    let backend = Backend::start(|talk| {
+        talk.hold("view")?;
+        talk.answer("served")
+    });
+    let seawall = Seawall::with(&backend, "idle = \"1h\"");
+    let mut client = seawall.client();
+    client.get("/orphan");
+    backend.wait_held("view", 1);
+    client.leave(crate::harness::Leave::Fin);
+    backend.release("view");
+    seawall.line_of("/orphan");
+    assert_eq!(seawall.client().get("/").answer().text(), "served");
+    assert_eq!(backend.connections(), 1);
+}
+
+#[test]
+fn a_backend_that_closes_is_closed_at_the_last_byte() {
+    // Has said that it will close, and waits for the other side to do so first, as lingering
+    // servers do.
+    let backend = Backend::one_thread(|talk| {
+        talk.answer_with("200 OK", "Connection: close\r\n", "served")?;
+        talk.linger()
+    });
+    let seawall = Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"");
+    for _ in 0..3 {
+        assert_eq!(seawall.client().get("/").answer().text(), "served");
+    }
+    backend.assert_unharmed();
+    assert_eq!((backend.connections(), backend.most_open_at_once()), (3, 1));
+}
+
+#[test]
+fn an_http_1_0_answer_without_keep_alive_ends_its_connection() {
+    let backend = Backend::one_thread(|talk| {
+        talk.write("HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nserved")?;
+        talk.linger()
+    });
+    let seawall = Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"");
+    for _ in 0..3 {
+        assert_eq!(seawall.client().get("/").answer().text(), "served");
+    }
+    backend.assert_unharmed();
+    assert_eq!(backend.connections(), 3);
+}
+
+#[test]
+fn a_get_that_meets_a_stale_connection_goes_once_more() {
+    let backend = Backend::start(stale_after_the_first);
+    let seawall = Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"");
+    assert_eq!(seawall.client().get("/warm").answer().text(), "served");
+    assert_eq!(seawall.client().get("/second").answer().text(), "served");
+    assert_eq!(backend.targets(), ["/warm", "/second"]);
+    assert_eq!((backend.connections(), backend.most_open_at_once()), (2, 1));
+}
+
+#[test]
+fn a_get_that_was_read_before_the_connection_ended_goes_once_more() {
+    let backend = Backend::start(|talk| {
+        if talk.turn == 1 {
+            talk.close();
+            return Ok(());
+        }
+        talk.answer("served")
+    });
+    let seawall = Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"");
+    for target in ["/warm", "/second"] {
+        assert_eq!(seawall.client().get(target).answer().text(), "served");
+    }
+    let connections: Vec<_> =
+        backend.exchanges().iter().map(|exchange| exchange.connection).collect();
+    assert_eq!(
+        (backend.targets(), connections),
+        (["/warm", "/second", "/second"].map(String::from).into(), vec![0, 0, 1])
+    );
+}
+
+#[test]
+fn a_get_goes_once_more_and_not_for_ever() {
+    let backend = Backend::start(|talk| {
+        if talk.target() == "/warm" {
+            return talk.answer("served");
+        }
+        talk.close();
+        Ok(())
+    });
+    let seawall = Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"");
+    seawall.client().get("/warm").answer();
+    assert_eq!(seawall.client().get("/second").answer().status(), 502);
+    assert_eq!(backend.targets(), ["/warm", "/second", "/second"]);
+}
+
+#[test]
+fn a_post_never_pays_for_a_stale_connection() {
+    let backend = Backend::start(stale_after_the_first);
+    let seawall = Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"");
+    for round in 0..3 {
+        assert_eq!(seawall.client().get(&format!("/warm/{round}")).answer().text(), "served");
+        let target = format!("/order/{round}");
+        assert_eq!(
+            seawall.client().post(&target, b"one of each").answer().text(),
+            "served",
+            "{target}"
+        );
+        assert_eq!(backend.targets().iter().filter(|seen| **seen == target).count(), 1);
+    }
+    assert_eq!(backend.most_open_at_once(), 1);
+}
+
+#[test]
+fn a_post_that_may_have_been_seen_is_not_sent_again() {
+    let backend = Backend::start(|talk| match &*talk.target() {
+        "/order" => {
+            talk.close();
+            Ok(())
+        }
+        _ => talk.answer("served"),
+    });
+    let seawall = Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"");
+    seawall.client().get("/warm").answer();
+    assert_eq!(seawall.client().post("/order", b"one of each").answer().status(), 502);
+    assert_eq!(backend.targets(), ["/warm", "/order"]);
+    assert_eq!(seawall.client().get("/after").answer().text(), "served");
+}
+
+#[test]
+fn an_upload_that_goes_once_more_is_whole_again() {
+    let backend = Backend::start(|talk| {
+        if talk.turn == 1 {
+            talk.close();
+            return Ok(());
+        }
+        let body = talk.request().body;
+        talk.answer(body)
+    });
+    let seawall = Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"");
+    seawall.client().get("/warm").answer();
+    let body = crate::harness::pattern(2_000_000);
+    let mut client = seawall.client();
+    client.send("PUT /file HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n").send(&body);
+    assert_eq!(client.answer().body, body);
+}
+
+#[test]
+fn nobody_notices_a_backend_that_closes_kept_connections_at_the_worst_moment() {
+    // As short as the kernel's clock allows: about the time which the clients take from one request
+    // to the next.
+    let backend = Backend::start(|talk| {
+        talk.keep_for(Duration::from_millis(4))?;
+        talk.answer("served")
+    });
+    let seawall =
+        Seawall::with(&backend, "max_concurrency = 2\nidle = \"1h\"\n[runtime]\nworkers = 2");
+    thread::scope(|scope| {
+        for visitor in 0..4_u64 {
+            let (seawall, backend) = (&seawall, &backend);
+            scope.spawn(move || {
+                let mut client = seawall.client();
+                for round in 0..60_u64 {
+                    let target = format!("/{visitor}/{round}");
+                    let answer = if round % 2 == 0 {
+                        client.get(&target)
+                    } else {
+                        client.post(&target, b"x")
+                    }
+                    .answer();
+                    assert_eq!(answer.status(), 200, "{target}");
+                    let seen = backend.targets().iter().filter(|seen| **seen == target).count();
+                    assert!(seen == 1 || round % 2 == 0, "{target} was sent {seen} times");
+                    thread::sleep(Duration::from_micros(700 * ((visitor * 7 + round * 5) % 13)));
+                }
+            });
+        }
+    });
+    assert!(
+        backend.most_open_at_once() <= 2,
+        "{} connections at once",
+        backend.most_open_at_once()
+    );
+}
+
+fn stale_after_the_first(talk: &mut Talk) -> io::Result<()> {
+    talk.answer("served")?;
+    talk.turn_stale()
+}
