@@ -1,7 +1,7 @@
 //! The configuration in force: what the program needs, parsed out of what the user wrote.
 //!
-//! [`load`] lays the file, the environment and the command line over the defaults ([`layers`]),
-//! reads the result into the mirror of the TOML ([`file`]) and turns that into [`Config`].
+//! [`load()`] lays the file, the environment and the command line over the defaults (`layers`),
+//! reads the result into the mirror of the TOML (`file`) and turns that into [`Config`].
 
 mod file;
 mod layers;
