@@ -1,0 +1,227 @@
+//! The fields of messages that pass through: what is refused, removed, and added.
+
+mod forwarding;
+mod hop_by_hop;
+
+use std::sync::LazyLock;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, TE, TRANSFER_ENCODING, VIA},
+    request, response,
+    uri::{Authority, PathAndQuery},
+};
+
+pub(crate) use self::forwarding::forwarded;
+use self::{
+    forwarding::{append, forward},
+    hop_by_hop::{strip_doubles, strip_hop_by_hop},
+};
+use crate::{config::OnDisconnect, front::Connection, refusal::Refusal};
+
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// By this the application overrules `on_disconnect` for one response.
+const SEAWALL_ON_DISCONNECT: HeaderName = HeaderName::from_static("seawall-on-disconnect");
+
+/// Longest request id that is taken from a client.
+const MAX_ID: usize = 128;
+
+/// The name by which this process knows itself in `Via`; each has its own, so that a chain of
+/// several is no loop.
+static PSEUDONYM: LazyLock<String> = LazyLock::new(|| format!("seawall-{:08x}", fastrand::u32(..)));
+static VIA_11: LazyLock<HeaderValue> = LazyLock::new(|| via("1.1"));
+static VIA_10: LazyLock<HeaderValue> = LazyLock::new(|| via("1.0"));
+
+fn via(version: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("{version} {}", *PSEUDONYM))
+        .unwrap_or(HeaderValue::from_static("1.1 seawall"))
+}
+
+/// Who speaks to us.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer<'a> {
+    /// Its address.
+    pub field: &'a HeaderValue,
+    /// None where the proxy is called without a connection.
+    pub connection: Option<&'a Connection>,
+    /// Its `Forwarded` and `X-Forwarded-*` are believed.
+    pub trusted: bool,
+}
+
+/// Refuses what is ambiguous, contradictory, or more than we can do.
+pub(crate) fn check(head: &request::Parts, connection: Option<&Connection>) -> Result<(), Refusal> {
+    if head.method == Method::CONNECT {
+        return Err(Refusal::NotImplemented("This proxy opens no tunnels for CONNECT."));
+    }
+    if head.uri.scheme().is_none() && head.uri.authority().is_some() {
+        return Err(Refusal::BadField("The target is neither a path nor a whole URL."));
+    }
+    if head.uri.authority().is_some_and(|authority| !is_host(authority.as_str().as_bytes())) {
+        return Err(Refusal::BadField("The target names no host."));
+    }
+    if head.uri.path() == "*" && head.method != Method::OPTIONS {
+        return Err(Refusal::BadField("The target \"*\" is for OPTIONS alone."));
+    }
+    let mut host = None;
+    let mut coded = false;
+    // One pass: these are few, and all others are passed by.
+    for (name, value) in &head.headers {
+        match *name {
+            HOST if host.replace(value).is_some() => {
+                return Err(Refusal::BadField("The request has more than one Host field."));
+            }
+            TRANSFER_ENCODING if std::mem::replace(&mut coded, true) || !is(value, "chunked") => {
+                return Err(Refusal::NotImplemented(
+                    "The only transfer coding understood is \"chunked\".",
+                ));
+            }
+            EXPECT if !is(value, "100-continue") => return Err(Refusal::ExpectationUnknown),
+            VIA if value.to_str().is_ok_and(|text| text.contains(PSEUDONYM.as_str())) => {
+                return Err(Refusal::Loop);
+            }
+            _ => {}
+        }
+    }
+    let known = |host: &HeaderValue| connection.is_some_and(|connection| connection.knows(host));
+    match host.filter(|host| !known(host)).map(HeaderValue::as_bytes) {
+        None if host.is_none() && head.version == Version::HTTP_11 => {
+            return Err(Refusal::BadField("The request has no Host field."));
+        }
+        None | Some(b"") => {}
+        Some(name) if !is_host(name) => {
+            return Err(Refusal::BadField("The Host field names no host."));
+        }
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// A host, perhaps with a port; without user information, and not two names in one.
+fn is_host(name: &[u8]) -> bool {
+    let Ok(authority) = Authority::try_from(name) else { return false };
+    let port = &authority.as_str()[authority.host().len()..];
+    let odd = name.iter().any(|byte| b"@,".contains(byte));
+    !odd && (port.is_empty() || port == ":" || authority.port_u16().is_some())
+}
+
+/// Turns the head of a request into the one that the backend gets.
+pub(crate) fn rebuild(
+    head: &mut request::Parts,
+    peer: Peer<'_>,
+    id: &HeaderValue,
+    backend: &HeaderValue,
+) {
+    // In absolute form, the target rules over Host (RFC 9112, section 3.2.2).
+    if let Some(authority) = head.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        head.headers.insert(HOST, host);
+    }
+    // HTTP/1.0 has no Host, and what we send is HTTP/1.1.
+    head.headers.entry(HOST).or_insert_with(|| backend.clone());
+    let target = head.uri.path_and_query().cloned();
+    head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    let headers = &mut head.headers;
+    let trailers = headers.get_all(TE).iter().any(|value| {
+        value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("trailers"))
+    });
+    strip_hop_by_hop(headers);
+    strip_doubles(headers);
+    // The length is said anew when the body is in, whole; that there is none can be said now.
+    if headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") {
+        headers.remove(CONTENT_LENGTH);
+    }
+    headers.remove(EXPECT);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    let via = if head.version == Version::HTTP_10 { &*VIA_10 } else { &*VIA_11 };
+    append(headers, VIA, via.clone());
+    forward(headers, peer);
+    headers.insert(X_REQUEST_ID, id.clone());
+    head.version = Version::HTTP_11;
+}
+
+/// Turns the head of a response into the one that the client gets. Gives back what the
+/// application says of clients that leave.
+pub(crate) fn accept(
+    head: &mut response::Parts,
+    id: &HeaderValue,
+) -> Result<Option<OnDisconnect>, Refusal> {
+    // Nobody asked for an upgrade, and interim answers end where they are not passed on.
+    if head.status.is_informational() {
+        return Err(Refusal::AnswerMalformed);
+    }
+    let mut overrules = false;
+    let mut has_id = false;
+    for (name, value) in &head.headers {
+        if *name == TRANSFER_ENCODING && !is(value, "chunked") {
+            return Err(Refusal::AnswerMalformed);
+        }
+        has_id |= *name == X_REQUEST_ID;
+        overrules |= *name == SEAWALL_ON_DISCONNECT;
+    }
+    strip_hop_by_hop(&mut head.headers);
+    if !has_id {
+        head.headers.append(X_REQUEST_ID, id.clone());
+    }
+    head.version = Version::HTTP_11;
+    Ok(if overrules { overruled(&mut head.headers) } else { None })
+}
+
+fn overruled(headers: &mut HeaderMap) -> Option<OnDisconnect> {
+    headers.remove(SEAWALL_ON_DISCONNECT).and_then(|value| {
+        let policy = value.to_str().ok().and_then(OnDisconnect::from_header);
+        if policy.is_none() {
+            tracing::warn!(?value, "Seawall-On-Disconnect is not finish, cancel or finish_for=30s");
+        }
+        policy
+    })
+}
+
+/// Does this response go on for ever, by its type?
+pub(crate) fn is_endless(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(http::header::CONTENT_TYPE) else { return false };
+    let kind = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    let kind = kind.trim_ascii();
+    kind.eq_ignore_ascii_case(b"text/event-stream")
+        || kind.eq_ignore_ascii_case(b"multipart/x-mixed-replace")
+}
+
+/// The client's own id where it is fit to be logged, else a new one.
+pub(crate) fn id_of(headers: &HeaderMap) -> HeaderValue {
+    let fit = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        (1..=MAX_ID).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    };
+    headers.get(X_REQUEST_ID).filter(fit).cloned().unwrap_or_else(request_id)
+}
+
+/// Sixteen hexadecimal digits.
+pub(crate) fn request_id() -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let random = fastrand::u128(..).to_le_bytes();
+    let id = random.map(|byte| DIGITS[usize::from(byte & 15)]);
+    HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// `Max-Forwards` for the two methods that have it (RFC 9110, section 7.6.2): `Some(0)` is for us
+/// to answer, anything else is counted down.
+pub(crate) fn max_forwards(head: &mut request::Parts) -> Option<u32> {
+    if head.method != Method::TRACE && head.method != Method::OPTIONS {
+        return None;
+    }
+    let left: u32 = head.headers.get(MAX_FORWARDS)?.to_str().ok()?.trim().parse().ok()?;
+    if left > 0 {
+        head.headers.insert(MAX_FORWARDS, HeaderValue::from(left - 1));
+    }
+    Some(left)
+}
+
+fn is(value: &HeaderValue, word: &str) -> bool {
+    value.as_bytes().trim_ascii().eq_ignore_ascii_case(word.as_bytes())
+}
+
+#[cfg(test)]
+mod tests;
