@@ -9,7 +9,7 @@
 //!
 //! - [`cli`]: the command line and the exit codes; [`config`]: what it was told
 //! - [`server`]: the life of the process; [`runtime`]: its threads; [`tasks`]: what they run
-//! - `listen`: the sockets; `front`: one client connection
+//! - `listen`: the sockets; `front`: one client connection; `connection`: what is known of it
 //! - [`proxy`]: **the life of a request**, one line a step; `visit`: its client's side of it
 //! - `client`, `headers`: who is calling, and what is passed on of what they say
 //! - `admission`: bounds per client, then the queue for a slot
@@ -46,6 +46,7 @@ pub mod tasks;
 mod admission;
 mod backend;
 mod client;
+mod connection;
 mod demo;
 mod exchange;
 mod front;

@@ -18,8 +18,8 @@ use crate::{
     backend::{Backend, Outbound},
     client::{self, ClientKey},
     config::{self, Config, Limit, Route},
+    connection::Connection,
     exchange::{self, Plan, Policy, Watcher},
-    front::Connection,
     headers::{self, Peer},
     observe::{
         access::AccessLog,
@@ -29,9 +29,8 @@ use crate::{
     reply::Reply,
     spool::{End, Full, Received, Store},
     tasks::Tasks,
+    visit::Visit,
 };
-
-pub(crate) use crate::visit::Visit;
 
 /// The proxy: a request in, an answer out, and the exchange in between on its own feet.
 #[derive(Debug, Clone)]

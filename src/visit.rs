@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    front::Connection,
+    connection::Connection,
     observe::record::{Outcome, Record},
 };
 

@@ -16,9 +16,10 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{connection::Connection, departure::Departure};
+use super::departure::Departure;
 use crate::{
     config::Client,
+    connection::Connection,
     observe::record::{Facts, Record},
     refusal::Refusal,
     socket::Socket,

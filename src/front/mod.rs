@@ -1,6 +1,5 @@
 //! One client connection, from accept to close.
 
-mod connection;
 mod departure;
 mod io;
 
@@ -12,9 +11,8 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-pub(crate) use self::connection::Connection;
 use self::io::ClientIo;
-use crate::proxy::Proxy;
+use crate::{connection::Connection, proxy::Proxy};
 
 /// hyper's read buffer grows to this for large bodies.
 const READ_BUFFER: usize = 400 * 1024;

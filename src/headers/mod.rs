@@ -17,7 +17,7 @@ use self::{
     forwarding::{append, forward},
     hop_by_hop::{strip_doubles, strip_hop_by_hop},
 };
-use crate::{config::OnDisconnect, front::Connection, refusal::Refusal};
+use crate::{config::OnDisconnect, connection::Connection, refusal::Refusal};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// By this the application overrules `on_disconnect` for one response.

@@ -16,7 +16,7 @@ use std::{
 use http::HeaderValue;
 use parking_lot::Mutex;
 
-use crate::{observe::access::AccessLog, proxy::Visit};
+use crate::{observe::access::AccessLog, visit::Visit};
 
 /// One client connection.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Connection {
     pub(crate) address: HeaderValue,
     /// The last `Host`, and the `Forwarded` element made of it: most connections have but one.
     forwarded: Mutex<Option<(HeaderValue, HeaderValue)>>,
-    pub(super) log: AccessLog,
+    pub(crate) log: AccessLog,
     /// A request has been read in part or whole, and its answer is not yet handed to hyper.
     serving: AtomicBool,
     /// Its request is in, whole: what follows is the wait for the answer, and the answer.
@@ -90,7 +90,7 @@ impl Connection {
     }
 
     /// hyper has a head. Called before anything else is polled.
-    pub(super) fn begin(&self, version: http::Version, whole: bool) {
+    pub(crate) fn begin(&self, version: http::Version, whole: bool) {
         self.http10.store(version == http::Version::HTTP_10, Relaxed);
         self.serving.store(true, Relaxed);
         self.received.store(whole, Relaxed);
@@ -135,36 +135,36 @@ impl Connection {
         *self.why.lock()
     }
 
-    pub(super) fn is_serving(&self) -> bool {
+    pub(crate) fn is_serving(&self) -> bool {
         self.serving.load(Relaxed)
     }
 
-    pub(super) fn is_received(&self) -> bool {
+    pub(crate) fn is_received(&self) -> bool {
         self.received.load(Relaxed)
     }
 
-    pub(super) fn is_owing(&self) -> bool {
+    pub(crate) fn is_owing(&self) -> bool {
         self.owing.load(Relaxed)
     }
 
-    pub(super) fn is_http10(&self) -> bool {
+    pub(crate) fn is_http10(&self) -> bool {
         self.http10.load(Relaxed)
     }
 
-    pub(super) fn is_to_be_reset(&self) -> bool {
+    pub(crate) fn is_to_be_reset(&self) -> bool {
         self.reset.load(Relaxed)
     }
 
-    pub(super) fn half_close(&self) {
+    pub(crate) fn half_close(&self) {
         self.half_closed.store(true, Relaxed);
     }
 
-    pub(super) fn note(&self, why: &'static str) {
+    pub(crate) fn note(&self, why: &'static str) {
         self.why.lock().get_or_insert(why);
     }
 
     /// hyper's buffer is empty. True when this was the end of an answer.
-    pub(super) fn flushed(&self, cx: &Context<'_>) -> bool {
+    pub(crate) fn flushed(&self, cx: &Context<'_>) -> bool {
         if self.breaking.load(Relaxed) && !self.clean.swap(true, Relaxed) {
             cx.waker().wake_by_ref();
         }
