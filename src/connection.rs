@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     half_closed: AtomicBool,
     /// The client speaks HTTP/1.0, which knows no interim responses.
     http10: AtomicBool,
+    /// A FIN that comes from here on counts as leaving.
+    fin_leaves: AtomicBool,
     /// The answer is broken off, and only a reset can tell the client so.
     reset: AtomicBool,
     /// The answer is to be broken off as soon as hyper's buffer is empty.
@@ -65,6 +67,7 @@ impl Connection {
             owing: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
             http10: AtomicBool::new(false),
+            fin_leaves: AtomicBool::new(false),
             reset: AtomicBool::new(false),
             breaking: AtomicBool::new(false),
             clean: AtomicBool::new(false),
@@ -92,9 +95,20 @@ impl Connection {
     /// hyper has a head. Called before anything else is polled.
     pub(crate) fn begin(&self, version: http::Version, whole: bool) {
         self.http10.store(version == http::Version::HTTP_10, Relaxed);
+        self.fin_leaves.store(false, Relaxed);
         self.serving.store(true, Relaxed);
         self.received.store(whole, Relaxed);
         self.owing.store(true, Relaxed);
+    }
+
+    /// An event stream, or work that is worth nothing without its client: hardly anybody half-closes
+    /// while reading it, and a silent one shows no other sign that its client has left.
+    pub(crate) fn fin_is_leaving(&self) {
+        self.fin_leaves.store(true, Relaxed);
+    }
+
+    pub(crate) fn does_fin_leave(&self) -> bool {
+        self.fin_leaves.load(Relaxed)
     }
 
     /// The request is in, whole.

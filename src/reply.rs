@@ -46,7 +46,10 @@ impl Reply {
         watcher: Watcher,
         visit: Visit,
     ) -> Response<Self> {
-        let exchange::Head { parts, body, bodyless } = head;
+        let exchange::Head { parts, body, bodyless, brief } = head;
+        if brief {
+            visit.fin_is_leaving();
+        }
         visit.note(|outcome| outcome.status = Some(parts.status));
         let length = || parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
         let left = if bodyless { Some(0) } else { length() };

@@ -40,6 +40,13 @@ impl Visit {
         self.connection().is_some_and(Connection::is_half_closed)
     }
 
+    /// From here on a FIN counts as leaving: there is nothing to be lost by it.
+    pub(crate) fn fin_is_leaving(&self) {
+        if let Some(connection) = self.connection() {
+            connection.fin_is_leaving();
+        }
+    }
+
     /// The request is in, whole.
     pub(crate) async fn received(&self) {
         let Some(connection) = self.connection() else { return };

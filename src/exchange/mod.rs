@@ -54,6 +54,8 @@ pub(crate) struct Head {
     pub body: spool::Reader,
     /// No body comes, whatever the fields say: HEAD, 204, 304.
     pub bodyless: bool,
+    /// The exchange does not long outlive its client, by policy or type.
+    pub brief: bool,
 }
 
 #[derive(Debug)]
@@ -109,11 +111,11 @@ impl Exchange {
 
     /// Hands the head to those who wait. A watcher's reader is made here, so that nothing is kept
     /// where nobody watches.
-    fn answer(&self, parts: response::Parts, spool: &spool::Spool, bodyless: bool) {
+    fn answer(&self, parts: response::Parts, spool: &spool::Spool, bodyless: bool, brief: bool) {
         let mut state = self.shared.state.lock();
         self.advance(&mut state, Stage::Answering);
         if state.watchers > 0 {
-            state.hand_over(Ok(Head { parts, body: spool.reader(), bodyless }));
+            state.hand_over(Ok(Head { parts, body: spool.reader(), bodyless, brief }));
         }
     }
 

@@ -107,7 +107,8 @@ impl Exchange {
         let overruled =
             headers::accept(&mut parts, self.record().id()).map_err(Stopped::NoAnswer)?;
         let allowance = policy.allowance(headers::is_endless(&parts.headers), overruled);
-        self.answer(parts, spool, body.is_end_stream());
+        let brief = allowance.time < policy.orphan.max_duration;
+        self.answer(parts, spool, body.is_end_stream(), brief);
         let end = tokio::select! {
             biased;
             end = self.fill(spool, &mut body, &mut link, policy.orphan.max_bytes) => end?,

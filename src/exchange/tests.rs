@@ -51,7 +51,7 @@ async fn a_client_that_leaves_later_makes_an_orphan_and_no_more() {
     drop(watcher);
     exchange.orphaned().await;
     let spool = spool();
-    exchange.answer(Response::new(()).into_parts().0, &spool, false);
+    exchange.answer(Response::new(()).into_parts().0, &spool, false, false);
     let kept = spool.write(bytes::Bytes::from_static(b"discarded")).await;
     assert!(!kept.expect("nothing to hold"));
 }
@@ -61,7 +61,7 @@ async fn an_answer_that_is_not_taken_is_not_spooled() {
     let (exchange, watcher) = opened();
     assert!(exchange.begin());
     let spool = spool();
-    exchange.answer(Response::new(()).into_parts().0, &spool, false);
+    exchange.answer(Response::new(()).into_parts().0, &spool, false, false);
     drop(watcher);
     let kept = spool.write(bytes::Bytes::from_static(b"discarded")).await;
     assert!(!kept.expect("nothing to hold"));

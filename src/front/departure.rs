@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::Interest,
     net::TcpStream,
@@ -24,6 +25,10 @@ const QUESTION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// are clients that bear only five interim responses.
 const AGAIN: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60)];
+
+/// Once an answer has begun, nothing can be put before it. The kernel asks then: a client that has
+/// closed is forgotten by its own kernel after `tcp_fin_timeout` (60 s), and answers by a reset.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// Waits for the reset of a client that has sent a FIN.
 pub(super) struct Departure {
@@ -38,6 +43,8 @@ impl Departure {
         // second descriptor of the same socket waits for the error alone.
         let socket: OwnedFd = stream.as_fd().try_clone_to_owned()?;
         let socket = TcpStream::from_std(socket.into())?;
+        let probes = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE);
+        SockRef::from(&socket).set_tcp_keepalive(&probes)?;
         let reset = async move {
             match socket.ready(Interest::ERROR).await {
                 Ok(_) => io::ErrorKind::ConnectionReset.into(),

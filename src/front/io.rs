@@ -81,6 +81,10 @@ impl ClientIo {
             return Poll::Pending;
         }
         if self.departure.is_none() {
+            if self.connection.does_fin_leave() {
+                self.connection.note("client closed the connection");
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
             self.departure = Some(Departure::new(&self.stream.0)?);
         }
         let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_empty();

@@ -1,4 +1,4 @@
-//! A backend that cannot be reached: each way has its status, its word in `Proxy-Status` and its line.
+//! A backend that cannot be reached: each way has its status, its word in `Proxy-Status`, its line.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 

@@ -102,6 +102,23 @@ fn one_clients_orphans_are_bounded_and_anothers_requests_are_not() {
 }
 
 #[test]
+fn a_silent_event_stream_is_let_go_soon_after_its_client_closes() {
+    let backend = Backend::start(|talk| {
+        talk.chunked_head("Content-Type: text/event-stream\r\n")?;
+        talk.chunk("data: once\n\n")?;
+        // Nothing more is ever written, so nothing but the FIN tells that the client has gone.
+        talk.wait_gone()
+    });
+    let seawall = Seawall::with(&backend, "endless = \"300ms\"");
+    let mut client = ask(&seawall, "/events");
+    client.head();
+    client.chunk();
+    seawall.leave(client, Leave::Fin);
+    let line = seawall.line_of("/events");
+    assert_eq!((&line["ended"], &line["left"]), (&"cut".into(), &"answering".into()), "{line}");
+}
+
+#[test]
 fn an_event_stream_is_let_go_soon_after_its_client_leaves() {
     an_endless_answer_is_let_go("Content-Type: text/event-stream; charset=utf-8\r\n");
 }
