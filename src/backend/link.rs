@@ -4,10 +4,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::Poll,
 };
 
@@ -21,7 +18,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-use super::wire::Wire;
+use super::wire::{Progress, Wire};
 use crate::{
     socket::Socket,
     spool::{Received, SendBody},
@@ -35,15 +32,15 @@ pub(crate) struct Link {
     sender: Option<SendRequest<SendBody>>,
     /// None once it is over: what it has not taken up is given back only when it is dropped.
     connection: Option<Driven>,
-    flushed: Arc<AtomicBool>,
+    progress: Arc<Progress>,
 }
 
 impl Link {
     pub(super) async fn over(socket: Socket) -> hyper::Result<Box<Self>> {
-        let flushed = Arc::<AtomicBool>::default();
-        let wire = Wire::new(socket, flushed.clone());
+        let progress = Arc::<Progress>::default();
+        let wire = Wire::new(socket, progress.clone());
         let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
-        Ok(Box::new(Self { sender: Some(sender), connection: Some(connection), flushed }))
+        Ok(Box::new(Self { sender: Some(sender), connection: Some(connection), progress }))
     }
 
     /// Sends the request and awaits the head of the answer. Once nobody waits for that any more
@@ -55,7 +52,8 @@ impl Link {
     ) -> hyper::Result<Response<Incoming>> {
         // With a body, hyper may still be sending it while nothing waits to be flushed.
         let stand_in = request.body().is_end_stream().then(|| request.method().clone());
-        self.flushed.store(false, Relaxed);
+        self.progress.flushed.store(false, Relaxed);
+        self.progress.heard.store(false, Relaxed);
         let Some(sender) = &mut self.sender else { unreachable!("parked only while sending") };
         let mut answer = pin!(sender.try_send_request(*request));
         tokio::select! {
@@ -67,7 +65,7 @@ impl Link {
             () = orphaned, if stand_in.is_some() => {}
         }
         match (self.connection.take(), stand_in) {
-            (Some(connection), Some(method)) if self.flushed.load(Relaxed) => {
+            (Some(connection), Some(method)) if self.progress.flushed.load(Relaxed) => {
                 // Boxed: few exchanges come here, and all would bear its size.
                 Box::pin(self.wait_parked(connection, method)).await
             }
@@ -106,15 +104,23 @@ impl Link {
         drive(&mut self.connection, part).await
     }
 
-    /// Can it serve another request? Polled once, so that a close which has come is seen.
-    pub(super) async fn is_reusable(&mut self) -> bool {
-        if !self.is_ready() {
-            drive(&mut self.connection, poll_fn(|_| Poll::Ready(()))).await;
+    /// The answer is read. Some backends answer before they have read the request: this sends the
+    /// rest of it, until the connection is ready for another one, or closed.
+    pub(crate) async fn settle(&mut self) {
+        if let Some(sender) = &mut self.sender
+            && !sender.is_ready()
+        {
+            // An error is a connection that is closed.
+            let _ = drive(&mut self.connection, poll_fn(|cx| sender.poll_ready(cx))).await;
         }
-        self.is_ready()
     }
 
-    fn is_ready(&self) -> bool {
+    /// Has any byte of an answer come?
+    pub(super) fn has_heard(&self) -> bool {
+        self.progress.heard.load(Relaxed)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
         self.connection.is_some() && self.sender.as_ref().is_some_and(SendRequest::is_ready)
     }
 }

@@ -39,8 +39,8 @@ impl Backend {
 
     /// Keeps a connection whose exchange is over, if it can serve another. Before the exchange
     /// gives its slot away: connections, busy and idle together, never outnumber the slots.
-    pub(crate) async fn keep(&self, mut link: Box<Link>) {
-        if link.is_reusable().await {
+    pub(crate) fn keep(&self, link: Box<Link>) {
+        if link.is_ready() {
             self.pool.keep(link);
         }
     }

@@ -43,12 +43,16 @@ impl Outbound {
     }
 }
 
+/// Sends it over this connection; of a failure, says whether any byte of an answer had come.
 async fn over(
     mut link: Box<Link>,
     request: Box<Request<SendBody>>,
     orphaned: impl Future<Output = ()>,
-) -> hyper::Result<Answer> {
-    link.send(request, orphaned).await.map(|response| Answer { response, link })
+) -> Result<Answer, (hyper::Error, bool)> {
+    match link.send(request, orphaned).await {
+        Ok(response) => Ok(Answer { response, link }),
+        Err(error) => Err((error, link.has_heard())),
+    }
 }
 
 impl Backend {
@@ -69,7 +73,9 @@ impl Backend {
         {
             match over(link, request.to_request(), orphaned()).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => {
+                // It is alive, or was: this is the backend's answer to the request.
+                Err((error, true)) => return Err(self.failed(&error)),
+                Err((error, false)) => {
                     tracing::debug!(backend = self.config.name, %error, "kept connection was stale");
                 }
             }
@@ -79,7 +85,7 @@ impl Backend {
         let link = Box::pin(self.dial()).await?;
         // Nothing is kept of it here: the fields of its head hold the client's read buffer.
         let sent = over(link, request.into_request(), orphaned()).await;
-        sent.map_err(|error| self.failed(&error))
+        sent.map_err(|(error, _)| self.failed(&error))
     }
 
     async fn dial(&self) -> Result<Box<Link>, Refusal> {

@@ -24,11 +24,19 @@ use crate::socket::Socket;
 #[derive(Debug)]
 pub(super) struct Wire {
     socket: Socket,
-    /// hyper's write buffer is empty: all that it was given to send is the kernel's.
-    flushed: Arc<AtomicBool>,
+    progress: Arc<Progress>,
     /// What hyper had read of the answer before it was taken apart.
     begun: Bytes,
     play: Play,
+}
+
+/// How far the present exchange is, as only the socket knows.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// hyper's write buffer is empty: all that it was given to send is the kernel's.
+    pub(super) flushed: AtomicBool,
+    /// Bytes have come.
+    pub(super) heard: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +50,8 @@ enum Play {
 }
 
 impl Wire {
-    pub(super) fn new(socket: Socket, flushed: Arc<AtomicBool>) -> Self {
-        Self { socket, flushed, begun: Bytes::new(), play: Play::Live }
+    pub(super) fn new(socket: Socket, progress: Arc<Progress>) -> Self {
+        Self { socket, progress, begun: Bytes::new(), play: Play::Live }
     }
 
     /// Waits until there is something to read, and makes ready for the stand-in.
@@ -79,7 +87,12 @@ impl AsyncRead for Wire {
             return Poll::Ready(Ok(()));
         }
         self.play = Play::Live;
-        Pin::new(&mut self.socket).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.progress.heard.store(true, Relaxed);
+        }
+        polled
     }
 }
 
@@ -92,7 +105,7 @@ impl AsyncWrite for Wire {
         if self.play != Play::Live {
             return self.swallow(cx, bytes.len());
         }
-        self.flushed.store(false, Relaxed);
+        self.progress.flushed.store(false, Relaxed);
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 
@@ -105,7 +118,7 @@ impl AsyncWrite for Wire {
             let len = slices.iter().map(|slice| slice.len()).sum();
             return self.swallow(cx, len);
         }
-        self.flushed.store(false, Relaxed);
+        self.progress.flushed.store(false, Relaxed);
         Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
     }
 
@@ -115,7 +128,7 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper calls this when it has nothing left to write; a socket itself holds nothing back.
-        self.flushed.store(true, Relaxed);
+        self.progress.flushed.store(true, Relaxed);
         Poll::Ready(Ok(()))
     }
 

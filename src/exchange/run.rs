@@ -109,13 +109,18 @@ impl Exchange {
         let allowance = policy.allowance(headers::is_endless(&parts.headers), overruled);
         let brief = allowance.time < policy.orphan.max_duration;
         self.answer(parts, spool, body.is_end_stream(), brief);
+        let finished = async {
+            let end = self.fill(spool, &mut body, &mut link, policy.orphan.max_bytes).await?;
+            link.settle().await;
+            Ok(end)
+        };
         let end = tokio::select! {
             biased;
-            end = self.fill(spool, &mut body, &mut link, policy.orphan.max_bytes) => end?,
+            end = finished => end?,
             // What is dropped here is the exchange itself: it is cut.
             reason = self.outlived(allowance) => return Err(Stopped::Cut(reason)),
         };
-        backend.keep(link).await;
+        backend.keep(link);
         Ok(end)
     }
 
