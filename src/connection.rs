@@ -15,6 +15,7 @@ use std::{
 
 use http::HeaderValue;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::{observe::access::AccessLog, visit::Visit};
 
@@ -48,7 +49,7 @@ pub(crate) struct Connection {
     /// It has been empty since.
     clean: AtomicBool,
     /// An answer is handed to hyper in whole, and not yet to the kernel.
-    finishing: Mutex<Option<Visit>>,
+    finishing: Mutex<SmallVec<[Visit; 1]>>,
     /// Why the connection broke, where the IO knows.
     why: Mutex<Option<&'static str>>,
 }
@@ -71,7 +72,7 @@ impl Connection {
             reset: AtomicBool::new(false),
             breaking: AtomicBool::new(false),
             clean: AtomicBool::new(false),
-            finishing: Mutex::new(None),
+            finishing: Mutex::default(),
             why: Mutex::new(None),
         }
     }
@@ -101,8 +102,8 @@ impl Connection {
         self.owing.store(true, Relaxed);
     }
 
-    /// An event stream, or work that is worth nothing without its client: hardly anybody half-closes
-    /// while reading it, and a silent one shows no other sign that its client has left.
+    /// An endless stream: hardly anybody half-closes while reading one, and a silent one shows no
+    /// other sign that its client has left.
     pub(crate) fn fin_is_leaving(&self) {
         self.fin_leaves.store(true, Relaxed);
     }
@@ -118,7 +119,8 @@ impl Connection {
 
     /// hyper has all of the answer; `visit` is told when the kernel has it.
     pub(crate) fn answered(&self, visit: Visit) {
-        *self.finishing.lock() = Some(visit);
+        // Pipelined, the one before may still be there.
+        self.finishing.lock().push(visit);
         self.serving.store(false, Relaxed);
     }
 
@@ -182,11 +184,11 @@ impl Connection {
         if self.breaking.load(Relaxed) && !self.clean.swap(true, Relaxed) {
             cx.waker().wake_by_ref();
         }
+        for visit in std::mem::take(&mut *self.finishing.lock()) {
+            visit.delivered();
+        }
         if self.is_serving() || !self.owing.swap(false, Relaxed) {
             return false;
-        }
-        if let Some(visit) = self.finishing.lock().take() {
-            visit.delivered();
         }
         true
     }
@@ -196,7 +198,7 @@ impl Drop for Connection {
     /// The kernel never had all of the last answer.
     fn drop(&mut self) {
         let why = self.why();
-        if let Some(visit) = self.finishing.get_mut().take() {
+        for visit in self.finishing.get_mut().drain(..) {
             visit.note(|outcome| outcome.because(why.unwrap_or("client closed the connection")));
         }
     }

@@ -136,7 +136,7 @@ impl Refusal {
                 ..answer(
                     429,
                     "http_request_denied",
-                    "Too many abandoned requests",
+                    "Too many orphans",
                     "This client has left as many running exchanges behind as client.orphans allows. Wait until they have ended.",
                 )
             },
@@ -234,7 +234,7 @@ impl Refusal {
         StatusCode::from_u16(self.answer().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// One word for the access log: the error type of RFC 9209.
+    /// In a few words, for the access log.
     pub(crate) fn reason(self) -> &'static str {
         self.answer().title
     }

@@ -144,15 +144,19 @@ impl Reply {
         if let Some(visit) = &self.visit {
             ready!(visit.poll_broken(cx));
         }
+        // The client has not left: it was left.
+        if let Some(visit) = self.visit.take() {
+            visit.delivered();
+        }
         Poll::Ready(self.cut.take().map(Err))
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        if self.is_end_stream()
-            && let Some(visit) = self.visit.take()
-        {
+        // An answer of our own is handed over as it is; to HEAD, without its body.
+        let whole = matches!(self.source, Source::Own(_)) || self.is_end_stream();
+        if whole && let Some(visit) = self.visit.take() {
             visit.answered();
         }
     }

@@ -1,6 +1,6 @@
 //! The threads. No other file knows how many there are, or what runs where.
 
-use std::{io, thread};
+use std::{io, thread, time::Duration};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -65,7 +65,8 @@ impl Crew {
                     let _ = thread.join();
                 }
             }
-            Kind::WorkStealing(runtime) => runtime.shutdown_background(),
+            // Its tasks are dropped, and so logged, before it returns.
+            Kind::WorkStealing(runtime) => runtime.shutdown_timeout(Duration::from_secs(1)),
         }
     }
 }

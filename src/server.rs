@@ -31,6 +31,8 @@ use crate::{
 
 /// How long accepting pauses when the system gives no more connections (descriptors, memory).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long those who were in the kernel's queue when the drain began may wait to send a request.
+const LATE: Duration = Duration::from_secs(1);
 
 /// A server whose sockets are bound.
 #[derive(Debug)]
@@ -206,6 +208,10 @@ async fn accept(
         let closing = closing.clone();
         tasks.connection(front::serve(stream, peer, proxy.clone(), closing.cancelled_owned()));
     };
+    // They have had no time yet to say what they want.
+    let late = |stream: TcpStream, peer: SocketAddr| {
+        tasks.connection(front::serve(stream, peer, proxy.clone(), sleep(LATE)));
+    };
     let mut paused = false;
     loop {
         let accepted = tokio::select! {
@@ -234,7 +240,7 @@ async fn accept(
     })
     .await
     {
-        start(stream, peer);
+        late(stream, peer);
     }
 }
 

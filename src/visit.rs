@@ -40,7 +40,7 @@ impl Visit {
         self.connection().is_some_and(Connection::is_half_closed)
     }
 
-    /// From here on a FIN counts as leaving: there is nothing to be lost by it.
+    /// From here on a FIN counts as leaving.
     pub(crate) fn fin_is_leaving(&self) {
         if let Some(connection) = self.connection() {
             connection.fin_is_leaving();

@@ -33,7 +33,7 @@ struct BackendTable {
     name: String,
     #[serde(deserialize_with = "backend_url")]
     url: Uri,
-    #[serde(deserialize_with = "at_least_one")]
+    #[serde(deserialize_with = "values::count")]
     max_concurrency: usize,
     queue: Queue,
     #[serde(deserialize_with = "values::duration")]
@@ -161,14 +161,6 @@ fn backend_url<'de, D: Deserializer<'de>>(input: D) -> Result<Uri, D::Error> {
         )));
     }
     Ok(url)
-}
-
-fn at_least_one<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> {
-    match i64::deserialize(input)? {
-        // The semaphore behind it counts no further.
-        count @ 1..=1_000_000 => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
-        other => Err(D::Error::custom(format_args!("{other} is not from 1 to 1000000"))),
-    }
 }
 
 fn path_prefix<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {

@@ -207,7 +207,9 @@ fn read_tree(tree: Node, defaults: &Node, mut mistakes: Vec<Mistake>) -> Result<
                 let mended = patched.replace(&mistake.path, default);
                 let mistake = explain_missing(mistake);
                 // What the default cannot mend, such as a missing backend, comes back.
-                let again = mistakes.last().is_some_and(|last| last.message == mistake.message);
+                let again = mistakes.last().is_some_and(|last| {
+                    last.message == mistake.message && last.path == mistake.path
+                });
                 if !again {
                     mistakes.push(mistake);
                 }

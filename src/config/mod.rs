@@ -125,8 +125,10 @@ pub struct Client {
     #[serde(deserialize_with = "values::size")]
     pub max_body: u64,
     /// Exchanges of one client at once, queued ones included; then 429.
+    #[serde(deserialize_with = "values::count")]
     pub exchanges: usize,
     /// Orphans of one client at once; from there on its requests get 429.
+    #[serde(deserialize_with = "values::count")]
     pub orphans: usize,
     /// Networks whose `Forwarded` and `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,

@@ -89,6 +89,17 @@ pub(super) fn size<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error>
     input.deserialize_any(Reader)
 }
 
+/// A number of things that may be there at once; none at all would be no service.
+pub(super) fn count<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> {
+    match i64::deserialize(input)? {
+        // The semaphore behind slots counts no further.
+        count @ 1..=1_000_000 => Ok(usize::try_from(count).unwrap_or(usize::MAX)),
+        other => Err(de::Error::custom(format_args!(
+            "{other} is out of range; write a number from 1 to 1000000"
+        ))),
+    }
+}
+
 /// A size that may be left out.
 pub(super) fn optional_size<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
     size(input).map(Some)

@@ -101,7 +101,6 @@ fn read_body(client: &TcpStream, length: u64) -> io::Result<()> {
 }
 
 fn answer(mut client: &TcpStream, path: &str) -> io::Result<()> {
-    client.write_all(b"")?;
     if path == "/download" {
         let length = PIECES * PIECE.len();
         write!(client, "HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n")?;

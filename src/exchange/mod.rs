@@ -54,7 +54,7 @@ pub(crate) struct Head {
     pub body: spool::Reader,
     /// No body comes, whatever the fields say: HEAD, 204, 304.
     pub bodyless: bool,
-    /// The exchange does not long outlive its client, by policy or type.
+    /// Goes on for ever, and is not to outlive its client for long.
     pub brief: bool,
 }
 

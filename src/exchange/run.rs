@@ -49,6 +49,7 @@ async fn shielded(
     let slot = exchange.wait_for_slot(&backend.slots).await?;
     let sent = Instant::now();
     let spool = store.spool(false);
+    let _cut = CutAtLast(&spool);
     let answer = exchange.send(&backend, request, policy).await;
     let result = match answer {
         Ok(answer) => exchange.pass_on(&backend, answer, policy, &spool).await,
@@ -60,6 +61,16 @@ async fn shielded(
     drop::<Slot>(slot);
     spool.end(result.as_ref().map_or(End::Cut, End::clone));
     result.map(|_| ())
+}
+
+/// Whatever becomes of the task, nobody reads on in vain.
+struct CutAtLast<'a>(&'a Spool);
+
+impl Drop for CutAtLast<'_> {
+    fn drop(&mut self) {
+        // Without effect where the end is known.
+        self.0.end(End::Cut);
+    }
 }
 
 impl Exchange {
@@ -106,8 +117,9 @@ impl Exchange {
         self.record().note(|outcome| outcome.backend_status = Some(parts.status));
         let overruled =
             headers::accept(&mut parts, self.record().id()).map_err(Stopped::NoAnswer)?;
-        let allowance = policy.allowance(headers::is_endless(&parts.headers), overruled);
-        let brief = allowance.time < policy.orphan.max_duration;
+        let endless = headers::is_endless(&parts.headers);
+        let allowance = policy.allowance(endless, overruled);
+        let brief = endless && allowance.time < policy.orphan.max_duration;
         self.answer(parts, spool, body.is_end_stream(), brief);
         let finished = async {
             let end = self.fill(spool, &mut body, &mut link, policy.orphan.max_bytes).await?;

@@ -47,6 +47,7 @@ pub(crate) async fn serve(
         .serve_connection(TokioIo::new(io), service);
     let mut served = pin!(served);
     tokio::select! {
+        biased;
         // Cancel-safe: the connection goes on below.
         result = served.as_mut() => return told(peer, result),
         () = draining => served.as_mut().graceful_shutdown(),
