@@ -17,7 +17,7 @@ use crate::{
     admission::per_client::{ClientShare, Clients, TooMany},
     backend::{Backend, Outbound},
     client::{self, ClientKey},
-    config::{self, Config, Limit, Route},
+    config::{self, Config, Limit, OnDisconnect, Route},
     connection::Connection,
     exchange::{self, Plan, Policy, Watcher},
     headers::{self, Peer},
@@ -164,7 +164,7 @@ impl House {
         let share = self.admit(visit, &mut head, backend)?;
         let body = self.receive(visit, body, route.max_body).await?;
         let watcher = self.start(visit, route, backend, share, Outbound::new(head, body));
-        let head = self.await_head(&watcher).await?;
+        let head = self.await_head(&watcher, route).await?;
         Ok(Answer::Exchange { head, watcher })
     }
 
@@ -298,11 +298,20 @@ impl House {
         watcher
     }
 
-    async fn await_head(&self, watcher: &Watcher) -> Result<exchange::Head, Refusal> {
-        match self.bounds.wait {
-            Limit::Off => watcher.head().await,
-            Limit::At(wait) => {
-                timeout(wait, watcher.head()).await.unwrap_or(Err(Refusal::StillWaiting))
+    async fn await_head(
+        &self,
+        watcher: &Watcher,
+        route: &Route,
+    ) -> Result<exchange::Head, Refusal> {
+        let Limit::At(wait) = self.bounds.wait else { return watcher.head().await };
+        match timeout(wait, watcher.head()).await {
+            Ok(head) => head,
+            Err(_) => {
+                // Not where it would only be sent to be cut.
+                if route.on_disconnect != Some(OnDisconnect::Cancel) {
+                    watcher.promise();
+                }
+                Err(Refusal::StillWaiting)
             }
         }
     }

@@ -213,7 +213,7 @@ impl Refusal {
                 504,
                 "http_response_timeout",
                 "No answer yet",
-                "The backend has not answered within client.wait. It goes on working on the request.",
+                "No answer came within client.wait. The request goes on, unless its route cancels it.",
             ),
             Self::CutShort => answer(
                 504,

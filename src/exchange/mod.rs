@@ -71,6 +71,8 @@ struct State {
     ended: bool,
     watchers: usize,
     orphaned: Option<Instant>,
+    /// To be sent even if nobody watches by then: its client was told that it will be.
+    promised: bool,
     /// An answer was handed over, whether or not it is taken yet.
     answered: bool,
     answer: Option<Result<Head, Refusal>>,
@@ -88,6 +90,7 @@ pub(crate) fn open(share: ClientShare, record: Arc<Record>) -> (Exchange, Watche
         ended: false,
         watchers: 1,
         orphaned: None,
+        promised: false,
         answered: false,
         answer: None,
         watcher: None,
@@ -102,10 +105,15 @@ impl Exchange {
     /// Decided under the lock under which a watcher leaves.
     fn begin(&self) -> bool {
         let mut state = self.shared.state.lock();
-        if state.watchers == 0 {
+        let unwatched = state.watchers == 0;
+        if unwatched && !state.promised {
             return false;
         }
         self.advance(&mut state, Stage::Waiting);
+        if unwatched {
+            state.orphaned = Some(Instant::now());
+            self.shared.share.orphan();
+        }
         true
     }
 
@@ -206,6 +214,13 @@ impl Watcher {
     }
 }
 
+impl Watcher {
+    /// The client is let go; the exchange is to go on, even if it still waits for a slot.
+    pub(crate) fn promise(&self) {
+        self.shared.state.lock().promised = true;
+    }
+}
+
 impl Drop for Watcher {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
@@ -218,7 +233,8 @@ impl Drop for Watcher {
         let task = state.task.take();
         // It would keep the connection of the client that left.
         let watcher = state.watcher.take();
-        let ended = state.ended;
+        let promised = state.promised && state.stage == Stage::Queued;
+        let ended = state.ended || promised;
         if !ended {
             state.orphaned = Some(Instant::now());
         }

@@ -102,3 +102,12 @@ fn a_sleeping_exchange_is_small() {
     // Thousands may sleep at once; what is rare and large is boxed where it is awaited.
     assert!(size(run) <= 3072, "{}", size(run));
 }
+
+#[tokio::test]
+async fn what_was_promised_is_sent_although_nobody_watches() {
+    let (exchange, watcher) = opened();
+    watcher.promise();
+    drop(watcher);
+    assert!(exchange.begin());
+    exchange.orphaned().await;
+}

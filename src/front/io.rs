@@ -153,10 +153,21 @@ impl ClientIo {
 
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.own.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.own))?;
-            self.own.advance(written);
+            match Pin::new(&mut self.stream).poll_write(cx, &self.own) {
+                Poll::Ready(written) => self.own.advance(written?),
+                Poll::Pending => return self.poll_stalled(cx).map(Err),
+            }
+            self.stalled_since = None;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The socket takes nothing: for too long already?
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let since = *self.stalled_since.get_or_insert_with(Instant::now);
+        ready!(self.poll_due(cx, since + self.bounds.write_stall));
+        self.connection.note("client took no byte for client.write_stall");
+        Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
     /// One write, within `client.write_stall`.
@@ -176,12 +187,7 @@ impl ClientIo {
                 self.connection.note("client reset the connection");
                 Poll::Ready(Err(error))
             }
-            Poll::Pending => {
-                let since = *self.stalled_since.get_or_insert_with(Instant::now);
-                ready!(self.poll_due(cx, since + self.bounds.write_stall));
-                self.connection.note("client took no byte for client.write_stall");
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
+            Poll::Pending => self.poll_stalled(cx).map(Err),
         }
     }
 
