@@ -17,7 +17,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::{observe::access::AccessLog, visit::Visit};
+use crate::{admission::per_client::Account, observe::access::AccessLog, visit::Visit};
 
 /// One client connection.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     pub(crate) name: Arc<str>,
     /// The peer's address as a field value.
     pub(crate) address: HeaderValue,
+    /// What the peer has at once.
+    pub(crate) account: Arc<Account>,
     /// The last `Host`, and the `Forwarded` element made of it: most connections have but one.
     forwarded: Mutex<Option<(HeaderValue, HeaderValue)>>,
     pub(crate) log: AccessLog,
@@ -55,12 +57,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(peer: SocketAddr, log: AccessLog) -> Self {
+    pub(crate) fn new(peer: SocketAddr, account: Arc<Account>, log: AccessLog) -> Self {
         let text = peer.ip().to_canonical().to_string();
         Self {
             peer,
             name: peer.to_string().into(),
             address: HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown")),
+            account,
             forwarded: Mutex::new(None),
             log,
             serving: AtomicBool::new(false),

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -81,8 +82,10 @@ impl Proxy {
         self.house.bounds.clone()
     }
 
-    pub(crate) fn access_log(&self) -> AccessLog {
-        self.house.log.clone()
+    /// What is to be known of a new connection.
+    pub(crate) fn connection(&self, peer: SocketAddr) -> Connection {
+        let account = self.house.clients.account(ClientKey::of(peer.ip()));
+        Connection::new(peer, account, self.house.log.clone())
     }
 
     pub(crate) fn backends(&self) -> &[Arc<Backend>] {
@@ -118,6 +121,8 @@ impl House {
         B: Body<Data = Bytes> + Send + Unpin,
     {
         let (head, body) = request.into_parts();
+        // Boxed: it is handed on several times, and is large.
+        let head = Box::new(head);
         let accept = head.headers.get(http::header::ACCEPT).cloned();
         let visit = self.open(&head, connection);
         match self.answer(&visit, head, body).await {
@@ -149,7 +154,7 @@ impl House {
     async fn answer<B>(
         &self,
         visit: &Visit,
-        mut head: request::Parts,
+        mut head: Box<request::Parts>,
         body: B,
     ) -> Result<Answer, Refusal>
     where
@@ -163,8 +168,8 @@ impl House {
         let backend = self.backends.get(route.backend).ok_or(Refusal::Internal)?;
         let share = self.admit(visit, &mut head, backend)?;
         let body = self.receive(visit, body, route.max_body).await?;
-        let watcher = self.start(visit, route, backend, share, Outbound::new(head, body));
-        let head = self.await_head(&watcher, route).await?;
+        let mut watcher = self.start(visit, route, backend, share, Outbound::new(head, body));
+        let head = self.await_head(&mut watcher, route).await?;
         Ok(Answer::Exchange { head, watcher })
     }
 
@@ -195,7 +200,14 @@ impl House {
             None => (std::net::Ipv4Addr::UNSPECIFIED.into(), &unknown),
         };
         let client = client::address(address, &head.headers, trusted);
-        let share = self.clients.admit(ClientKey::of(client)).map_err(|bound| match bound {
+        let key = ClientKey::of(client);
+        let own = visit.connection().map(|connection| &connection.account);
+        let admitted = match own.filter(|account| account.is_of(key)) {
+            Some(account) => account.admit(),
+            // Its connection is that of a proxy before us.
+            None => self.clients.account(key).admit(),
+        };
+        let share = admitted.map_err(|bound| match bound {
             TooMany::Exchanges => Refusal::TooManyExchanges,
             TooMany::Orphans => Refusal::TooManyOrphans,
         })?;
@@ -283,24 +295,21 @@ impl House {
         route: &Route,
         backend: &Arc<Backend>,
         share: ClientShare,
-        request: Box<Outbound>,
+        request: Outbound,
     ) -> Watcher {
         let policy = Policy {
             on_disconnect: route.on_disconnect,
             orphan: backend.config.orphan.clone(),
             endless: backend.config.endless,
         };
-        let (exchange, watcher) = exchange::open(share, visit.record().clone());
         let backend = backend.clone();
         let plan = Plan { backend, request, policy, store: self.store.clone() };
-        // Boxed: a task is moved several times before it rests.
-        self.tasks.exchange(Box::pin(exchange::run(exchange, plan)));
-        watcher
+        exchange::start(share, visit.record().clone(), plan, self.tasks.count_exchange())
     }
 
     async fn await_head(
         &self,
-        watcher: &Watcher,
+        watcher: &mut Watcher,
         route: &Route,
     ) -> Result<exchange::Head, Refusal> {
         let Limit::At(wait) = self.bounds.wait else { return watcher.head().await };

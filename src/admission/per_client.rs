@@ -1,23 +1,35 @@
 //! What one client may have at once. Generous: behind a container's gateway all share one address.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 
 use parking_lot::Mutex;
 
 use crate::client::ClientKey;
 
-/// The bounds, and who uses how much of them.
+/// The bounds, and the accounts of all who are here.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
     max: Counts,
-    now: Arc<Mutex<HashMap<ClientKey, Counts>>>,
+    known: Known,
+}
+
+/// What one client has at once. Lives as long as its connections and exchanges do, so that a
+/// request on a kept connection looks nothing up.
+#[derive(Debug)]
+pub(crate) struct Account {
+    key: ClientKey,
+    max: Counts,
+    now: Mutex<Counts>,
+    known: Known,
 }
 
 /// One exchange of one client, and whether it is an orphan. Owned by the exchange until its end.
 #[derive(Debug)]
 pub(crate) struct ClientShare {
-    clients: Clients,
-    key: ClientKey,
+    account: Arc<Account>,
     orphan: Mutex<bool>,
 }
 
@@ -36,50 +48,77 @@ struct Counts {
     orphans: usize,
 }
 
+type Known = Arc<Mutex<HashMap<ClientKey, Weak<Account>>>>;
+
 impl Clients {
     pub(crate) fn new(config: &crate::config::Client) -> Self {
         let max = Counts { exchanges: config.exchanges, orphans: config.orphans };
-        Self { max, now: Arc::default() }
+        Self { max, known: Known::default() }
     }
 
+    #[cfg(test)]
+    pub(crate) fn generous() -> Self {
+        Self { max: Counts { exchanges: 9, orphans: 9 }, known: Known::default() }
+    }
+
+    /// The account of this client, old or new.
+    pub(crate) fn account(&self, key: ClientKey) -> Arc<Account> {
+        let mut known = self.known.lock();
+        if let Some(account) = known.get(&key).and_then(Weak::upgrade) {
+            return account;
+        }
+        let now = Mutex::default();
+        let account = Account { key, max: self.max, now, known: self.known.clone() };
+        let account = Arc::new(account);
+        known.insert(key, Arc::downgrade(&account));
+        account
+    }
+}
+
+impl Account {
     /// Counts one more exchange for this client.
-    pub(crate) fn admit(&self, key: ClientKey) -> Result<ClientShare, TooMany> {
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<ClientShare, TooMany> {
         let mut now = self.now.lock();
-        // No entry is left behind by a refusal: where a bound is reached, one was there.
-        let counts = now.entry(key).or_default();
-        if counts.exchanges >= self.max.exchanges {
+        if now.exchanges >= self.max.exchanges {
             return Err(TooMany::Exchanges);
         }
-        if counts.orphans >= self.max.orphans {
+        if now.orphans >= self.max.orphans {
             return Err(TooMany::Orphans);
         }
-        counts.exchanges += 1;
-        Ok(ClientShare { clients: self.clone(), key, orphan: Mutex::new(false) })
+        now.exchanges += 1;
+        drop(now);
+        Ok(ClientShare { account: self.clone(), orphan: Mutex::new(false) })
+    }
+
+    pub(crate) fn is_of(&self, key: ClientKey) -> bool {
+        self.key == key
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let mut known = self.known.lock();
+        // Unless the client has come back meanwhile and has a new one.
+        if known.get(&self.key).is_some_and(|account| account.strong_count() == 0) {
+            known.remove(&self.key);
+        }
     }
 }
 
 impl ClientShare {
     /// The client of this exchange has left.
     pub(crate) fn orphan(&self) {
-        let mut orphan = self.orphan.lock();
-        if !std::mem::replace(&mut *orphan, true)
-            && let Some(counts) = self.clients.now.lock().get_mut(&self.key)
-        {
-            counts.orphans += 1;
+        if !std::mem::replace(&mut *self.orphan.lock(), true) {
+            self.account.now.lock().orphans += 1;
         }
     }
 }
 
 impl Drop for ClientShare {
     fn drop(&mut self) {
-        let mut now = self.clients.now.lock();
-        if let Some(counts) = now.get_mut(&self.key) {
-            counts.exchanges -= 1;
-            counts.orphans -= usize::from(*self.orphan.get_mut());
-            if counts.exchanges == 0 {
-                now.remove(&self.key);
-            }
-        }
+        let mut now = self.account.now.lock();
+        now.exchanges -= 1;
+        now.orphans -= usize::from(*self.orphan.get_mut());
     }
 }
 
@@ -90,18 +129,18 @@ mod tests {
     #[test]
     fn each_bound_counts_until_the_exchange_ends() {
         let max = Counts { exchanges: 2, orphans: 1 };
-        let clients = Clients { max, now: Arc::default() };
+        let clients = Clients { max, known: Known::default() };
         let key = ClientKey::of("192.0.2.1".parse().expect("an address"));
         let other = ClientKey::of("192.0.2.2".parse().expect("an address"));
-        let one = clients.admit(key).expect("room");
+        let one = clients.account(key).admit().expect("room");
         one.orphan();
         one.orphan();
-        assert_eq!(clients.admit(key).err(), Some(TooMany::Orphans));
+        assert_eq!(clients.account(key).admit().err(), Some(TooMany::Orphans));
         drop(one);
-        let _two = clients.admit(key).expect("room");
-        let _three = clients.admit(key).expect("room");
-        assert_eq!(clients.admit(key).err(), Some(TooMany::Exchanges));
-        drop(clients.admit(other).expect("room"));
-        assert_eq!(clients.now.lock().len(), 1);
+        let _two = clients.account(key).admit().expect("room");
+        let _three = clients.account(key).admit().expect("room");
+        assert_eq!(clients.account(key).admit().err(), Some(TooMany::Exchanges));
+        drop(clients.account(other).admit().expect("room"));
+        assert_eq!(clients.known.lock().len(), 1);
     }
 }

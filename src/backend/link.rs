@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering::Relaxed},
-    task::Poll,
+    task::{Context, Poll, Waker},
 };
 
 use http::{Request, Response};
@@ -18,13 +18,18 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-use super::wire::{Progress, Wire};
+use super::{
+    Answer,
+    driver::Driver,
+    wire::{Progress, Wire},
+};
 use crate::{
     socket::Socket,
     spool::{Received, SendBody},
 };
 
 type Driven = Connection<TokioIo<Wire>, SendBody>;
+type Answered = Result<Response<Incoming>, TrySendError<Request<SendBody>>>;
 
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -32,6 +37,7 @@ pub(crate) struct Link {
     sender: Option<SendRequest<SendBody>>,
     /// None once it is over: what it has not taken up is given back only when it is dropped.
     connection: Option<Driven>,
+    driver: Driver,
     progress: Arc<Progress>,
 }
 
@@ -40,26 +46,46 @@ impl Link {
         let progress = Arc::<Progress>::default();
         let wire = Wire::new(socket, progress.clone());
         let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
-        Ok(Box::new(Self { sender: Some(sender), connection: Some(connection), progress }))
+        Ok(Box::new(Self {
+            sender: Some(sender),
+            connection: Some(connection),
+            driver: Driver::new(),
+            progress,
+        }))
     }
 
     /// Sends the request and awaits the head of the answer. Once nobody waits for that any more
-    /// (`orphaned`), it waits in little memory.
-    pub(super) async fn send(
-        &mut self,
-        request: Box<Request<SendBody>>,
+    /// (`orphaned`), it waits in little memory. Of a failure, says whether any byte had come.
+    pub(super) fn send(
+        mut self: Box<Self>,
+        request: Request<SendBody>,
         orphaned: impl Future<Output = ()>,
-    ) -> hyper::Result<Response<Incoming>> {
+    ) -> impl Future<Output = Result<Answer, (hyper::Error, bool)>> {
         // With a body, hyper may still be sending it while nothing waits to be flushed.
         let stand_in = request.body().is_end_stream().then(|| request.method().clone());
         self.progress.flushed.store(false, Relaxed);
         self.progress.heard.store(false, Relaxed);
         let Some(sender) = &mut self.sender else { unreachable!("parked only while sending") };
-        let mut answer = pin!(sender.try_send_request(*request));
+        // Boxed: it has room for the request twice, and would be moved with that.
+        let answer = Box::pin(sender.try_send_request(request));
+        async move {
+            match self.answer(answer, stand_in, orphaned).await {
+                Ok(response) => Ok(Answer { response, link: self }),
+                Err(error) => Err((error, self.progress.heard.load(Relaxed))),
+            }
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        mut answer: Pin<Box<impl Future<Output = Answered>>>,
+        stand_in: Option<http::Method>,
+        orphaned: impl Future<Output = ()>,
+    ) -> hyper::Result<Response<Incoming>> {
         tokio::select! {
             biased;
             // Cancel-safe: the answer is awaited further below, or taken apart on purpose.
-            answer = drive(&mut self.connection, answer.as_mut()) => {
+            answer = drive(&mut self.connection, &self.driver, answer.as_mut()) => {
                 return answer.map_err(TrySendError::into_error);
             }
             () = orphaned, if stand_in.is_some() => {}
@@ -71,7 +97,7 @@ impl Link {
             }
             (connection, _) => {
                 self.connection = connection;
-                let answer = drive(&mut self.connection, answer).await;
+                let answer = drive(&mut self.connection, &self.driver, answer).await;
                 answer.map_err(TrySendError::into_error)
             }
         }
@@ -91,17 +117,17 @@ impl Link {
         *stand_in.method_mut() = method;
         let answer = sender.try_send_request(stand_in);
         self.sender = Some(sender);
-        drive(&mut self.connection, answer).await.map_err(TrySendError::into_error)
+        drive(&mut self.connection, &self.driver, answer).await.map_err(TrySendError::into_error)
     }
 
     /// Awaits `part` of the answer.
     pub(crate) async fn drive<F: Future>(&mut self, part: F) -> F::Output {
         let mut part = pin!(part);
         // Small bodies come with the head, and then there is nothing to drive.
-        if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(part.as_mut().poll(cx))).await {
+        if let Poll::Ready(output) = part.as_mut().poll(&mut unwoken()) {
             return output;
         }
-        drive(&mut self.connection, part).await
+        drive(&mut self.connection, &self.driver, part).await
     }
 
     /// The answer is read. Some backends answer before they have read the request: this sends the
@@ -111,13 +137,9 @@ impl Link {
             && !sender.is_ready()
         {
             // An error is a connection that is closed.
-            let _ = drive(&mut self.connection, poll_fn(|cx| sender.poll_ready(cx))).await;
+            let _ = drive(&mut self.connection, &self.driver, poll_fn(|cx| sender.poll_ready(cx)))
+                .await;
         }
-    }
-
-    /// Has any byte of an answer come?
-    pub(super) fn has_heard(&self) -> bool {
-        self.progress.heard.load(Relaxed)
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -125,15 +147,23 @@ impl Link {
     }
 }
 
-async fn drive<F: Future>(connection: &mut Option<Driven>, part: F) -> F::Output {
+/// Polls the connection, then `part`, which only the connection can make ready: nobody needs to be
+/// woken for it, least of all the task that is being polled.
+async fn drive<F: Future>(connection: &mut Option<Driven>, driver: &Driver, part: F) -> F::Output {
     let mut part = pin!(part);
     poll_fn(|cx| {
-        // Its errors reach the part that is awaited.
-        let polled = connection.as_mut().map(|connection| Pin::new(connection).poll(cx));
-        if polled.is_some_and(|polled| polled.is_ready()) {
-            *connection = None;
-        }
-        part.as_mut().poll(cx)
+        driver.poll(cx, |cx| {
+            // Its errors reach the part that is awaited.
+            let polled = connection.as_mut().map(|connection| Pin::new(connection).poll(cx));
+            if polled.is_some_and(|polled| polled.is_ready()) {
+                *connection = None;
+            }
+            part.as_mut().poll(&mut unwoken())
+        })
     })
     .await
+}
+
+fn unwoken() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }

@@ -1,6 +1,7 @@
 //! The fragile server behind us: its slots, its connections, and how a request is sent to it.
 
 mod dial;
+mod driver;
 mod link;
 mod pool;
 mod send;

@@ -12,7 +12,7 @@ use crate::{
 /// A request as the backend is to get it, whole.
 #[derive(Debug)]
 pub(crate) struct Outbound {
-    head: request::Parts,
+    head: Box<request::Parts>,
     body: Received,
 }
 
@@ -24,34 +24,21 @@ pub(crate) struct Answer {
 }
 
 impl Outbound {
-    pub(crate) fn new(mut head: request::Parts, body: Received) -> Box<Self> {
+    pub(crate) fn new(mut head: Box<request::Parts>, body: Received) -> Self {
         if let Some(len) = body.len() {
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
         }
         // What the connection left there is not for the backend's connection.
         head.extensions.clear();
-        // Boxed: it is handed on several times, and is large.
-        Box::new(Self { head, body })
+        Self { head, body }
     }
 
-    fn into_request(self) -> Box<Request<SendBody>> {
-        Box::new(Request::from_parts(self.head, self.body.body()))
+    fn into_request(self) -> Request<SendBody> {
+        Request::from_parts(*self.head, self.body.body())
     }
 
-    fn to_request(&self) -> Box<Request<SendBody>> {
-        Box::new(Request::from_parts(self.head.clone(), self.body.body()))
-    }
-}
-
-/// Sends it over this connection; of a failure, says whether any byte of an answer had come.
-async fn over(
-    mut link: Box<Link>,
-    request: Box<Request<SendBody>>,
-    orphaned: impl Future<Output = ()>,
-) -> Result<Answer, (hyper::Error, bool)> {
-    match link.send(request, orphaned).await {
-        Ok(response) => Ok(Answer { response, link }),
-        Err(error) => Err((error, link.has_heard())),
+    fn to_request(&self) -> Request<SendBody> {
+        Request::from_parts((*self.head).clone(), self.body.body())
     }
 }
 
@@ -65,13 +52,13 @@ impl Backend {
     /// `orphaned` resolves when nobody waits for the answer any more.
     pub(crate) async fn send<F: Future<Output = ()>>(
         &self,
-        request: Box<Outbound>,
+        request: Outbound,
         orphaned: impl Fn() -> F,
     ) -> Result<Answer, Refusal> {
         if request.head.method.is_idempotent()
             && let Some(link) = self.pool.take(self.slots.in_use())
         {
-            match over(link, request.to_request(), orphaned()).await {
+            match link.send(request.to_request(), orphaned()).await {
                 Ok(answer) => return Ok(answer),
                 // It is alive, or was: this is the backend's answer to the request.
                 Err((error, true)) => return Err(self.failed(&error)),
@@ -84,7 +71,7 @@ impl Backend {
         // Boxed: dialling is rare, and its future is many times the size of all others.
         let link = Box::pin(self.dial()).await?;
         // Nothing is kept of it here: the fields of its head hold the client's read buffer.
-        let sent = over(link, request.into_request(), orphaned()).await;
+        let sent = link.send(request.into_request(), orphaned()).await;
         sent.map_err(|(error, _)| self.failed(&error))
     }
 

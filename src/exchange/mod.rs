@@ -1,14 +1,18 @@
 //! The shielded exchange: one request sent to the backend, one response read to its end.
 //!
-//! It is a task of its own ([`run`]) that owns the backend's side: slot, connection, spool.
-//! Clients only watch it. A client that leaves drops its [`Watcher`]; the task does not notice,
-//! but for what policy and bounds make of an orphan ([`policy`]).
+//! It stands on its own ([`run`]) and owns the backend's side: slot, connection, spool. Clients
+//! only watch it. A client that leaves drops its [`Watcher`]; the exchange does not notice, but
+//! for what policy and bounds make of an orphan ([`policy`]). While its first client waits for the
+//! head, that client's task runs it, since they would only wake each other; from then on, and as
+//! soon as that client leaves, it is a task of its own.
 
 mod policy;
 mod run;
 
 use std::{
-    future::poll_fn,
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -16,21 +20,24 @@ use std::{
 use http::response;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-pub(crate) use self::{policy::Policy, run::run};
+pub(crate) use self::policy::Policy;
+use self::run::run;
 use crate::{
     admission::per_client::ClientShare,
     backend::{Backend, Outbound},
     observe::record::{Ended, Record, Stage},
     refusal::Refusal,
     spool,
+    tasks::Tasks,
 };
 
 /// What an exchange works with.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub backend: Arc<Backend>,
-    pub request: Box<Outbound>,
+    pub request: Outbound,
     pub policy: Policy,
     pub store: spool::Store,
 }
@@ -45,7 +52,13 @@ pub(crate) struct Exchange {
 #[derive(Debug)]
 pub(crate) struct Watcher {
     shared: Arc<Shared>,
+    /// The exchange itself, while this client's task runs it.
+    running: Option<Running>,
 }
+
+/// An exchange that is run by whoever polls it, and by a task of its own once that one has dropped
+/// it: nobody can end it.
+struct Running(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
 /// The head of an answer, and the reader of its body.
 #[derive(Debug)]
@@ -82,8 +95,20 @@ struct State {
     task: Option<Waker>,
 }
 
+/// Starts an exchange, for its first watcher.
+pub(crate) fn start(
+    share: ClientShare,
+    record: Arc<Record>,
+    plan: Plan,
+    counted: TaskTrackerToken,
+) -> Watcher {
+    let (exchange, mut watcher) = open(share, record);
+    watcher.running = Some(Running(Some(Box::pin(run(exchange, plan, counted)))));
+    watcher
+}
+
 /// An exchange that waits for a slot, and its first watcher.
-pub(crate) fn open(share: ClientShare, record: Arc<Record>) -> (Exchange, Watcher) {
+fn open(share: ClientShare, record: Arc<Record>) -> (Exchange, Watcher) {
     record.note(|outcome| outcome.stage = Stage::Queued);
     let state = State {
         stage: Stage::Queued,
@@ -97,7 +122,7 @@ pub(crate) fn open(share: ClientShare, record: Arc<Record>) -> (Exchange, Watche
         task: None,
     };
     let shared = Arc::new(Shared { share, record, state: Mutex::new(state) });
-    (Exchange { shared: shared.clone() }, Watcher { shared })
+    (Exchange { shared: shared.clone() }, Watcher { shared, running: None })
 }
 
 impl Exchange {
@@ -197,24 +222,54 @@ impl Drop for Exchange {
     }
 }
 
-impl Watcher {
-    /// The head of the answer, or the refusal in its place.
-    pub(crate) async fn head(&self) -> Result<Head, Refusal> {
-        poll_fn(|cx| {
-            let mut state = self.shared.state.lock();
-            match state.answer.take() {
-                Some(answer) => Poll::Ready(answer),
-                None => {
-                    keep(&mut state.watcher, cx);
-                    Poll::Pending
-                }
-            }
-        })
-        .await
+impl Running {
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let polled = self.0.as_mut().map(|exchange| exchange.as_mut().poll(cx));
+        let over = !matches!(polled, Some(Poll::Pending));
+        if over {
+            self.0 = None;
+        }
+        over
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.0.take() {
+            Tasks::exchange(exchange);
+        }
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Running").field("over", &self.0.is_none()).finish()
     }
 }
 
 impl Watcher {
+    /// The head of the answer, or the refusal in its place.
+    pub(crate) async fn head(&mut self) -> Result<Head, Refusal> {
+        poll_fn(|cx| {
+            if self.running.as_mut().is_some_and(|running| running.is_over(cx)) {
+                self.running = None;
+            }
+            let mut state = self.shared.state.lock();
+            let Some(answer) = state.answer.take() else {
+                // Who runs the exchange sees for itself what comes of it.
+                if self.running.is_none() {
+                    keep(&mut state.watcher, cx);
+                }
+                return Poll::Pending;
+            };
+            drop(state);
+            // The body comes at the backend's pace, whatever the client takes of it.
+            self.running = None;
+            Poll::Ready(answer)
+        })
+        .await
+    }
+
     /// The client is let go; the exchange is to go on, even if it still waits for a slot.
     pub(crate) fn promise(&self) {
         self.shared.state.lock().promised = true;

@@ -5,6 +5,7 @@ use std::{pin::pin, time::Duration};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     Exchange, Plan,
@@ -34,7 +35,7 @@ enum Stopped {
 }
 
 /// Runs the exchange to its end. Nothing that happens to a client ends it.
-pub(crate) async fn run(exchange: Exchange, plan: Plan) {
+pub(super) async fn run(exchange: Exchange, plan: Plan, _counted: TaskTrackerToken) {
     let result = shielded(&exchange, plan.backend, plan.request, &plan.policy, &plan.store).await;
     exchange.ended(&result);
 }
@@ -42,7 +43,7 @@ pub(crate) async fn run(exchange: Exchange, plan: Plan) {
 async fn shielded(
     exchange: &Exchange,
     backend: std::sync::Arc<Backend>,
-    request: Box<Outbound>,
+    request: Outbound,
     policy: &Policy,
     store: &Store,
 ) -> Result<(), Stopped> {
@@ -93,7 +94,7 @@ impl Exchange {
     async fn send(
         &self,
         backend: &Backend,
-        request: Box<Outbound>,
+        request: Outbound,
         policy: &Policy,
     ) -> Result<Answer, Stopped> {
         tokio::select! {

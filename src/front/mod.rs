@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use self::io::ClientIo;
-use crate::{connection::Connection, proxy::Proxy};
+use crate::proxy::Proxy;
 
 /// hyper's read buffer grows to this for large bodies.
 const READ_BUFFER: usize = 400 * 1024;
@@ -28,7 +28,7 @@ pub(crate) async fn serve(
     // first read will tell.
     let _ = stream.set_nodelay(true);
     let bounds = proxy.client_bounds();
-    let connection = Arc::new(Connection::new(peer, proxy.access_log()));
+    let connection = Arc::new(proxy.connection(peer));
     let max_head = usize::try_from(bounds.max_head).unwrap_or(usize::MAX);
     let io = ClientIo::new(stream, connection.clone(), bounds);
     let service = service_fn(move |request: Request<Incoming>| {

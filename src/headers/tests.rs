@@ -1,13 +1,14 @@
 use http::Request;
 
 use super::*;
-use crate::observe::access::AccessLog;
+use crate::{admission::per_client::Clients, client::ClientKey, observe::access::AccessLog};
 
 fn rebuilt(request: http::request::Builder, trusted: bool) -> request::Parts {
     let (mut head, ()) = request.body(()).expect("a request").into_parts();
     let field = HeaderValue::from_static("192.0.2.1");
-    let peer = "192.0.2.1:5".parse().expect("an address");
-    let connection = Connection::new(peer, AccessLog::off());
+    let peer: std::net::SocketAddr = "192.0.2.1:5".parse().expect("an address");
+    let account = Clients::generous().account(ClientKey::of(peer.ip()));
+    let connection = Connection::new(peer, account, AccessLog::off());
     rebuild(
         &mut head,
         Peer { field: &field, connection: Some(&connection), trusted },

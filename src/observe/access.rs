@@ -162,61 +162,80 @@ impl Clock {
     }
 }
 
-/// One object a line. This is the price of every request, so only what others wrote goes through
-/// the serialiser; names, words and numbers are ours and need no escaping.
+/// One object a line. This is the price of every request: what is ours needs no escaping, and what
+/// others wrote goes through the serialiser only where it does.
 fn json(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
-    let mut field = |name: &'static str, value: Value<'_>| {
-        text.extend_from_slice(name.as_bytes());
-        // Writing to memory does not fail, and no string can refuse to be serialised.
-        let _ = match value {
-            Value::Foreign(value) => serde_json::to_writer(&mut *text, &value).map_err(Into::into),
-            Value::Word(Some(word)) => {
-                text.push(b'"');
-                text.extend_from_slice(word.as_bytes());
-                text.push(b'"');
-                Ok(())
-            }
-            Value::Number(Some(number)) => itoa(text, number),
-            Value::Word(None) | Value::Number(None) => text.write_all(b"null"),
-            Value::Millis(duration) => {
-                let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-                let _ = itoa(text, micros / 1000);
-                let digit = |place: u64| b'0' + u8::try_from(micros / place % 10).unwrap_or(0);
-                text.write_all(&[b'.', digit(100), digit(10), digit(1)])
-            }
-        };
-    };
-    let status = |status: Option<http::StatusCode>| status.map(|status| status.as_u16().into());
-    field("{\"time\":", Value::Word(Some(time)));
-    field(",\"id\":", Value::Foreign(facts.id.to_str().ok()));
-    field(",\"client\":", Value::Word(facts.client.as_deref()));
-    field(",\"method\":", Value::Word(facts.method()));
-    field(",\"path\":", Value::Foreign(facts.path()));
-    field(",\"status\":", Value::Number(status(outcome.status)));
-    field(",\"backend_status\":", Value::Number(status(outcome.backend_status)));
-    field(",\"ended\":", Value::Word(Some(outcome.ended().word())));
-    field(",\"left\":", Value::Word(outcome.left.map(Stage::word)));
-    field(",\"reason\":", Value::Word(outcome.reason));
-    field(",\"queue_ms\":", Value::Millis(outcome.queue));
-    field(",\"backend_ms\":", Value::Millis(outcome.backend));
-    field(",\"client_ms\":", Value::Millis(outcome.visit));
-    field(",\"delivered_bytes\":", Value::Number(Some(outcome.delivered)));
-    field(",\"discarded_bytes\":", Value::Number(Some(outcome.discarded)));
+    text.extend_from_slice(b"{\"time\":\"");
+    text.extend_from_slice(time.as_bytes());
+    text.extend_from_slice(b"\",\"id\":");
+    foreign(text, facts.id.to_str().ok());
+    text.extend_from_slice(b",\"client\":");
+    word(text, facts.client.as_deref());
+    text.extend_from_slice(b",\"method\":");
+    // A token of RFC 9110: nothing to escape.
+    word(text, facts.method());
+    text.extend_from_slice(b",\"path\":");
+    foreign(text, facts.path());
+    text.extend_from_slice(b",\"status\":");
+    status(text, outcome.status);
+    text.extend_from_slice(b",\"backend_status\":");
+    status(text, outcome.backend_status);
+    text.extend_from_slice(b",\"ended\":");
+    word(text, Some(outcome.ended().word()));
+    text.extend_from_slice(b",\"left\":");
+    word(text, outcome.left.map(Stage::word));
+    text.extend_from_slice(b",\"reason\":");
+    word(text, outcome.reason);
+    text.extend_from_slice(b",\"queue_ms\":");
+    millis(text, outcome.queue);
+    text.extend_from_slice(b",\"backend_ms\":");
+    millis(text, outcome.backend);
+    text.extend_from_slice(b",\"client_ms\":");
+    millis(text, outcome.visit);
+    text.extend_from_slice(b",\"delivered_bytes\":");
+    number(text, outcome.delivered);
+    text.extend_from_slice(b",\"discarded_bytes\":");
+    number(text, outcome.discarded);
     text.extend_from_slice(b"}\n");
 }
 
-enum Value<'a> {
-    /// What others wrote.
-    Foreign(Option<&'a str>),
-    /// A word of ours, an address, or a method (a token of RFC 9110): nothing to escape.
-    Word(Option<&'a str>),
-    Number(Option<u64>),
-    /// With three decimals.
-    Millis(Duration),
+/// What others wrote.
+fn foreign(text: &mut Vec<u8>, value: Option<&str>) {
+    let plain = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+    match value {
+        Some(value) if !value.bytes().all(plain) => {
+            // Writing to memory does not fail, and no string can refuse to be serialised.
+            let _ = serde_json::to_writer(text, value);
+        }
+        value => word(text, value),
+    }
 }
 
-fn itoa(text: &mut Vec<u8>, number: u64) -> io::Result<()> {
-    text.write_all(itoa::Buffer::new().format(number).as_bytes())
+/// What has nothing to escape.
+fn word(text: &mut Vec<u8>, word: Option<&str>) {
+    let Some(word) = word else { return text.extend_from_slice(b"null") };
+    text.push(b'"');
+    text.extend_from_slice(word.as_bytes());
+    text.push(b'"');
+}
+
+fn status(text: &mut Vec<u8>, status: Option<http::StatusCode>) {
+    match status {
+        Some(status) => text.extend_from_slice(status.as_str().as_bytes()),
+        None => text.extend_from_slice(b"null"),
+    }
+}
+
+fn number(text: &mut Vec<u8>, number: u64) {
+    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Milliseconds, with three decimals.
+fn millis(text: &mut Vec<u8>, duration: Duration) {
+    let micros = duration.subsec_micros();
+    number(text, duration.as_secs() * 1000 + u64::from(micros / 1000));
+    let digit = |place: u32| b'0' + u8::try_from(micros / place % 10).unwrap_or(0);
+    text.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
 fn pretty(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
@@ -237,7 +256,7 @@ fn pretty(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
         ended.word(),
         facts.method().unwrap_or("-"),
         facts.path().unwrap_or("-"),
-        millis(outcome.visit),
+        as_millis(outcome.visit),
         outcome.delivered,
     );
     if let Some(left) = outcome.left {
@@ -246,12 +265,12 @@ fn pretty(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
             "; client left while {}; backend {:03} after {:.1} ms, {} B discarded",
             left.word(),
             status(outcome.backend_status),
-            millis(outcome.backend),
+            as_millis(outcome.backend),
             outcome.discarded,
         );
     }
     if outcome.queue >= Duration::from_millis(1) {
-        let _ = write!(text, "; queued {:.1} ms", millis(outcome.queue));
+        let _ = write!(text, "; queued {:.1} ms", as_millis(outcome.queue));
     }
     if let Some(reason) = outcome.reason {
         let _ = write!(text, "; {reason}");
@@ -259,7 +278,7 @@ fn pretty(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
     text.push(b'\n');
 }
 
-fn millis(duration: Duration) -> f64 {
+fn as_millis(duration: Duration) -> f64 {
     // Microseconds are enough.
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
