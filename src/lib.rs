@@ -15,6 +15,7 @@
 //! - `admission`: bounds per client, then the queue for a slot
 //! - `spool`: bodies in memory and on disk
 //! - `exchange`: **the life of an exchange** (`exchange/run.rs`), which no client can end
+//! - `replay`: answers that are kept for requests to come
 //! - `backend`: connections to the server behind
 //! - `socket`: what both sides read from and write to
 //! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own
@@ -31,6 +32,7 @@
 //! - **queue**: requests received whole, waiting for a slot
 //! - **spool**: bytes held in memory, then in an unlinked temporary file
 //! - **refusal**: an answer that we make ourselves
+//! - **replay**: a request that is answered from the kept result of a finished exchange
 //! - **drain**: ending the process in order
 //!
 //! An exchange ends `delivered`, `discarded`, `abandoned`, `cut`, `failed` or `refused`.
@@ -54,6 +56,8 @@ mod headers;
 mod listen;
 mod observe;
 mod refusal;
+#[cfg_attr(not(test), expect(dead_code, reason = "what keeps answers is there before who asks"))]
+mod replay;
 mod socket;
 mod spool;
 mod visit;
