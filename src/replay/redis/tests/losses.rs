@@ -135,8 +135,11 @@ async fn who_runs_an_exchange_without_redis_claims_it_when_redis_is_back() {
     redis.kill();
     let (unclaimed, _) = unclaimed(&one).await;
     redis.start_again();
+    let begun = Instant::now();
     let exists = async || redis.say::<bool>(&["EXISTS", &scripts::name(&KEY)]);
     until("claimed", exists).await;
+    // At once, and not only when a renewal is due.
+    assert!(begun.elapsed() < LEASE / 4, "{:?}", begun.elapsed());
     assert!(is_running(&other).await);
     unclaimed.lease.finish(b"answer").await.expect("kept");
     assert_eq!(ended(&other).await, Ok(kept("answer")));
@@ -190,6 +193,18 @@ async fn a_wrong_password_is_refused_and_never_repeated() {
     }
     assert_eq!(log.count("WARN"), 3, "{}", log.text());
     assert!(!log.text().contains("hunter"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn an_error_that_repeats_the_password_does_not_reach_the_log() {
+    // What is no command to it is quoted, with what follows.
+    let redis = Server::with(&["--rename-command", "AUTH", ""]);
+    let (log, _listening) = Log::listen();
+    let store = store(&format!("redis://:hunter2@127.0.0.1:{}", redis.port));
+    let (unclaimed, _) = unclaimed(&store).await;
+    assert_eq!(unclaimed.lost, Lost::Refused);
+    assert_eq!(log.count("WARN"), 1, "{}", log.text());
+    assert!(!log.text().contains("hunter2"), "{}", log.text());
 }
 
 #[tokio::test]

@@ -64,8 +64,10 @@ async fn another_request_under_the_same_key_is_told_so_while_it_runs_and_after()
 async fn a_lease_that_is_dropped_lets_a_retry_run() {
     let redis = Server::start();
     let (one, other) = (store(&redis.url()), store(&redis.url()));
+    let dropped = Instant::now();
     drop(lease(&one).await);
     assert_eq!(ended(&other).await, Ok(Ended::Released));
+    assert!(dropped.elapsed() < LEASE / 2, "it expired");
     let lease = lease(&other).await;
     assert!(is_running(&one).await);
     lease.finish(b"second").await.expect("kept");
