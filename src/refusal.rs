@@ -36,6 +36,8 @@ pub(crate) enum Refusal {
     ConnectionRefused,
     ConnectionTimedOut,
     Unreachable,
+    /// The backend is away, and a person waits: a page that asks again by itself.
+    Restarting,
     /// The backend closed or reset the connection before the head of its answer.
     ClosedEarly,
     /// The backend's answer is no HTTP, or contradicts itself.
@@ -57,6 +59,8 @@ struct Answer {
     detail: &'static str,
     /// Seconds for `Retry-After`.
     retry_after: Option<u16>,
+    /// As a page, it asks again by itself after that time.
+    reloads: bool,
 }
 
 impl Refusal {
@@ -77,6 +81,7 @@ impl Refusal {
             title,
             detail,
             retry_after: None,
+            reloads: false,
         };
         let client = |status, title, detail| answer(status, "http_request_error", title, detail);
         match self {
@@ -197,6 +202,16 @@ impl Refusal {
                 "Backend unreachable",
                 "The network gives no way to backend.url.",
             ),
+            Self::Restarting => Answer {
+                retry_after: Some(1),
+                reloads: true,
+                ..answer(
+                    503,
+                    "destination_unavailable",
+                    "The server is restarting",
+                    "It does not answer at the moment: it is starting, restarting, or down. This page asks again by itself, and shows the answer as soon as there is one.",
+                )
+            },
             Self::ClosedEarly => answer(
                 502,
                 "connection_terminated",
@@ -331,14 +346,20 @@ impl Form {
 
     /// The texts are ours and hold nothing that would need escaping.
     fn body(self, answer: &Answer) -> Bytes {
-        let Answer { status, error, title, detail, .. } = *answer;
+        let Answer { status, error, title, detail, retry_after, reloads } = *answer;
+        let reload = match retry_after {
+            Some(seconds) if reloads => {
+                format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">\n")
+            }
+            _ => String::new(),
+        };
         match self {
             Self::Problem => serde_json::to_vec(&Problem { title, status, detail, error })
                 .unwrap_or_default()
                 .into(),
             Self::Html => format!(
                 "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
-                 <meta name=\"viewport\" content=\"width=device-width\"><title>{status} {title}</title>\n\
+                 <meta name=\"viewport\" content=\"width=device-width\">{reload}<title>{status} {title}</title>\n\
                  <body style=\"font:1rem/1.5 system-ui;max-width:40rem;margin:4rem auto;padding:0 1rem\">\n\
                  <h1>{status} {title}</h1>\n<p>{detail}</p>\n<p><small>seawall: {error}</small></p>\n</body></html>\n"
             )

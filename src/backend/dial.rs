@@ -1,6 +1,6 @@
 //! Dialling. The name is resolved each time: a container that was made anew has a new address.
 
-use std::{error::Error, io};
+use std::{error::Error, io, time::Duration};
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -12,7 +12,6 @@ use crate::{config, socket::Socket};
 pub(super) struct Dialler {
     connector: HttpConnector,
     url: Uri,
-    timeout: std::time::Duration,
 }
 
 /// Why there is no connection.
@@ -36,12 +35,12 @@ impl Dialler {
         // One address after the other: two connections at once, of which one stays silent, would
         // block a one-thread server.
         connector.set_happy_eyeballs_timeout(None);
-        Self { connector, url: config.url.clone(), timeout: config.connect_timeout }
+        Self { connector, url: config.url.clone() }
     }
 
-    pub(super) async fn dial(&self) -> Result<Socket, NoConnection> {
+    pub(super) async fn dial(&self, timeout: Duration) -> Result<Socket, NoConnection> {
         let dialled = self.connector.clone().oneshot(self.url.clone());
-        match tokio::time::timeout(self.timeout, dialled).await {
+        match tokio::time::timeout(timeout, dialled).await {
             Ok(Ok(stream)) => Ok(Socket(stream.into_inner())),
             Ok(Err(error)) => Err(NoConnection::of(error.into())),
             Err(_) => Err(NoConnection::TimedOut),

@@ -6,6 +6,7 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -17,6 +18,7 @@ use hyper::{
     },
 };
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 
 use super::{
     Answer,
@@ -30,6 +32,7 @@ use crate::{
 
 type Driven = Connection<TokioIo<Wire>, SendBody>;
 type Answered = Result<Response<Incoming>, TrySendError<Request<SendBody>>>;
+type Unsent = Box<Request<SendBody>>;
 
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -39,6 +42,18 @@ pub(crate) struct Link {
     connection: Option<Driven>,
     driver: Driver,
     progress: Arc<Progress>,
+}
+
+/// Why no head of an answer came, and how far it had got.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub error: hyper::Error,
+    /// Bytes of an answer had come.
+    pub heard: bool,
+    /// Bytes of the request had left.
+    pub sent: bool,
+    /// The request, where hyper had not taken it up.
+    pub unsent: Option<Unsent>,
 }
 
 impl Link {
@@ -55,23 +70,28 @@ impl Link {
     }
 
     /// Sends the request and awaits the head of the answer. Once nobody waits for that any more
-    /// (`orphaned`), it waits in little memory. Of a failure, says whether any byte had come.
+    /// (`orphaned`), it waits in little memory.
     pub(super) fn send(
         mut self: Box<Self>,
         request: Request<SendBody>,
         orphaned: impl Future<Output = ()>,
-    ) -> impl Future<Output = Result<Answer, (hyper::Error, bool)>> {
+    ) -> impl Future<Output = Result<Answer, Lost>> {
         // With a body, hyper may still be sending it while nothing waits to be flushed.
         let stand_in = request.body().is_end_stream().then(|| request.method().clone());
         self.progress.flushed.store(false, Relaxed);
         self.progress.heard.store(false, Relaxed);
+        self.progress.sent.store(false, Relaxed);
         let Some(sender) = &mut self.sender else { unreachable!("parked only while sending") };
         // Boxed: it has room for the request twice, and would be moved with that.
         let answer = Box::pin(sender.try_send_request(request));
         async move {
             match self.answer(answer, stand_in, orphaned).await {
                 Ok(response) => Ok(Answer { response, link: self }),
-                Err(error) => Err((error, self.progress.heard.load(Relaxed))),
+                Err((error, unsent)) => {
+                    let (heard, sent) = (&self.progress.heard, &self.progress.sent);
+                    let (heard, sent) = (heard.load(Relaxed), sent.load(Relaxed));
+                    Err(Lost { error, heard, sent, unsent })
+                }
             }
         }
     }
@@ -81,24 +101,24 @@ impl Link {
         mut answer: Pin<Box<impl Future<Output = Answered>>>,
         stand_in: Option<http::Method>,
         orphaned: impl Future<Output = ()>,
-    ) -> hyper::Result<Response<Incoming>> {
+    ) -> Result<Response<Incoming>, (hyper::Error, Option<Unsent>)> {
         tokio::select! {
             biased;
             // Cancel-safe: the answer is awaited further below, or taken apart on purpose.
             answer = drive(&mut self.connection, &self.driver, answer.as_mut()) => {
-                return answer.map_err(TrySendError::into_error);
+                return answer.map_err(recover);
             }
             () = orphaned, if stand_in.is_some() => {}
         }
         match (self.connection.take(), stand_in) {
             (Some(connection), Some(method)) if self.progress.flushed.load(Relaxed) => {
                 // Boxed: few exchanges come here, and all would bear its size.
-                Box::pin(self.wait_parked(connection, method)).await
+                Box::pin(self.wait_parked(connection, method)).await.map_err(|error| (error, None))
             }
             (connection, _) => {
                 self.connection = connection;
                 let answer = drive(&mut self.connection, &self.driver, answer).await;
-                answer.map_err(TrySendError::into_error)
+                answer.map_err(recover)
             }
         }
     }
@@ -142,6 +162,21 @@ impl Link {
         }
     }
 
+    /// Does the other side close it within this time, unasked?
+    pub(super) async fn closes_within(&mut self, time: Duration) -> bool {
+        let closed = poll_fn(|cx| {
+            self.driver.poll(cx, |cx| match &mut self.connection {
+                Some(connection) => Pin::new(connection).poll(cx).map(drop),
+                None => Poll::Ready(()),
+            })
+        });
+        let is_closed = timeout(time, closed).await.is_ok();
+        if is_closed {
+            self.connection = None;
+        }
+        is_closed
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         self.connection.is_some() && self.sender.as_ref().is_some_and(SendRequest::is_ready)
     }
@@ -162,6 +197,12 @@ async fn drive<F: Future>(connection: &mut Option<Driven>, driver: &Driver, part
         })
     })
     .await
+}
+
+/// What hyper gives back of a request that it could not send.
+fn recover(mut error: TrySendError<Request<SendBody>>) -> (hyper::Error, Option<Unsent>) {
+    let unsent = error.take_message().map(Box::new);
+    (error.into_error(), unsent)
 }
 
 fn unwoken() -> Context<'static> {

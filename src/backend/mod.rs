@@ -1,7 +1,9 @@
-//! The fragile server behind us: its slots, its connections, and how a request is sent to it.
+//! The fragile server behind us: its slots, its connections, how a request is sent to it, and how
+//! requests wait while it is away.
 
 mod dial;
 mod driver;
+mod hold;
 mod link;
 mod pool;
 mod send;
@@ -9,12 +11,15 @@ mod wire;
 
 use std::sync::Arc;
 
-use self::{dial::Dialler, pool::Pool};
+use self::{dial::Dialler, hold::Hold, pool::Pool};
 pub(crate) use self::{
+    hold::Turn,
     link::Link,
-    send::{Answer, Outbound},
+    send::{Answer, Outbound, Sent, Watched},
 };
-use crate::{admission::queue::Slots, config};
+use tokio::time::Instant;
+
+use crate::{admission::queue::Slots, config, refusal::Refusal};
 
 /// One backend, for the whole house.
 #[derive(Debug)]
@@ -24,6 +29,7 @@ pub(crate) struct Backend {
     /// For requests that name no host.
     pub(crate) host: http::HeaderValue,
     dialler: Dialler,
+    hold: Hold,
     pool: Pool,
 }
 
@@ -33,9 +39,31 @@ impl Backend {
             slots: Slots::new(config.max_concurrency, &config.queue),
             host: host_of(&config.url),
             dialler: Dialler::new(config),
+            hold: Hold::new(&config.name, &config.hold),
             pool: Pool::new(config.max_concurrency, config.idle),
             config: config.clone(),
         })
+    }
+
+    /// Waits while the backend is away, until this request may go on.
+    pub(crate) async fn turn(&self) -> Result<Turn<'_>, Refusal> {
+        self.hold.turn().await
+    }
+
+    /// May requests go on without waiting, as far as anybody knows?
+    pub(crate) fn is_there(&self) -> bool {
+        !self.hold.is_away()
+    }
+
+    /// Do requests wait for it while it is away?
+    pub(crate) fn holds(&self) -> bool {
+        self.hold.is_on()
+    }
+
+    /// Resolves when a request that waits since `came` has waited too long for a backend that is
+    /// away.
+    pub(crate) async fn outwaited(&self, came: Instant, is_page_load: bool) -> Refusal {
+        self.hold.outwaited(came, is_page_load).await
     }
 
     /// Keeps a connection whose exchange is over, if it can serve another. Before the exchange

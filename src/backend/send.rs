@@ -1,19 +1,41 @@
-//! Sending a request: over a kept connection where that is safe, else over a new one.
+//! Sending a request: over a kept connection where that is safe, else over a new one; and once more
+//! where that is safe too.
+
+use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, header::CONTENT_LENGTH, request};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
+use tokio::time::sleep;
 
-use super::{Backend, dial::NoConnection, link::Link};
+use super::{
+    Backend,
+    dial::NoConnection,
+    hold::Turn,
+    link::{Link, Lost},
+};
 use crate::{
+    headers,
     refusal::Refusal,
     spool::{Received, SendBody},
 };
+
+/// Between two tries of a backend that is away. Short, since whoever waits is to be served as soon
+/// as it is back.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long such a try may take: a name may lead elsewhere by then.
+const TRY: Duration = Duration::from_millis(500);
+/// What accepts in place of a server that is not there (the published port of a container) closes
+/// the connection before long. What has not been sent by then cannot have been seen.
+const LISTEN: Duration = Duration::from_millis(10);
 
 /// A request as the backend is to get it, whole.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     head: Box<request::Parts>,
     body: Received,
+    /// The backend may have seen it: it was cut.
+    is_sent: bool,
 }
 
 /// The head of the backend's answer, and the connection on which the rest will come.
@@ -23,6 +45,24 @@ pub(crate) struct Answer {
     pub link: Box<Link>,
 }
 
+/// What came of sending a request.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    Answered(Answer),
+    /// The connection ended before the answer began, and the request can go once more.
+    Again(Outbound),
+}
+
+/// Those who wait for an answer, as the exchange knows them.
+pub(crate) trait Watched: Sync {
+    /// The backend may know of the request from here on.
+    fn begin(&self);
+    /// Is it to be sent?
+    fn is_wanted(&self) -> bool;
+    /// Resolves when nobody waits any more.
+    fn orphaned(&self) -> impl Future<Output = ()> + Send;
+}
+
 impl Outbound {
     pub(crate) fn new(mut head: Box<request::Parts>, body: Received) -> Self {
         if let Some(len) = body.len() {
@@ -30,54 +70,84 @@ impl Outbound {
         }
         // What the connection left there is not for the backend's connection.
         head.extensions.clear();
-        Self { head, body }
+        Self { head, body, is_sent: false }
     }
 
-    fn into_request(self) -> Request<SendBody> {
-        Request::from_parts(*self.head, self.body.body())
+    /// The request, and what it takes to send it again where that may be needed.
+    fn into_message(self, again: bool) -> (Request<SendBody>, Option<Self>) {
+        let body = self.body.body();
+        if again {
+            (Request::from_parts((*self.head).clone(), body), Some(self))
+        } else {
+            (Request::from_parts(*self.head, body), None)
+        }
     }
 
-    fn to_request(&self) -> Request<SendBody> {
-        Request::from_parts((*self.head).clone(), self.body.body())
+    fn is_idempotent(&self) -> bool {
+        self.head.method.is_idempotent()
+    }
+
+    /// May the backend have seen it?
+    pub(crate) fn is_sent(&self) -> bool {
+        self.is_sent
+    }
+
+    /// Does a person wait for it, before a browser?
+    pub(crate) fn is_page_load(&self) -> bool {
+        headers::is_page_load(&self.head)
     }
 }
 
 impl Backend {
-    /// Sends the request and awaits the head of the answer. The caller holds a slot.
+    /// A connection for this request; where it is its turn to try, as soon as there is one. The
+    /// caller holds a slot.
     ///
     /// A kept connection may be closed by the backend at any moment, and then nobody can tell
-    /// whether it saw the request. So only an idempotent request (RFC 9110, section 9.2.2) is sent
-    /// over one, and once more over a new connection when that fails; all others go over a new one.
-    ///
-    /// `orphaned` resolves when nobody waits for the answer any more.
-    pub(crate) async fn send<F: Future<Output = ()>>(
+    /// whether it saw the request. So only an idempotent request (RFC 9110, section 9.2.2) gets one,
+    /// and once; all others get a new one.
+    pub(crate) async fn connect(
         &self,
-        request: Outbound,
-        orphaned: impl Fn() -> F,
-    ) -> Result<Answer, Refusal> {
-        if request.head.method.is_idempotent()
+        request: &Outbound,
+        turn: &Turn<'_>,
+    ) -> Result<Box<Link>, Refusal> {
+        let is_trial = matches!(turn, Turn::Try { .. });
+        let is_doubtful = is_trial || request.is_sent;
+        if request.is_idempotent()
+            && !is_doubtful
             && let Some(link) = self.pool.take(self.slots.in_use())
         {
-            match link.send(request.to_request(), orphaned()).await {
-                Ok(answer) => return Ok(answer),
-                // It is alive, or was: this is the backend's answer to the request.
-                Err((error, true)) => return Err(self.failed(&error)),
-                Err((error, false)) => {
-                    tracing::debug!(backend = self.config.name, %error, "kept connection was stale");
-                }
-            }
+            return Ok(link);
         }
-        self.pool.make_room(self.slots.in_use());
         // Boxed: dialling is rare, and its future is many times the size of all others.
-        let link = Box::pin(self.dial()).await?;
-        // Nothing is kept of it here: the fields of its head hold the client's read buffer.
-        let sent = link.send(request.into_request(), orphaned()).await;
-        sent.map_err(|(error, _)| self.failed(&error))
+        Box::pin(async {
+            loop {
+                match self.attempt(is_doubtful).await {
+                    Ok(link) => {
+                        self.hold.back();
+                        return Ok(link);
+                    }
+                    Err(why) => {
+                        self.hold.lost(why);
+                        if !is_trial {
+                            return Err(why);
+                        }
+                    }
+                }
+                sleep(PAUSE).await;
+            }
+        })
+        .await
     }
 
-    async fn dial(&self) -> Result<Box<Link>, Refusal> {
-        let stream = self.dialler.dial().await.map_err(|error| {
-            tracing::warn!(backend = self.config.name, url = %self.config.url, %error, "cannot connect");
+    async fn attempt(&self, is_doubtful: bool) -> Result<Box<Link>, Refusal> {
+        self.pool.make_room(self.slots.in_use());
+        let bound = self.config.connect_timeout;
+        let bound = if is_doubtful { bound.min(TRY) } else { bound };
+        let stream = self.dialler.dial(bound).await.map_err(|error| {
+            // Once: whoever tries again and again says nothing new.
+            if self.is_there() {
+                tracing::warn!(backend = self.config.name, url = %self.config.url, %error, "cannot connect");
+            }
             match error {
                 NoConnection::Name(_) => Refusal::NameUnknown,
                 NoConnection::Refused => Refusal::ConnectionRefused,
@@ -85,7 +155,46 @@ impl Backend {
                 NoConnection::Unreachable(_) => Refusal::Unreachable,
             }
         })?;
-        Link::over(stream).await.map_err(|error| self.failed(&error))
+        let mut link = Link::over(stream).await.map_err(|error| self.failed(&error))?;
+        if is_doubtful && link.closes_within(LISTEN).await {
+            return Err(Refusal::ClosedEarly);
+        }
+        Ok(link)
+    }
+
+    /// Sends the request and awaits the head of the answer.
+    ///
+    /// Where the connection ends before the first byte of that, it was stale, or a restart cut it.
+    /// An idempotent request can then be sent once more, and any other only if no byte of it had
+    /// left.
+    pub(crate) async fn send(
+        &self,
+        link: Box<Link>,
+        request: Outbound,
+        watched: &impl Watched,
+    ) -> Result<Sent, Refusal> {
+        watched.begin();
+        let (body, was_sent) = (request.body.clone(), request.is_sent);
+        let can_repeat = request.is_idempotent() && !was_sent;
+        let (message, copy) = request.into_message(can_repeat);
+        let copy = Mutex::new(copy);
+        // Nobody has it sent again any more; and it holds the client's read buffer.
+        let orphaned = async {
+            watched.orphaned().await;
+            drop(copy.lock().take());
+        };
+        let Lost { error, heard, sent, unsent } = match link.send(message, orphaned).await {
+            Ok(answer) => return Ok(Sent::Answered(answer)),
+            Err(lost) => lost,
+        };
+        let unsent = unsent.map(|message| Outbound::new(Box::new(message.into_parts().0), body));
+        match copy.into_inner().or(unsent) {
+            Some(request) if !heard && watched.is_wanted() => {
+                tracing::debug!(backend = self.config.name, %error, "no answer: sending once more");
+                Ok(Sent::Again(Outbound { is_sent: was_sent || sent, ..request }))
+            }
+            _ => Err(self.failed(&error)),
+        }
     }
 
     fn failed(&self, error: &hyper::Error) -> Refusal {

@@ -37,6 +37,8 @@ pub(super) struct Progress {
     pub(super) flushed: AtomicBool,
     /// Bytes have come.
     pub(super) heard: AtomicBool,
+    /// Bytes have left.
+    pub(super) sent: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,15 @@ enum Play {
     StandInComes,
     /// The stand-in is swallowed as it comes.
     StandInCame,
+}
+
+impl Progress {
+    fn write(&self, polled: &Poll<io::Result<usize>>) {
+        self.flushed.store(false, Relaxed);
+        if matches!(polled, Poll::Ready(Ok(1..))) {
+            self.sent.store(true, Relaxed);
+        }
+    }
 }
 
 impl Wire {
@@ -105,8 +116,9 @@ impl AsyncWrite for Wire {
         if self.play != Play::Live {
             return self.swallow(cx, bytes.len());
         }
-        self.progress.flushed.store(false, Relaxed);
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.progress.write(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -118,8 +130,9 @@ impl AsyncWrite for Wire {
             let len = slices.iter().map(|slice| slice.len()).sum();
             return self.swallow(cx, len);
         }
-        self.progress.flushed.store(false, Relaxed);
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+        let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        self.progress.write(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

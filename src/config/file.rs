@@ -6,7 +6,7 @@ use http::{Method, Uri};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    Backend, Client, Config, Drain, Log, OnDisconnect, Orphan, Queue, Route, Runtime, Spool,
+    Backend, Client, Config, Drain, Hold, Log, OnDisconnect, Orphan, Queue, Route, Runtime, Spool,
     layers::Mistake, values,
 };
 
@@ -40,6 +40,7 @@ struct BackendTable {
     connect_timeout: std::time::Duration,
     #[serde(deserialize_with = "values::duration")]
     idle: std::time::Duration,
+    hold: Hold,
     orphan: Orphan,
     #[serde(deserialize_with = "values::duration")]
     endless: std::time::Duration,
@@ -131,6 +132,7 @@ impl BackendTable {
             queue: self.queue,
             connect_timeout: self.connect_timeout,
             idle: self.idle,
+            hold: self.hold,
             orphan: self.orphan,
             endless: self.endless,
         }

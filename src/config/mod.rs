@@ -54,6 +54,8 @@ pub struct Backend {
     pub connect_timeout: Duration,
     /// The age at which a kept connection is closed.
     pub idle: Duration,
+    /// Requests that wait for it while it is away.
+    pub hold: Hold,
     /// Bounds for exchanges whose client left.
     pub orphan: Orphan,
     /// How long an endless response outlives its client.
@@ -68,6 +70,16 @@ pub struct Queue {
     /// Longest wait for a slot; then 503.
     #[serde(deserialize_with = "values::duration")]
     pub timeout: Duration,
+}
+
+/// The wait for a backend that is down or restarting.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Hold {
+    /// Longest wait of one request; then 502 or 504. Zero: nobody waits.
+    #[serde(rename = "for", deserialize_with = "values::duration")]
+    pub longest: Duration,
+    /// Requests waiting at once; the next is refused at once.
+    pub max: usize,
 }
 
 /// How long, and for how many bytes, an orphan is borne.

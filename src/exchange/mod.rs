@@ -7,6 +7,7 @@
 //! soon as that client leaves, it is a task of its own.
 
 mod policy;
+mod reach;
 mod run;
 
 use std::{
@@ -26,7 +27,7 @@ pub(crate) use self::policy::Policy;
 use self::run::run;
 use crate::{
     admission::per_client::ClientShare,
-    backend::{Backend, Outbound},
+    backend::{Backend, Outbound, Watched},
     observe::record::{Ended, Record, Stage},
     refusal::Refusal,
     spool,
@@ -126,22 +127,6 @@ fn open(share: ClientShare, record: Arc<Record>) -> (Exchange, Watcher) {
 }
 
 impl Exchange {
-    /// From here on the backend knows. False if nobody watches any more: then it must not.
-    /// Decided under the lock under which a watcher leaves.
-    fn begin(&self) -> bool {
-        let mut state = self.shared.state.lock();
-        let unwatched = state.watchers == 0;
-        if unwatched && !state.promised {
-            return false;
-        }
-        self.advance(&mut state, Stage::Waiting);
-        if unwatched {
-            state.orphaned = Some(Instant::now());
-            self.shared.share.orphan();
-        }
-        true
-    }
-
     /// Hands the head to those who wait. A watcher's reader is made here, so that nothing is kept
     /// where nobody watches.
     fn answer(&self, parts: response::Parts, spool: &spool::Spool, bodyless: bool, brief: bool) {
@@ -168,7 +153,7 @@ impl Exchange {
     }
 
     /// Resolves when nobody watches any more, with the moment since when.
-    async fn orphaned(&self) -> Instant {
+    async fn orphaned_since(&self) -> Instant {
         poll_fn(|cx| {
             let mut state = self.shared.state.lock();
             if let Some(since) = state.orphaned {
@@ -180,12 +165,32 @@ impl Exchange {
         .await
     }
 
-    async fn is_orphaned(&self) {
-        self.orphaned().await;
-    }
-
     fn record(&self) -> &Record {
         &self.shared.record
+    }
+}
+
+impl Watched for Exchange {
+    /// Again where it is sent once more.
+    fn begin(&self) {
+        let mut state = self.shared.state.lock();
+        if state.stage == Stage::Queued {
+            self.advance(&mut state, Stage::Waiting);
+        }
+        if state.watchers == 0 {
+            state.orphaned.get_or_insert_with(Instant::now);
+            self.shared.share.orphan();
+        }
+    }
+
+    /// Decided under the lock under which a watcher leaves.
+    fn is_wanted(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.watchers > 0 || state.promised
+    }
+
+    async fn orphaned(&self) {
+        self.orphaned_since().await;
     }
 }
 

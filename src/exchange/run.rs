@@ -12,8 +12,8 @@ use super::{
     policy::{Allowance, Policy},
 };
 use crate::{
-    admission::queue::{NoSlot, Slot, Slots},
-    backend::{Answer, Backend, Link, Outbound},
+    admission::queue::{NoSlot, Slot},
+    backend::{Answer, Backend, Link, Outbound, Sent},
     headers,
     observe::record::Ended,
     refusal::Refusal,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Why an exchange ended before its answer did.
-enum Stopped {
+pub(super) enum Stopped {
     /// Nobody watched any more when its turn came: the backend never heard of it.
     Abandoned,
     /// No slot came free.
@@ -47,11 +47,18 @@ async fn shielded(
     policy: &Policy,
     store: &Store,
 ) -> Result<(), Stopped> {
-    let slot = exchange.wait_for_slot(&backend.slots).await?;
-    let sent = Instant::now();
     let spool = store.spool(false);
     let _cut = CutAtLast(&spool);
-    let answer = exchange.send(&backend, request, policy).await;
+    let (mut slot, mut request) = (None, request);
+    let (slot, sent, answer) = loop {
+        let (reached, link) = exchange.reach(&backend, &request, slot).await?;
+        let sent = Instant::now();
+        match exchange.send(&backend, link, request, policy).await {
+            Ok(Sent::Answered(answer)) => break (reached, sent, Ok(answer)),
+            Ok(Sent::Again(again)) => (slot, request) = (Some(reached), again),
+            Err(stopped) => break (reached, sent, Err(stopped)),
+        }
+    };
     let result = match answer {
         Ok(answer) => exchange.pass_on(&backend, answer, policy, &spool).await,
         Err(stopped) => Err(stopped),
@@ -75,31 +82,16 @@ impl Drop for CutAtLast<'_> {
 }
 
 impl Exchange {
-    async fn wait_for_slot(&self, slots: &Slots) -> Result<Slot, Stopped> {
-        if let Some(slot) = slots.free_slot() {
-            return if self.begin() { Ok(slot) } else { Err(Stopped::Abandoned) };
-        }
-        let queued = Instant::now();
-        let slot = tokio::select! {
-            biased;
-            // Cancel-safe: who leaves the queue gives up the place in it, and that is wanted.
-            slot = slots.slot() => slot.map_err(Stopped::NoSlot),
-            _ = self.orphaned() => Err(Stopped::Abandoned),
-        };
-        self.record().note(|outcome| outcome.queue = queued.elapsed());
-        let slot = slot?;
-        if self.begin() { Ok(slot) } else { Err(Stopped::Abandoned) }
-    }
-
     async fn send(
         &self,
         backend: &Backend,
+        link: Box<Link>,
         request: Outbound,
         policy: &Policy,
-    ) -> Result<Answer, Stopped> {
+    ) -> Result<Sent, Stopped> {
         tokio::select! {
             biased;
-            answer = backend.send(request, || self.is_orphaned()) => answer.map_err(Stopped::NoAnswer),
+            sent = backend.send(link, request, self) => sent.map_err(Stopped::NoAnswer),
             // What is dropped here is the exchange itself: it is cut.
             reason = self.outlived(policy.allowance(false, None)) => Err(Stopped::Cut(reason)),
         }
@@ -175,7 +167,7 @@ impl Exchange {
 
     /// Resolves once the exchange has been an orphan for longer than it may be.
     async fn outlived(&self, allowance: Allowance) -> &'static str {
-        let since = self.orphaned().await;
+        let since = self.orphaned_since().await;
         if allowance.time > Duration::ZERO {
             let mut end = pin!(sleep_until(since + allowance.time));
             end.as_mut().await;
@@ -196,7 +188,10 @@ impl Exchange {
             }
             Err(Stopped::Cut(reason)) => (Ended::Cut, Some(*reason), Some(Refusal::CutShort)),
             Err(Stopped::NoAnswer(refusal)) => {
-                (Ended::Failed, Some(refusal.reason()), Some(*refusal))
+                // To a person who waits for a restart, we answer; nothing has failed yet.
+                let is_ours = *refusal == Refusal::Restarting;
+                let ended = if is_ours { Ended::Refused } else { Ended::Failed };
+                (ended, Some(refusal.reason()), Some(*refusal))
             }
             Err(Stopped::BrokenOff) => {
                 (Ended::Failed, Some("the backend broke its answer off"), None)

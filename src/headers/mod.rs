@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, TE, TRANSFER_ENCODING, VIA},
+    header::{
+        ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, TE, TRANSFER_ENCODING, VIA,
+    },
     request, response,
     uri::{Authority, PathAndQuery},
 };
@@ -20,6 +22,7 @@ use self::{
 use crate::{config::OnDisconnect, connection::Connection, refusal::Refusal};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// By this the application overrules `on_disconnect` for one response.
 const SEAWALL_ON_DISCONNECT: HeaderName = HeaderName::from_static("seawall-on-disconnect");
 
@@ -187,6 +190,16 @@ pub(crate) fn is_endless(headers: &HeaderMap) -> bool {
     let kind = kind.trim_ascii();
     kind.eq_ignore_ascii_case(b"text/event-stream")
         || kind.eq_ignore_ascii_case(b"multipart/x-mixed-replace")
+}
+
+/// Does a person wait for this, before a browser? (Fetch Metadata, where there is any.)
+pub(crate) fn is_page_load(head: &request::Parts) -> bool {
+    let is_html = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("text/html"))
+    };
+    head.method == Method::GET
+        && head.headers.get_all(ACCEPT).iter().any(is_html)
+        && head.headers.get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
 }
 
 /// The client's own id where it is fit to be logged, else a new one.

@@ -188,6 +188,8 @@ fn json(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
     word(text, outcome.reason);
     text.extend_from_slice(b",\"queue_ms\":");
     millis(text, outcome.queue);
+    text.extend_from_slice(b",\"held_ms\":");
+    millis(text, outcome.held);
     text.extend_from_slice(b",\"backend_ms\":");
     millis(text, outcome.backend);
     text.extend_from_slice(b",\"client_ms\":");
@@ -271,6 +273,9 @@ fn pretty(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
     }
     if outcome.queue >= Duration::from_millis(1) {
         let _ = write!(text, "; queued {:.1} ms", as_millis(outcome.queue));
+    }
+    if outcome.held >= Duration::from_millis(1) {
+        let _ = write!(text, "; held {:.1} ms", as_millis(outcome.held));
     }
     if let Some(reason) = outcome.reason {
         let _ = write!(text, "; {reason}");

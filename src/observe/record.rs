@@ -63,6 +63,8 @@ pub(crate) struct Outcome {
     pub left: Option<Stage>,
     pub reason: Option<&'static str>,
     pub queue: Duration,
+    /// Waiting for a backend that was away.
+    pub held: Duration,
     pub backend: Duration,
     pub visit: Duration,
     pub delivered: u64,
@@ -87,12 +89,18 @@ impl Record {
             left: None,
             reason: None,
             queue: Duration::ZERO,
+            held: Duration::ZERO,
             backend: Duration::ZERO,
             visit: Duration::ZERO,
             delivered: 0,
             discarded: 0,
         };
         Arc::new(Self { log: log.clone(), facts, outcome: Mutex::new(outcome) })
+    }
+
+    /// When the head of the request came.
+    pub(crate) fn began(&self) -> Instant {
+        self.facts.began
     }
 
     /// Since the head of the request came.

@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{Reader, Spool, reader::Broken};
 
-/// The body of a request, whole.
-#[derive(Debug)]
+/// The body of a request, whole. Cloning gives another handle on the same.
+#[derive(Debug, Clone)]
 pub(crate) enum Received {
     /// The request has none.
     Nothing,

@@ -6,11 +6,13 @@ use socket2::{Domain, Socket, Type};
 
 use crate::harness::Seawall;
 
+/// What becomes of those who wait for it is told in `hold`.
+const NOT_HELD: &str = "listen = \"127.0.0.1:0\"\n[[backend]]\nhold = { for = \"0s\" }";
+
 #[test]
 fn a_backend_that_is_not_there_is_a_502() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let seawall =
-        Seawall::start(&format!("listen = \"127.0.0.1:0\"\nbackend = \"http://{nobody}\""));
+    let seawall = Seawall::start(&format!("{NOT_HELD}\nurl = \"http://{nobody}\""));
     let answer = seawall.client().get("/").answer();
     assert_eq!(answer.status(), 502);
     assert!(
@@ -27,8 +29,7 @@ fn a_backend_that_is_not_there_is_a_502() {
 
 #[test]
 fn a_name_that_nobody_knows_is_a_502() {
-    let seawall =
-        Seawall::start("listen = \"127.0.0.1:0\"\nbackend = \"http://no-such-host.invalid:80\"");
+    let seawall = Seawall::start(&format!("{NOT_HELD}\nurl = \"http://no-such-host.invalid:80\""));
     let answer = seawall.client().get("/").answer();
     assert_eq!(answer.status(), 502);
     assert!(answer.head.field("proxy-status").unwrap().contains("error=dns_"), "{answer:?}");
@@ -43,9 +44,7 @@ fn a_backend_that_does_not_accept_is_a_504() {
     // Takes the only place there is in its queue: the kernel now drops whoever else knocks.
     let _first = TcpStream::connect(address).unwrap();
     let settings = "connect_timeout = \"300ms\"";
-    let seawall = Seawall::start(&format!(
-        "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"http://{address}\"\n{settings}"
-    ));
+    let seawall = Seawall::start(&format!("{NOT_HELD}\nurl = \"http://{address}\"\n{settings}"));
     let mut client = seawall.client();
     let answer = client.get("/").answer();
     assert_eq!(answer.status(), 504, "{answer:?}");
