@@ -1,5 +1,7 @@
 //! Every answer that we make ourselves: what happened, whose fault it is, and what to do.
 
+use std::{borrow::Cow, sync::Arc};
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
@@ -9,8 +11,8 @@ use serde::Serialize;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
-/// An answer that we make ourselves. Cheap to copy: it says nothing that is not in its variant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An answer that we make ourselves. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The head of the request does not parse.
     Malformed,
@@ -36,6 +38,8 @@ pub(crate) enum Refusal {
     ConnectionRefused,
     ConnectionTimedOut,
     Unreachable,
+    /// The child has ended again and again; these were its last lines.
+    CrashLoop(Arc<str>),
     /// The backend closed or reset the connection before the head of its answer.
     ClosedEarly,
     /// The backend's answer is no HTTP, or contradicts itself.
@@ -57,6 +61,8 @@ struct Answer {
     detail: &'static str,
     /// Seconds for `Retry-After`.
     retry_after: Option<u16>,
+    /// What the child wrote: all that is not ours in an answer.
+    output: Option<Arc<str>>,
 }
 
 impl Refusal {
@@ -70,13 +76,14 @@ impl Refusal {
     }
 
     #[expect(clippy::too_many_lines, reason = "a table")]
-    fn answer(self) -> Answer {
+    fn answer(&self) -> Answer {
         let answer = |status, error, title, detail| Answer {
             status,
             error,
             title,
             detail,
             retry_after: None,
+            output: None,
         };
         let client = |status, title, detail| answer(status, "http_request_error", title, detail);
         match self {
@@ -197,6 +204,16 @@ impl Refusal {
                 "Backend unreachable",
                 "The network gives no way to backend.url.",
             ),
+            Self::CrashLoop(lines) => Answer {
+                retry_after: Some(5),
+                output: Some(lines.clone()),
+                ..answer(
+                    502,
+                    "destination_unavailable",
+                    "Backend keeps ending",
+                    "The command behind this proxy has ended several times in a row. It is started again after a pause; these were its last lines.",
+                )
+            },
             Self::ClosedEarly => answer(
                 502,
                 "connection_terminated",
@@ -230,17 +247,17 @@ impl Refusal {
         }
     }
 
-    pub(crate) fn status(self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.answer().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// In a few words, for the access log.
-    pub(crate) fn reason(self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         self.answer().title
     }
 
     /// The response, its body in the form that the client likes best.
-    pub(crate) fn render(self, accept: Option<&HeaderMap>) -> Response<Bytes> {
+    pub(crate) fn render(&self, accept: Option<&HeaderMap>) -> Response<Bytes> {
         let answer = self.answer();
         let form = Form::best(accept);
         let mut response = Response::new(form.body(&answer));
@@ -258,7 +275,7 @@ impl Refusal {
     }
 
     /// The bytes of a whole response, for clients whose request never became one.
-    pub(crate) fn bytes(self) -> Bytes {
+    pub(crate) fn bytes(&self) -> Bytes {
         let response = self.render(None);
         let mut text = format!(
             "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\n",
@@ -287,11 +304,13 @@ enum Form {
 
 /// RFC 9457.
 #[derive(Serialize)]
-struct Problem {
+struct Problem<'a> {
     title: &'static str,
     status: u16,
     detail: &'static str,
     error: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<Vec<&'a str>>,
 }
 
 impl Form {
@@ -329,23 +348,42 @@ impl Form {
         }
     }
 
-    /// The texts are ours and hold nothing that would need escaping.
+    /// The texts are ours and hold nothing that would need escaping; `output` is not.
     fn body(self, answer: &Answer) -> Bytes {
-        let Answer { status, error, title, detail, .. } = *answer;
+        let Answer { status, error, title, detail, ref output, .. } = *answer;
         match self {
-            Self::Problem => serde_json::to_vec(&Problem { title, status, detail, error })
-                .unwrap_or_default()
-                .into(),
-            Self::Html => format!(
-                "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
-                 <meta name=\"viewport\" content=\"width=device-width\"><title>{status} {title}</title>\n\
-                 <body style=\"font:1rem/1.5 system-ui;max-width:40rem;margin:4rem auto;padding:0 1rem\">\n\
-                 <h1>{status} {title}</h1>\n<p>{detail}</p>\n<p><small>seawall: {error}</small></p>\n</body></html>\n"
-            )
-            .into(),
-            Self::Text => format!("{status} {title}\n{detail}\n").into(),
+            Self::Problem => {
+                let output = output.as_deref().map(|text| text.lines().collect());
+                serde_json::to_vec(&Problem { title, status, detail, error, output })
+                    .unwrap_or_default()
+                    .into()
+            }
+            Self::Html => {
+                let output = output.as_deref().map_or(String::new(), |text| {
+                    format!("<pre style=\"overflow:auto\">{}</pre>\n", escape(text))
+                });
+                format!(
+                    "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+                     <meta name=\"viewport\" content=\"width=device-width\"><title>{status} {title}</title>\n\
+                     <body style=\"font:1rem/1.5 system-ui;max-width:40rem;margin:4rem auto;padding:0 1rem\">\n\
+                     <h1>{status} {title}</h1>\n<p>{detail}</p>\n{output}<p><small>seawall: {error}</small></p>\n</body></html>\n"
+                )
+                .into()
+            }
+            Self::Text => {
+                let output = output.as_deref().map_or(String::new(), |text| format!("\n{text}\n"));
+                format!("{status} {title}\n{detail}\n{output}").into()
+            }
         }
     }
+}
+
+/// Text for the inside of an element.
+fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['&', '<', '>']) {
+        return text.into();
+    }
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").into()
 }
 
 /// Media ranges with their weights in thousandths.
@@ -398,5 +436,20 @@ mod tests {
         assert_eq!(status, "seawall; error=connection_limit_reached; details=\"Queue full\"");
         let text = String::from_utf8(Refusal::HeadTimeout.bytes().to_vec()).expect("text");
         assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n"));
+    }
+    #[test]
+    fn what_the_child_wrote_cannot_become_part_of_the_page() {
+        let loops = Refusal::CrashLoop("a < b & c\n<script>alert(\"1\")</script>".into());
+        let body = |accept: &'static str| {
+            let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            String::from_utf8(loops.render(Some(&accept)).into_body().to_vec()).expect("text")
+        };
+        let page = body("text/html");
+        assert!(page.contains("a &lt; b &amp; c\n&lt;script&gt;alert"), "{page}");
+        assert!(!page.contains("<script"), "{page}");
+        let problem: serde_json::Value = serde_json::from_str(&body("*/*")).expect("JSON");
+        assert_eq!(problem["output"][0], "a < b & c");
+        assert_eq!(problem["output"][1], "<script>alert(\"1\")</script>");
+        assert!(body("text/plain").ends_with("\n\na < b & c\n<script>alert(\"1\")</script>\n"));
     }
 }

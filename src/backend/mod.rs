@@ -1,5 +1,6 @@
 //! The fragile server behind us: its slots, its connections, and how a request is sent to it.
 
+mod child;
 mod dial;
 mod link;
 mod pool;
@@ -8,11 +9,14 @@ mod wire;
 
 use std::sync::Arc;
 
-use self::{dial::Dialler, pool::Pool};
+use tokio::sync::watch;
+
 pub(crate) use self::{
+    child::Child,
     link::Link,
     send::{Answer, Outbound},
 };
+use self::{dial::Dialler, pool::Pool};
 use crate::{admission::queue::Slots, config};
 
 /// One backend, for the whole house.
@@ -22,6 +26,8 @@ pub(crate) struct Backend {
     pub(crate) slots: Slots,
     /// For requests that name no host.
     pub(crate) host: http::HeaderValue,
+    /// Sent by the supervisor; whoever waits for the backend subscribes to it.
+    pub(crate) child: watch::Sender<Child>,
     dialler: Dialler,
     pool: Pool,
 }
@@ -31,6 +37,7 @@ impl Backend {
         Arc::new(Self {
             slots: Slots::new(config.max_concurrency, &config.queue),
             host: host_of(&config.url),
+            child: watch::Sender::default(),
             dialler: Dialler::new(config),
             pool: Pool::new(config.max_concurrency, config.idle),
             config: config.clone(),

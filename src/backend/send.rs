@@ -3,7 +3,7 @@
 use http::{HeaderValue, Request, Response, header::CONTENT_LENGTH, request};
 use hyper::body::Incoming;
 
-use super::{Backend, dial::NoConnection, link::Link};
+use super::{Backend, Child, dial::NoConnection, link::Link};
 use crate::{
     refusal::Refusal,
     spool::{Received, SendBody},
@@ -91,6 +91,9 @@ impl Backend {
     async fn dial(&self) -> Result<Box<Link>, Refusal> {
         let stream = self.dialler.dial().await.map_err(|error| {
             tracing::warn!(backend = self.config.name, url = %self.config.url, %error, "cannot connect");
+            if let Child::CrashLoop(lines) = &*self.child.borrow() {
+                return Refusal::CrashLoop(lines.clone());
+            }
             match error {
                 NoConnection::Name(_) => Refusal::NameUnknown,
                 NoConnection::Refused => Refusal::ConnectionRefused,

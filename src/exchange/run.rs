@@ -195,7 +195,7 @@ impl Exchange {
             }
             Err(Stopped::Cut(reason)) => (Ended::Cut, Some(*reason), Some(Refusal::CutShort)),
             Err(Stopped::NoAnswer(refusal)) => {
-                (Ended::Failed, Some(refusal.reason()), Some(*refusal))
+                (Ended::Failed, Some(refusal.reason()), Some(refusal.clone()))
             }
             Err(Stopped::BrokenOff) => {
                 (Ended::Failed, Some("the backend broke its answer off"), None)
