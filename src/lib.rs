@@ -19,6 +19,7 @@
 //! - `socket`: what both sides read from and write to
 //! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own
 //! - `observe`: logs
+//! - `supervise`: **the life of the child**, the command that may be run behind us; its keeper
 //! - `demo`: the comparison that `seawall demo` plays
 //!
 //! # Words
@@ -32,6 +33,8 @@
 //! - **spool**: bytes held in memory, then in an unlinked temporary file
 //! - **refusal**: an answer that we make ourselves
 //! - **drain**: ending the process in order
+//! - **child**: the command given behind `--`, run as the backend; its **keeper** is a process that
+//!   outlives us and leaves nothing of the child behind
 //!
 //! An exchange ends `delivered`, `discarded`, `abandoned`, `cut`, `failed` or `refused`.
 
@@ -56,4 +59,5 @@ mod observe;
 mod refusal;
 mod socket;
 mod spool;
+mod supervise;
 mod visit;

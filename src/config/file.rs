@@ -6,7 +6,7 @@ use http::{Method, Uri};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    Backend, Client, Config, Drain, Log, OnDisconnect, Orphan, Queue, Route, Runtime, Spool,
+    Backend, Child, Client, Config, Drain, Log, OnDisconnect, Orphan, Queue, Route, Runtime, Spool,
     layers::Mistake, values,
 };
 
@@ -17,6 +17,7 @@ pub(super) struct File {
     route: Vec<RouteTable>,
     client: Client,
     spool: Spool,
+    child: Child,
     log: Log,
     drain: Drain,
     runtime: Runtime,
@@ -115,6 +116,7 @@ impl File {
             routes,
             client: self.client,
             spool: self.spool,
+            child: self.child,
             log: self.log,
             drain: self.drain,
             runtime: self.runtime,
