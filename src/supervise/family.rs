@@ -106,7 +106,7 @@ impl Family {
 
     fn reap(&mut self) {
         loop {
-            match rustix::process::waitpid(None, WaitOptions::NOHANG) {
+            match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.child => {
                     let signal = status.terminating_signal().map(Status::Signalled);
                     self.status = signal.or(status.exit_status().map(Status::Exited));
