@@ -153,8 +153,11 @@ impl Cli {
         let (options, wrap) = (self.options, self.wrap);
         let done = match self.task.unwrap_or(Task::Run(Wrap::default())) {
             Task::Run(inner) => inner.or(wrap).serve(&options),
-            Task::Check(inner) => inner.or(wrap).load(&options).map(|(loaded, _)| {
+            Task::Check(inner) => inner.or(wrap).load(&options).map(|(loaded, command)| {
                 print!("{}", loaded.explain());
+                if let Some(command) = command {
+                    println!("# to be run as: {command}");
+                }
                 Exit::InOrder
             }),
             Task::Demo { once } => demo::run(once).map(|()| Exit::InOrder).map_err(Failure::from),

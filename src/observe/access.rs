@@ -13,6 +13,9 @@ use super::{
     record::{Ended, Facts, Outcome, Stage},
 };
 
+/// How long lines are gathered once the first has come.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// Where records go; cloning gives another handle on the same.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLog {
@@ -42,7 +45,7 @@ impl AccessLog {
 
     /// Starts the writer.
     pub(crate) fn start(form: Form, to: impl io::Write + Send + 'static) -> Self {
-        let output = Output::start("access-log", to);
+        let output = Output::start("access-log", GATHER, to);
         Self { shared: Some(Arc::new(Shared { form, clock: Mutex::default(), output })) }
     }
 

@@ -12,11 +12,9 @@ use crate::runtime;
 
 /// Bytes waiting to be written; further lines are dropped and counted.
 pub(super) const WAITING: usize = 1024 * 1024;
-/// How long the writer gathers lines once the first has come: one write for many.
-const GATHER: Duration = Duration::from_millis(5);
 /// How long [`Output::flush`] waits for a reader of our output that has stalled.
 const FLUSH: Duration = Duration::from_secs(1);
-/// How long [`Output::room`] waits for such a reader before its lines are given up.
+/// How long [`Output::room`] and [`Output::settled`] wait for such a reader.
 const STALL: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -28,8 +26,9 @@ pub(crate) struct Output {
     come: Condvar,
     /// Told when all is written.
     gone: Condvar,
-    /// Told when there is room again.
-    room: Notify,
+    /// Told when lines were taken, and again when they are written.
+    moved: Notify,
+    gather: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -45,14 +44,20 @@ struct Lines {
 }
 
 impl Output {
-    /// Starts the writer.
-    pub(crate) fn start(name: &'static str, to: impl io::Write + Send + 'static) -> Arc<Self> {
+    /// Starts the writer, which gathers lines for so long once the first has come: one write for
+    /// many.
+    pub(crate) fn start(
+        name: &'static str,
+        gather: Duration,
+        to: impl io::Write + Send + 'static,
+    ) -> Arc<Self> {
         let output = Arc::new(Self {
             name,
             lines: Mutex::default(),
             come: Condvar::new(),
             gone: Condvar::new(),
-            room: Notify::new(),
+            moved: Notify::new(),
+            gather,
         });
         let writer = output.clone();
         runtime::thread(name, move || writer.write_out(to));
@@ -76,15 +81,27 @@ impl Output {
 
     /// Waits for room, for those who would rather wait than lose lines; not for a stalled reader.
     pub(crate) async fn room(&self) {
-        let room = self.room.notified();
-        {
-            let lines = self.lines.lock();
-            if lines.text.len() < WAITING || lines.stalled {
-                return;
+        self.wait(|lines| lines.text.len() < WAITING).await;
+    }
+
+    /// Waits until all that was handed over is written; not for a stalled reader.
+    pub(crate) async fn settled(&self) {
+        self.wait(|lines| lines.text.is_empty() && !lines.writing).await;
+    }
+
+    async fn wait(&self, reached: impl Fn(&Lines) -> bool) {
+        loop {
+            // Before the look: what moves after it is not missed.
+            let moved = self.moved.notified();
+            {
+                let lines = self.lines.lock();
+                if reached(&lines) || lines.stalled {
+                    return;
+                }
             }
-        }
-        if timeout(STALL, room).await.is_err() {
-            self.lines.lock().stalled = true;
+            if timeout(STALL, moved).await.is_err() {
+                self.lines.lock().stalled = true;
+            }
         }
     }
 
@@ -107,16 +124,16 @@ impl Output {
         loop {
             let mut lines = self.lines.lock();
             self.come.wait_while(&mut lines, |lines| lines.text.is_empty());
-            if !lines.hurry {
+            if !lines.hurry && !self.gather.is_zero() {
                 drop(lines);
-                std::thread::sleep(GATHER);
+                std::thread::sleep(self.gather);
                 lines = self.lines.lock();
             }
             std::mem::swap(&mut lines.text, &mut taken);
             lines.writing = true;
             let dropped = lines.dropped;
             drop(lines);
-            self.room.notify_waiters();
+            self.moved.notify_waiters();
             // Where the output is gone there is nobody to tell; serving goes on.
             let _ = to.write_all(&taken).and_then(|()| to.flush());
             taken.clear();
@@ -124,6 +141,7 @@ impl Output {
             lines.writing = false;
             lines.stalled = false;
             drop(lines);
+            self.moved.notify_waiters();
             self.gone.notify_all();
             if dropped > reported {
                 let lines = dropped - reported;

@@ -95,8 +95,8 @@ impl Supervisor {
     pub(crate) async fn start(plan: Plan, backend: Arc<Backend>) -> Result<Self, NotStarted> {
         family::adopt_orphans();
         let streams = Streams {
-            stdout: Output::start("child-stdout", io::stdout()),
-            stderr: Output::start("child-stderr", io::stderr()),
+            stdout: Output::start("child-stdout", Duration::ZERO, io::stdout()),
+            stderr: Output::start("child-stderr", Duration::ZERO, io::stderr()),
         };
         let orders = Orders::default();
         let lives = Lives {
@@ -214,7 +214,12 @@ impl Lives {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            status = life.live(self) => status,
+            status = life.live(self) => {
+                // What is said of its end stands behind its last lines.
+                self.streams.stdout.settled().await;
+                self.streams.stderr.settled().await;
+                status
+            }
             () = proven => None,
         }
     }

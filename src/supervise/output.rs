@@ -121,7 +121,7 @@ mod tests {
     async fn passed(input: &[u8]) -> (String, Arc<LastLines>) {
         let (sender, receiver) = sync_channel(1);
         let last = Arc::new(LastLines::default());
-        let to = Output::start("test", Sent(sender));
+        let to = Output::start("test", Duration::ZERO, Sent(sender));
         pass_on(Some(input), &to, "x | ", &last).await;
         to.write(|text| text.extend_from_slice(b"end\n"));
         let mut all = Vec::new();
