@@ -12,6 +12,9 @@ use crate::runtime;
 
 /// Bytes waiting to be written; further lines are dropped and counted.
 pub(super) const WAITING: usize = 1024 * 1024;
+/// Bytes that are written at once, in whole lines: how finely a slow reader is told from one that
+/// has stalled.
+const PIECE: usize = 32 * 1024;
 /// How long [`Output::flush`] waits for a reader of our output that has stalled.
 const FLUSH: Duration = Duration::from_secs(1);
 /// How long [`Output::room`] and [`Output::settled`] wait for such a reader.
@@ -24,9 +27,8 @@ pub(crate) struct Output {
     lines: Mutex<Lines>,
     /// Told when the first line has come.
     come: Condvar,
-    /// Told when all is written.
+    /// Told when some of it is written; so is `moved`, for those who wait without blocking.
     gone: Condvar,
-    /// Told when lines were taken, and again when they are written.
     moved: Notify,
     gather: Duration,
 }
@@ -40,6 +42,8 @@ struct Lines {
     hurry: bool,
     /// Somebody has waited for room in vain, and nothing was written since.
     stalled: bool,
+    /// Pieces.
+    written: u64,
     dropped: u64,
 }
 
@@ -80,8 +84,9 @@ impl Output {
     }
 
     /// Waits for room, for those who would rather wait than lose lines; not for a stalled reader.
+    /// Half of it is free then: for as many lines as come at once.
     pub(crate) async fn room(&self) {
-        self.wait(|lines| lines.text.len() < WAITING).await;
+        self.wait(|lines| lines.text.len() < WAITING / 2).await;
     }
 
     /// Waits until all that was handed over is written; not for a stalled reader.
@@ -110,12 +115,14 @@ impl Output {
         let mut lines = self.lines.lock();
         lines.hurry = true;
         self.come.notify_one();
-        // Where the output has stalled, the lines are lost and nobody is left to be told.
-        self.gone.wait_while_for(
-            &mut lines,
-            |lines| lines.writing || !lines.text.is_empty(),
-            FLUSH,
-        );
+        while lines.writing || !lines.text.is_empty() {
+            let written = lines.written;
+            let halts = |lines: &mut Lines| lines.written == written;
+            // Where the output has stalled, the lines are lost and nobody is left to be told.
+            if self.gone.wait_while_for(&mut lines, halts, FLUSH).timed_out() {
+                return;
+            }
+        }
     }
 
     fn write_out(&self, mut to: impl io::Write) {
@@ -133,22 +140,38 @@ impl Output {
             lines.writing = true;
             let dropped = lines.dropped;
             drop(lines);
-            self.moved.notify_waiters();
-            // Where the output is gone there is nobody to tell; serving goes on.
-            let _ = to.write_all(&taken).and_then(|()| to.flush());
+            let mut rest = taken.as_slice();
+            while !rest.is_empty() {
+                let (piece, behind) = rest.split_at(piece(rest));
+                rest = behind;
+                // Where the output is gone there is nobody to tell; serving goes on.
+                let _ = to.write_all(piece).and_then(|()| to.flush());
+                let mut lines = self.lines.lock();
+                lines.writing = !rest.is_empty();
+                lines.stalled = false;
+                lines.written += 1;
+                drop(lines);
+                self.moved.notify_waiters();
+                self.gone.notify_all();
+            }
             taken.clear();
-            let mut lines = self.lines.lock();
-            lines.writing = false;
-            lines.stalled = false;
-            drop(lines);
-            self.moved.notify_waiters();
-            self.gone.notify_all();
             if dropped > reported {
                 let lines = dropped - reported;
                 tracing::warn!(output = self.name, lines, total = dropped, "lines were dropped");
                 reported = dropped;
             }
         }
+    }
+}
+
+/// Whole lines, if they are not too long for it.
+fn piece(text: &[u8]) -> usize {
+    let end = text.len().min(PIECE);
+    let more = |end: usize| text[end..].iter().position(|byte| *byte == b'\n');
+    match text[..end].iter().rposition(|byte| *byte == b'\n') {
+        _ if end == text.len() => end,
+        Some(last) => last + 1,
+        None => more(end).map_or(text.len(), |behind| end + behind + 1),
     }
 }
 

@@ -54,10 +54,11 @@ impl Family {
         let orderly = async {
             // Where nobody is left in it, somebody outside it may be.
             let _ = kill_process_group(self.child, Signal::INT);
+            // Who is stopped hears nothing until it goes on.
+            let _ = kill_process_group(self.child, Signal::CONT);
             self.wait(grace, Self::has_group).await;
             if !self.gone {
                 self.signal(Signal::TERM);
-                // Who was stopped hears nothing until it goes on.
                 self.signal(Signal::CONT);
                 self.wait(grace, |_| true).await;
             }

@@ -57,7 +57,6 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     orders: Orders,
-    streams: Streams,
     /// Gives the child's exit code once nothing is left of it.
     over: oneshot::Receiver<u8>,
 }
@@ -104,7 +103,7 @@ impl Supervisor {
             plan,
             backend,
             orders: orders.clone(),
-            streams: streams.clone(),
+            streams,
             last: LastLines::default(),
             short: 0,
         };
@@ -119,7 +118,7 @@ impl Supervisor {
             // Nobody waits for it where the process ends in another way.
             let _ = ending.send(code);
         });
-        Ok(Self { orders, streams, over })
+        Ok(Self { orders, over })
     }
 
     /// Waits for the end of a child that is run once, and gives its exit code.
@@ -146,8 +145,6 @@ impl Supervisor {
                 }
             }
         }
-        self.streams.stdout.flush();
-        self.streams.stderr.flush();
     }
 }
 

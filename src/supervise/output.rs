@@ -101,12 +101,15 @@ fn plain(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, mpsc::sync_channel};
+    use std::sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    };
     use std::time::Duration;
 
     use super::*;
 
-    struct Sent(std::sync::mpsc::SyncSender<Vec<u8>>);
+    struct Sent(SyncSender<Vec<u8>>);
 
     impl std::io::Write for Sent {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -129,6 +132,32 @@ mod tests {
             all.extend(receiver.recv_timeout(Duration::from_secs(10)).expect("an end"));
         }
         (String::from_utf8(all).expect("text"), last)
+    }
+
+    struct Slow(SyncSender<Vec<u8>>);
+
+    impl std::io::Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            // As slow as a terminal; the lines come far faster.
+            std::thread::sleep(Duration::from_millis(3));
+            let _ = self.0.send(bytes.to_vec());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_of_ours_slows_the_child_and_loses_nothing() {
+        let (sender, receiver) = sync_channel(1024);
+        let to = Output::start("test", Duration::ZERO, Slow(sender));
+        let lines: Vec<String> = (0..400_000).map(|line| line.to_string()).collect();
+        let input = lines.join("\n");
+        pass_on(Some(input.as_bytes()), &to, "", &LastLines::default()).await;
+        to.settled().await;
+        let passed: Vec<u8> = receiver.try_iter().flatten().collect();
+        assert!(String::from_utf8_lossy(&passed).lines().eq(lines.iter()), "{}", passed.len());
     }
 
     #[tokio::test]

@@ -85,6 +85,21 @@ fn a_second_signal_during_the_drain_kills_it_at_once() {
 }
 
 #[test]
+fn one_that_is_stopped_goes_on_to_its_end() {
+    let family = Family::new();
+    let script = "trap 'echo told INT; exit' INT; echo ready; kill -STOP $$";
+    let mut command = wrapping(&[], &sh(script));
+    let mut seawall = Seawall::spawn(family.mark(command.env("SEAWALL_CHILD__GRACE", "1h")));
+    seawall.wait_for_log(|line| is_line(line, "sh | ready"));
+    let pid = family.member("sh -c");
+    until("it is stopped", || is_stopped(pid).then_some(()));
+    seawall.signal("TERM");
+    assert_eq!(seawall.wait_exit(), Some(0));
+    seawall.wait_for_log(|line| is_line(line, "sh | told INT"));
+    family.wait_gone(DEADLINE);
+}
+
+#[test]
 fn sigint_means_something_to_it_even_where_we_were_started_in_the_background() {
     let family = Family::new();
     // As shells start what has an ampersand behind it.
@@ -194,10 +209,12 @@ fn wait_spread(family: &Family) {
     until("the family is spread", || {
         let members = family.members();
         let sleepers = members.iter().filter(|(_, line)| line == "sleep 1000").count();
-        let stopped = members.iter().any(|(pid, _)| {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" T"))
-        });
+        let stopped = members.iter().any(|(pid, _)| is_stopped(*pid));
         (sleepers == 4 && stopped).then_some(())
     });
+}
+
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" T"))
 }
