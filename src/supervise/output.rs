@@ -139,7 +139,7 @@ mod tests {
     impl std::io::Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             // As slow as a terminal; the lines come far faster.
-            std::thread::sleep(Duration::from_millis(3));
+            std::thread::sleep(Duration::from_millis(10));
             let _ = self.0.send(bytes.to_vec());
             Ok(bytes.len())
         }

@@ -1,7 +1,9 @@
 //! The command behind `--`: how it is told its port, what becomes of its output, how it is started
 //! again.
 
+use std::io::Read as _;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -79,6 +81,23 @@ fn no_line_is_lost_however_many_come_at_once() {
     let numbers = lines.iter().filter_map(|line| line.as_str()?.strip_prefix("seq | "));
     let numbers: Vec<usize> = numbers.map(|number| number.parse().unwrap()).collect();
     assert!(numbers.iter().copied().eq(1_000_000..=1_000_000 + count), "{}", numbers.len());
+}
+
+#[test]
+fn its_last_lines_are_waited_for_where_our_output_is_read_slowly() {
+    let family = Family::new();
+    let mut command = wrapping(&["--once"], &["seq".into(), "50000".into()]);
+    let (mut slowly, stdout) = std::io::pipe().unwrap();
+    let mut seawall = family.mark(command.stdout(stdout)).spawn().unwrap();
+    drop(command);
+    let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+    while let Ok(length @ 1..) = slowly.read(&mut piece) {
+        all.extend_from_slice(&piece[..length]);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let text = String::from_utf8(all).unwrap();
+    assert_eq!(text.lines().filter(|line| line.starts_with("seq | ")).count(), 50_000);
+    assert_eq!(seawall.wait().unwrap().code(), Some(0));
 }
 
 #[test]

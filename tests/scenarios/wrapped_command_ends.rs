@@ -100,6 +100,23 @@ fn one_that_is_stopped_goes_on_to_its_end() {
 }
 
 #[test]
+fn one_that_is_stopped_outside_its_group_goes_on_to_its_end() {
+    let family = Family::new();
+    let script = "setsid sh -c 'trap \"echo told TERM; exit\" TERM; kill -STOP $$' & \
+        echo ready; exec sleep 1000";
+    let mut command = wrapping(&[], &sh(script));
+    let mut seawall = Seawall::spawn(family.mark(command.env("SEAWALL_CHILD__GRACE", "1h")));
+    seawall.wait_for_log(|line| is_line(line, "sh | ready"));
+    until("one is stopped", || {
+        family.members().iter().any(|(pid, _)| is_stopped(*pid)).then_some(())
+    });
+    seawall.signal("TERM");
+    assert_eq!(seawall.wait_exit(), Some(0));
+    seawall.wait_for_log(|line| is_line(line, "sh | told TERM"));
+    family.wait_gone(DEADLINE);
+}
+
+#[test]
 fn sigint_means_something_to_it_even_where_we_were_started_in_the_background() {
     let family = Family::new();
     // As shells start what has an ampersand behind it.
