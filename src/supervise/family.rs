@@ -2,7 +2,7 @@
 //!
 //! Whoever uses this has adopted orphans ([`adopt_orphans`]): a process whose parent ends becomes
 //! our own child, also one that has left the child's process group. So the family is gone exactly
-//! when we have no child left.
+//! when we have no child left, but for strangers: those that were our children before it began.
 
 use std::{collections::HashMap, fmt, fs, process, time::Duration};
 
@@ -25,6 +25,7 @@ pub(super) enum Status {
 pub(super) struct Family {
     /// The child, and by its number the process group that it began in.
     child: Pid,
+    strangers: Vec<Pid>,
     status: Option<Status>,
     gone: bool,
 }
@@ -38,8 +39,8 @@ pub(super) fn adopt_orphans() {
 }
 
 impl Family {
-    pub(super) fn of(child: Pid) -> Self {
-        Self { child, status: None, gone: false }
+    pub(super) fn of(child: Pid, strangers: &[Pid]) -> Self {
+        Self { child, strangers: strangers.into(), status: None, gone: false }
     }
 
     /// How the child ended, if it has. Takes note of all who have ended.
@@ -94,7 +95,7 @@ impl Family {
     }
 
     fn signal(&self, signal: Signal) {
-        let members = members();
+        let members = members(&self.strangers);
         for member in &members {
             // It may have ended meanwhile.
             let _ = kill_process(*member, signal);
@@ -113,7 +114,10 @@ impl Family {
                     self.status = signal.or(status.exit_status().map(Status::Exited));
                 }
                 Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
-                Ok(None) => return,
+                Ok(None) => {
+                    self.gone = !self.strangers.is_empty() && members(&self.strangers).is_empty();
+                    return;
+                }
                 // No child is left, and so no process below us.
                 Err(_) => {
                     self.gone = true;
@@ -124,13 +128,14 @@ impl Family {
     }
 }
 
-/// All processes below this one.
-fn members() -> Vec<Pid> {
+/// All processes below this one, but for some and what is below those.
+pub(super) fn members(strangers: &[Pid]) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     for pid in numbers {
-        if let Some(parent) = parent_of(pid) {
+        let stranger = strangers.iter().any(|stranger| stranger.as_raw_nonzero().get() == pid);
+        if let Some(parent) = parent_of(pid).filter(|_| !stranger) {
             children.entry(parent).or_default().push(pid);
         }
     }

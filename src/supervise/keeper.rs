@@ -107,7 +107,7 @@ impl Keeper {
                 return Report::NotStarted(error).send(&mut reports).await;
             }
         };
-        let mut family = Family::of(child);
+        let mut family = Family::of(child, &[]);
         // Where nobody is there to hear it, the orders say so.
         let _ = Report::Started(child.as_raw_nonzero().get()).send(&mut reports).await;
 

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Lives, Orders, Plan,
+    Lives, Plan,
     family::{Family, Status},
     keeper::{END, END_AT_ONCE, Keeper, Report},
     output::pass_on,
@@ -24,6 +24,8 @@ use super::{
 
 /// How long the keeper may take beyond what it grants the child.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What is said of the end of a child that nobody saw: whoever killed its keeper killed it, too.
+const LOST: Status = Status::Signalled(9);
 /// How long the output of a child that has ended is read on, should somebody have its streams still.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -93,8 +95,8 @@ impl Life {
     }
 
     /// Follows the child to its end, its output passed on, and returns when nothing is left of its
-    /// family. None: how it ended is not known, since its keeper was killed.
-    pub(super) async fn live(mut self, lives: &Lives) -> Option<Status> {
+    /// family.
+    pub(super) async fn live(mut self, lives: &Lives) -> Status {
         let Lives { streams, mark, last, .. } = lives;
         let (stdout, stderr) = (self.keeper.stdout.take(), self.keeper.stderr.take());
         let mut output = pin!(async {
@@ -103,7 +105,7 @@ impl Life {
                 pass_on(stderr, &streams.stderr, mark, last),
             );
         });
-        let mut end = pin!(self.end(&lives.plan, &lives.orders));
+        let mut end = pin!(self.end(lives));
         tokio::select! {
             status = &mut end => {
                 let _ = timeout(LAST_WORDS, output).await;
@@ -113,7 +115,8 @@ impl Life {
         }
     }
 
-    async fn end(mut self, plan: &Plan, orders: &Orders) -> Option<Status> {
+    async fn end(mut self, lives: &Lives) -> Status {
+        let Lives { plan, orders, strangers, .. } = lives;
         let mut status = None;
         let told = async {
             while let Some(report) = report(&mut self.reports).await {
@@ -138,10 +141,13 @@ impl Life {
             }
         }
         let _ = self.keeper.wait().await;
-        // Nobody is left by now, unless the keeper was killed: then we have inherited its family.
-        let mut family = Family::of(self.child);
-        family.end(plan.grace, orders.at_once.cancelled()).await;
-        status.or_else(|| family.status())
+        if status.is_none() {
+            // The keeper was killed, and we have inherited its family.
+            let mut family = Family::of(self.child, strangers);
+            family.end(plan.grace, orders.at_once.cancelled()).await;
+            status = family.status();
+        }
+        status.unwrap_or(LOST)
     }
 }
 

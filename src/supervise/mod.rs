@@ -13,11 +13,13 @@ mod life;
 mod output;
 mod servers;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
+
+use rustix::process::Pid;
 
 use tokio::{
     sync::oneshot,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +87,8 @@ struct Lives {
     orders: Orders,
     streams: Streams,
     last: LastLines,
+    /// Who was our child before: where a script became us, what it had put into the background.
+    strangers: Vec<Pid>,
     /// Lives in a row that were short.
     short: u32,
 }
@@ -92,6 +96,7 @@ struct Lives {
 impl Supervisor {
     /// Starts the command, and from then on tells `backend` how it is.
     pub(crate) async fn start(plan: Plan, backend: Arc<Backend>) -> Result<Self, NotStarted> {
+        let strangers = family::members(&[]);
         family::adopt_orphans();
         let streams = Streams {
             stdout: Output::start("child-stdout", Duration::ZERO, io::stdout()),
@@ -105,6 +110,7 @@ impl Supervisor {
             orders: orders.clone(),
             streams,
             last: LastLines::default(),
+            strangers,
             short: 0,
         };
         let first = lives.start().await?;
@@ -151,20 +157,21 @@ impl Supervisor {
 impl Lives {
     /// One life after the other, until the child is to end, or has ended and was to run once.
     async fn run(mut self, first: Life) -> u8 {
-        let mut life = Some(first);
+        let mut started: Result<Life, NotStarted> = Ok(first);
         loop {
             let began = Instant::now();
-            let status = match life.take() {
-                Some(life) => self.follow(life).await,
-                None => None,
+            let (ended, code) = match started {
+                Ok(life) => {
+                    let status = self.follow(life).await;
+                    (status.to_string(), status.code())
+                }
+                Err(error) => (error.to_string(), u8::MAX),
             };
-            let code = status.map_or(LOST.code(), Status::code);
             if self.orders.end.is_cancelled() {
                 return code;
             }
             let lived = began.elapsed();
             self.short = if lived < WELL { self.short + 1 } else { 1 };
-            let ended = status.map_or("in a way unknown".into(), |status| status.to_string());
             let lived = format_args!("{:.1} s", lived.as_secs_f64()).to_string();
             if self.plan.once {
                 self.tell(Child::CrashLoop(self.last_words(&ended)));
@@ -183,13 +190,7 @@ impl Lives {
                 () = self.orders.end.cancelled() => return code,
             }
             self.last.clear();
-            match self.start().await {
-                Ok(next) => life = Some(next),
-                Err(error) => {
-                    tracing::error!(%error, "the child is not started");
-                    self.last.push(&error.to_string());
-                }
-            }
+            started = self.start().await;
         }
     }
 
@@ -204,21 +205,19 @@ impl Lives {
         Ok(life)
     }
 
-    async fn follow(&self, life: Life) -> Option<Status> {
-        let proven = async {
-            sleep(WELL).await;
-            self.tell(Child::Running);
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            status = life.live(self) => {
-                // What is said of its end stands behind its last lines.
-                self.streams.stdout.settled().await;
-                self.streams.stderr.settled().await;
-                status
+    async fn follow(&self, life: Life) -> Status {
+        let mut whole = pin!(life.live(self));
+        let status = match timeout(WELL, &mut whole).await {
+            Ok(status) => status,
+            Err(_) => {
+                self.tell(Child::Running);
+                whole.await
             }
-            () = proven => None,
-        }
+        };
+        // What is said of its end stands behind its last lines.
+        self.streams.stdout.settled().await;
+        self.streams.stderr.settled().await;
+        status
     }
 
     /// How it ended stands last.
@@ -231,9 +230,6 @@ impl Lives {
         self.backend.child.send_replace(child);
     }
 }
-
-/// What is said of a child whose keeper was killed, should it not be known.
-const LOST: Status = Status::Signalled(9);
 
 fn pause(short: u32) -> Duration {
     let doubled = 2_u32.saturating_pow(short.saturating_sub(1));

@@ -167,6 +167,23 @@ fn a_family_without_its_keeper_is_ended_too_and_begins_anew() {
 }
 
 #[test]
+fn who_was_there_before_us_is_left_alone() {
+    let family = Family::new();
+    // As the entry point of a container may do it.
+    let mut command =
+        binary_under("sh", &["-c", "sleep 4321 & exec \"$0\" --listen 127.0.0.1:0 -- \"$@\""]);
+    command.args(sh(SPREAD)).env("SEAWALL_CHILD__GRACE", "100ms");
+    let mut seawall = Seawall::spawn(family.mark(&mut command));
+    wait_spread(&family);
+    let stranger = family.member("sleep 4321");
+    kill(family.member("keeper keeper"), "KILL");
+    seawall.wait_for_lines(2, |line| is_line(line, "sh | ready"));
+    seawall.signal("TERM");
+    assert_eq!(seawall.wait_exit(), Some(0));
+    assert_eq!(family.members(), [(stranger, "sleep 4321".to_owned())]);
+}
+
+#[test]
 fn the_keeper_is_not_moved_by_signals() {
     let family = Family::new();
     let mut seawall = wrap_with_grace(&family, "100ms", STUBBORN);
