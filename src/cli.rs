@@ -21,7 +21,7 @@ const PREFIX: &str = "SEAWALL_";
 /// Shields fragile HTTP backends: clients may leave, stall, retry and flood; the backend sees only
 /// whole requests, at a pace it can bear, and every answer that it starts is read to its end.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, propagate_version = true)]
+#[command(version, after_help = EXAMPLES, propagate_version = true, override_usage = USAGE, subcommand_help_heading = "Tasks")]
 pub struct Cli {
     #[command(flatten)]
     options: Options,
@@ -74,6 +74,9 @@ enum Task {
     #[command(hide = true)]
     Keeper(Keeper),
 }
+
+/// clap would put the command before the task, and call both COMMAND.
+const USAGE: &str = "seawall [TASK] [OPTIONS] [-- COMMAND...]";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -73,7 +73,8 @@ impl Keeper {
 
     /// Keeps the command until it has ended or we are gone, and leaves nothing behind.
     pub(crate) fn run(&self) -> io::Result<()> {
-        // Away from the terminal, whose Ctrl-C is for us: we drain first.
+        // Away from the terminal: its Ctrl-C is for us, since we drain first, and it would stop a
+        // child that reads from it in the background.
         rustix::process::setsid()?;
         // "keeper" in lists of processes: whoever kills all that are called seawall means us.
         #[cfg(target_os = "linux")]

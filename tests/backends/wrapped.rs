@@ -91,6 +91,17 @@ fn http_server_works_as_typed() {
     HTTP_SERVER.leaves_nothing_when_seawall_is_killed();
 }
 
+/// It would be stopped when it reads from one that is ours.
+#[test]
+fn what_runs_behind_seawall_has_no_terminal() {
+    let command =
+        "seawall -- sh -c '(: </dev/tty) 2>/dev/null && echo one || echo none; exec sleep 1000'";
+    let mut session = Typed { command, mark: "sh | " }.start();
+    session.screen.wait_for("sh | none");
+    session.press_ctrl_c();
+    session.ended();
+}
+
 impl Typed {
     fn serves_until_ctrl_c(&self) {
         let mut session = self.start();
