@@ -1,6 +1,6 @@
 //! The command line, and the exit codes.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, num::NonZeroU16, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -10,6 +10,7 @@ use crate::{
     observe::diagnostics,
     runtime,
     server::{Ending, NotStarted, Server, Signals},
+    supervise::{self, Command, Keeper, NoWay, Plan},
 };
 
 /// The file that is read where none is named.
@@ -20,12 +21,14 @@ const PREFIX: &str = "SEAWALL_";
 /// Shields fragile HTTP backends: clients may leave, stall, retry and flood; the backend sees only
 /// whole requests, at a pace it can bear, and every answer that it starts is read to its end.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, propagate_version = true)]
+#[command(version, after_help = EXAMPLES, propagate_version = true, override_usage = USAGE, subcommand_help_heading = "Tasks")]
 pub struct Cli {
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    wrap: Wrap,
     #[command(subcommand)]
-    command: Option<Command>,
+    task: Option<Task>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -41,43 +44,86 @@ struct Options {
     backend: Option<String>,
 }
 
+#[derive(Debug, Default, clap::Args)]
+struct Wrap {
+    /// End when the command ends, with its exit code, instead of starting it again.
+    #[arg(long, requires = "words")]
+    once: bool,
+    /// The command insists on this port; it is left as it is.
+    #[arg(long, requires = "words", value_name = "PORT")]
+    port_of: Option<NonZeroU16>,
+    /// The command to run as the backend. It finds its port in PORT, in place of {port} in its
+    /// arguments, or in a flag where it is a server that is known.
+    #[arg(last = true, value_name = "COMMAND")]
+    words: Vec<OsString>,
+}
+
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Task {
     /// Serve (the default).
-    Run,
+    Run(Wrap),
     /// Print the configuration in force and where each value comes from, or every mistake in it.
-    Check,
+    Check(Wrap),
     /// Be rude to a fragile server, without and with seawall before it, and compare.
     Demo {
         /// End after the comparison instead of serving on.
         #[arg(long)]
         once: bool,
     },
+    /// Run a command and end all of it when seawall is gone.
+    #[command(hide = true)]
+    Keeper(Keeper),
 }
+
+/// clap would put the command before the task, and call both COMMAND.
+const USAGE: &str = "seawall [TASK] [OPTIONS] [-- COMMAND...]";
 
 const EXAMPLES: &str = "\
 Examples:
   seawall --listen 127.0.0.1:8080 --backend http://127.0.0.1:5000
+  seawall -- flask run
   seawall --config proxy.toml
   SEAWALL_BACKEND__MAX_CONCURRENCY=1 seawall
   seawall check
   seawall demo --once
 
 Exit codes: 0 ended in order, 1 failed, 2 mistakes in configuration or command line,
-3 ended, but something was cut.";
+3 ended, but something was cut; 127 the command behind -- was not found, 126 it cannot be run;
+with --once its own, or 128 and the number of the signal that ended it.";
 
 /// Every exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// Nothing was left to do.
-    InOrder = 0,
+    InOrder,
     /// A port that is taken, a folder that cannot be written.
-    Failed = 1,
+    Failed,
     /// The configuration or the command line is wrong. clap uses the same.
-    Mistakes = 2,
+    Mistakes,
     /// The drain's bound, or a second signal, cut something.
-    Cut = 3,
+    Cut,
+    /// The child cannot be run; as shells have it.
+    NotExecutable,
+    /// There is no such command; as shells have it.
+    NotFound,
+    /// The child's, which was to be run once.
+    Child(u8),
+}
+
+impl Exit {
+    /// As the system is told.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::InOrder => 0,
+            Self::Failed => 1,
+            Self::Mistakes => 2,
+            Self::Cut => 3,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+            Self::Child(code) => code,
+        }
+    }
 }
 
 /// What ends the program before its time; one line for the user each.
@@ -89,6 +135,15 @@ enum Failure {
     LogLevel(#[from] tracing_subscriber::filter::ParseError),
     #[error(transparent)]
     NotStarted(#[from] NotStarted),
+    #[error(
+        "--backend and a command contradict each other, since the command is the backend; where it \
+         insists on a port, give --port-of"
+    )]
+    TwoBackends,
+    #[error(transparent)]
+    NoWay(#[from] NoWay),
+    #[error(transparent)]
+    Child(#[from] supervise::NotStarted),
     #[error("demo: {0}")]
     Demo(#[from] demo::Failed),
     #[error("the system refused: {0}")]
@@ -98,48 +153,79 @@ enum Failure {
 impl Cli {
     /// Does what the command line says.
     pub fn run(self) -> ExitCode {
-        let done = match self.command.unwrap_or(Command::Run) {
-            Command::Run => self.options.load().and_then(|loaded| serve(&loaded)),
-            Command::Check => self.options.load().map(|loaded| {
+        let (options, wrap) = (self.options, self.wrap);
+        let done = match self.task.unwrap_or(Task::Run(Wrap::default())) {
+            Task::Run(inner) => inner.or(wrap).serve(&options),
+            Task::Check(inner) => inner.or(wrap).load(&options).map(|(loaded, command)| {
                 print!("{}", loaded.explain());
+                if let Some(command) = command {
+                    println!("# to be run as: {command}");
+                }
                 Exit::InOrder
             }),
-            Command::Demo { once } => {
-                demo::run(once).map(|()| Exit::InOrder).map_err(Failure::from)
-            }
+            Task::Demo { once } => demo::run(once).map(|()| Exit::InOrder).map_err(Failure::from),
+            Task::Keeper(keeper) => keeper.run().map(|()| Exit::InOrder).map_err(Failure::from),
         };
         let exit = done.unwrap_or_else(|failure| {
             eprintln!("{}", failure.lines());
             failure.exit()
         });
-        ExitCode::from(exit as u8)
+        ExitCode::from(exit.code())
     }
 }
 
-fn serve(loaded: &Loaded) -> Result<Exit, Failure> {
-    let config = &loaded.config;
-    diagnostics::start(&config.log)?;
-    // Each exchange takes two descriptors, and the usual soft limit is 1024. What the hard limit
-    // does not give is felt later, when accepting pauses.
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let server = Server::bind(config)?;
-    let ending = runtime::block_on(async {
-        let signals = Signals::of_process()?;
-        Ok::<_, std::io::Error>(server.run(signals).await)
-    })??;
-    Ok(match ending {
-        Ending::InOrder => Exit::InOrder,
-        Ending::Cut => Exit::Cut,
-    })
+impl Wrap {
+    /// What stands behind the subcommand goes before what stands before it.
+    fn or(self, outer: Self) -> Self {
+        if self.words.is_empty() { outer } else { self }
+    }
+
+    /// The configuration, and the command told its port.
+    fn load(&self, options: &Options) -> Result<(Loaded, Option<Command>), Failure> {
+        if self.words.is_empty() {
+            return Ok((options.load(None)?, None));
+        }
+        if options.backend.is_some() {
+            return Err(Failure::TwoBackends);
+        }
+        let command = Command::new(self.words.clone(), self.port_of)?;
+        Ok((options.load(Some(&command))?, Some(command)))
+    }
+
+    fn serve(&self, options: &Options) -> Result<Exit, Failure> {
+        let (loaded, command) = self.load(options)?;
+        let config = &loaded.config;
+        diagnostics::start(&config.log)?;
+        let (descriptors, _) = rlimit::Resource::NOFILE.get()?;
+        // Each exchange takes two descriptors, and the usual soft limit is 1024. What the hard
+        // limit does not give is felt later, when accepting pauses.
+        let _ = rlimit::increase_nofile_limit(u64::MAX);
+        let mut server = Server::bind(config)?;
+        let (grace, once) = (config.child.grace, self.once);
+        let plan = command.map(|command| Plan { command, grace, once, descriptors });
+        let ending = runtime::block_on(async {
+            let signals = Signals::of_process()?;
+            if let Some(plan) = plan {
+                server.wrap(plan).await?;
+            }
+            Ok::<_, Failure>(server.run(signals).await)
+        })??;
+        Ok(match ending {
+            Ending::InOrder => Exit::InOrder,
+            Ending::Cut => Exit::Cut,
+            Ending::OfChild(code) => Exit::Child(code),
+        })
+    }
 }
 
 impl Options {
-    fn load(&self) -> Result<Loaded, Failure> {
+    fn load(&self, command: Option<&Command>) -> Result<Loaded, Failure> {
         let there = || Some(PathBuf::from(FILE)).filter(|file| file.exists());
         let file = self.config.clone().or_else(there);
         let overrides = Overrides {
             listen: self.listen.clone(),
             backend: self.backend.clone(),
+            child: command.map(Command::url),
             environment: environment(),
         };
         Ok(config::load(file.as_deref(), &overrides)?)
@@ -167,8 +253,17 @@ fn is_service_link(name: &str) -> bool {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
-            Self::Mistakes(_) | Self::LogLevel(_) => Exit::Mistakes,
-            Self::NotStarted(_) | Self::Demo(_) | Self::System(_) => Exit::Failed,
+            Self::Mistakes(_)
+            | Self::LogLevel(_)
+            | Self::TwoBackends
+            | Self::NoWay(NoWay::Elsewhere(_)) => Exit::Mistakes,
+            Self::Child(supervise::NotStarted::NotFound(_)) => Exit::NotFound,
+            Self::Child(supervise::NotStarted::NotExecutable { .. }) => Exit::NotExecutable,
+            Self::NotStarted(_)
+            | Self::Child(_)
+            | Self::NoWay(_)
+            | Self::Demo(_)
+            | Self::System(_) => Exit::Failed,
         }
     }
 

@@ -20,6 +20,7 @@
 //! - `socket`: what both sides read from and write to
 //! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own
 //! - `observe`: logs
+//! - `supervise`: **the life of the child**, the command that may be run behind us; its keeper
 //! - `demo`: the comparison that `seawall demo` plays
 //!
 //! # Words
@@ -34,6 +35,8 @@
 //! - **refusal**: an answer that we make ourselves
 //! - **replay**: a request that is answered from the kept result of a finished exchange
 //! - **drain**: ending the process in order
+//! - **child**: the command given behind `--`, run as the backend; its **keeper** is a process that
+//!   outlives us and leaves nothing of the child behind
 //!
 //! An exchange ends `delivered`, `discarded`, `abandoned`, `cut`, `failed` or `refused`.
 
@@ -60,4 +63,5 @@ mod refusal;
 mod replay;
 mod socket;
 mod spool;
+mod supervise;
 mod visit;

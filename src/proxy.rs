@@ -128,7 +128,7 @@ impl House {
         match self.answer(&visit, head, body).await {
             Ok(Answer::Exchange { head, watcher }) => Reply::of_exchange(head, watcher, visit),
             Ok(Answer::Own(response)) => Reply::own(response, visit),
-            Err(refusal) => Reply::refusal(refusal, accept, visit),
+            Err(refusal) => Reply::refusal(&refusal, accept, visit),
         }
     }
 

@@ -1,16 +1,21 @@
 //! Every answer that we make ourselves: what happened, whose fault it is, and what to do.
 
+mod form;
+
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER},
+    header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use serde::Serialize;
+
+use self::form::Form;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
-/// An answer that we make ourselves. Cheap to copy: it says nothing that is not in its variant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An answer that we make ourselves. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The head of the request does not parse.
     Malformed,
@@ -38,6 +43,8 @@ pub(crate) enum Refusal {
     Unreachable,
     /// The backend is away, and a person waits: a page that asks again by itself.
     Restarting,
+    /// The child has ended again and again; these were its last lines.
+    CrashLoop(Arc<str>),
     /// The backend closed or reset the connection before the head of its answer.
     ClosedEarly,
     /// The backend's answer is no HTTP, or contradicts itself.
@@ -61,6 +68,8 @@ struct Answer {
     retry_after: Option<u16>,
     /// As a page, it asks again by itself after that time.
     reloads: bool,
+    /// What the child wrote: all that is not ours in an answer.
+    output: Option<Arc<str>>,
 }
 
 impl Refusal {
@@ -74,7 +83,7 @@ impl Refusal {
     }
 
     #[expect(clippy::too_many_lines, reason = "a table")]
-    fn answer(self) -> Answer {
+    fn answer(&self) -> Answer {
         let answer = |status, error, title, detail| Answer {
             status,
             error,
@@ -82,6 +91,7 @@ impl Refusal {
             detail,
             retry_after: None,
             reloads: false,
+            output: None,
         };
         let client = |status, title, detail| answer(status, "http_request_error", title, detail);
         match self {
@@ -212,6 +222,17 @@ impl Refusal {
                     "It does not answer at the moment: it is starting, restarting, or down. This page asks again by itself, and shows the answer as soon as there is one.",
                 )
             },
+            Self::CrashLoop(lines) => Answer {
+                retry_after: Some(5),
+                reloads: true,
+                output: Some(lines.clone()),
+                ..answer(
+                    502,
+                    "destination_unavailable",
+                    "Backend keeps ending",
+                    "The command behind this proxy has ended several times in a row. It is started again after a pause; these were its last lines.",
+                )
+            },
             Self::ClosedEarly => answer(
                 502,
                 "connection_terminated",
@@ -245,17 +266,17 @@ impl Refusal {
         }
     }
 
-    pub(crate) fn status(self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.answer().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// In a few words, for the access log.
-    pub(crate) fn reason(self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         self.answer().title
     }
 
     /// The response, its body in the form that the client likes best.
-    pub(crate) fn render(self, accept: Option<&HeaderMap>) -> Response<Bytes> {
+    pub(crate) fn render(&self, accept: Option<&HeaderMap>) -> Response<Bytes> {
         let answer = self.answer();
         let form = Form::best(accept);
         let mut response = Response::new(form.body(&answer));
@@ -273,7 +294,7 @@ impl Refusal {
     }
 
     /// The bytes of a whole response, for clients whose request never became one.
-    pub(crate) fn bytes(self) -> Bytes {
+    pub(crate) fn bytes(&self) -> Bytes {
         let response = self.render(None);
         let mut text = format!(
             "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\n",
@@ -293,122 +314,11 @@ impl Refusal {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Problem,
-    Html,
-    Text,
-}
-
-/// RFC 9457.
-#[derive(Serialize)]
-struct Problem {
-    title: &'static str,
-    status: u16,
-    detail: &'static str,
-    error: &'static str,
-}
-
-impl Form {
-    /// By RFC 9110, section 12.5.1; what a client likes equally is given in the order of
-    /// problem+json, HTML, text.
-    fn best(headers: Option<&HeaderMap>) -> Self {
-        let forms = [
-            (Self::Problem, &["application/problem+json", "application/json", "application/*"][..]),
-            (Self::Html, &["text/html", "application/xhtml+xml", "text/*"][..]),
-            (Self::Text, &["text/plain", "text/*"][..]),
-        ];
-        let wishes = headers.map(wishes).unwrap_or_default();
-        let liking = |types: &[&str]| {
-            let named = types.iter().find_map(|name| {
-                wishes.iter().find(|(wish, _)| wish == name).map(|(_, weight)| *weight)
-            });
-            let any = || wishes.iter().find(|(wish, _)| wish == "*/*").map(|(_, weight)| *weight);
-            named.or_else(any).unwrap_or(0)
-        };
-        let mut best = (Self::Problem, liking(forms[0].1));
-        for (form, types) in &forms[1..] {
-            let weight = liking(types);
-            if weight > best.1 {
-                best = (*form, weight);
-            }
-        }
-        best.0
-    }
-
-    fn content_type(self) -> &'static str {
-        match self {
-            Self::Problem => "application/problem+json",
-            Self::Html => "text/html; charset=utf-8",
-            Self::Text => "text/plain; charset=utf-8",
-        }
-    }
-
-    /// The texts are ours and hold nothing that would need escaping.
-    fn body(self, answer: &Answer) -> Bytes {
-        let Answer { status, error, title, detail, retry_after, reloads } = *answer;
-        let reload = match retry_after {
-            Some(seconds) if reloads => {
-                format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">\n")
-            }
-            _ => String::new(),
-        };
-        match self {
-            Self::Problem => serde_json::to_vec(&Problem { title, status, detail, error })
-                .unwrap_or_default()
-                .into(),
-            Self::Html => format!(
-                "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
-                 <meta name=\"viewport\" content=\"width=device-width\">{reload}<title>{status} {title}</title>\n\
-                 <body style=\"font:1rem/1.5 system-ui;max-width:40rem;margin:4rem auto;padding:0 1rem\">\n\
-                 <h1>{status} {title}</h1>\n<p>{detail}</p>\n<p><small>seawall: {error}</small></p>\n</body></html>\n"
-            )
-            .into(),
-            Self::Text => format!("{status} {title}\n{detail}\n").into(),
-        }
-    }
-}
-
-/// Media ranges with their weights in thousandths.
-fn wishes(headers: &HeaderMap) -> Vec<(String, u16)> {
-    headers
-        .get_all(ACCEPT)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let weight = parts
-                .filter_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
-                .find_map(|weight| weight.parse::<f32>().ok())
-                .unwrap_or(1.0);
-            // Within 0 to 1000 after the clamp.
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-            let thousandths = (weight.clamp(0.0, 1.0) * 1000.0) as u16;
-            (name, thousandths)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::ACCEPT;
+
     use super::*;
-
-    fn form(accept: &str) -> Form {
-        let value = HeaderValue::from_str(accept).expect("a value");
-        Form::best(Some(&HeaderMap::from_iter([(ACCEPT, value)])))
-    }
-
-    #[test]
-    fn the_body_is_what_the_client_likes_best() {
-        assert_eq!(Form::best(None), Form::Problem);
-        assert_eq!(form("*/*"), Form::Problem);
-        assert_eq!(form("text/html,application/xhtml+xml,*/*;q=0.8"), Form::Html);
-        assert_eq!(form("text/plain"), Form::Text);
-        assert_eq!(form("text/html;q=0.2, application/json"), Form::Problem);
-        assert_eq!(form("text/plain, text/html;q=0.9"), Form::Text);
-    }
 
     #[test]
     fn every_answer_says_what_rfc_9209_calls_it() {
@@ -419,5 +329,20 @@ mod tests {
         assert_eq!(status, "seawall; error=connection_limit_reached; details=\"Queue full\"");
         let text = String::from_utf8(Refusal::HeadTimeout.bytes().to_vec()).expect("text");
         assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n"));
+    }
+    #[test]
+    fn what_the_child_wrote_cannot_become_part_of_the_page() {
+        let loops = Refusal::CrashLoop("a < b & c\n<script>alert(\"1\")</script>".into());
+        let body = |accept: &'static str| {
+            let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            String::from_utf8(loops.render(Some(&accept)).into_body().to_vec()).expect("text")
+        };
+        let page = body("text/html");
+        assert!(page.contains("a &lt; b &amp; c\n&lt;script&gt;alert"), "{page}");
+        assert!(!page.contains("<script"), "{page}");
+        let problem: serde_json::Value = serde_json::from_str(&body("*/*")).expect("JSON");
+        assert_eq!(problem["output"][0], "a < b & c");
+        assert_eq!(problem["output"][1], "<script>alert(\"1\")</script>");
+        assert!(body("text/plain").ends_with("\n\na < b & c\n<script>alert(\"1\")</script>\n"));
     }
 }

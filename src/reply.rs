@@ -66,7 +66,7 @@ impl Reply {
     }
 
     pub(crate) fn refusal(
-        refusal: Refusal,
+        refusal: &Refusal,
         accept: Option<HeaderValue>,
         visit: Visit,
     ) -> Response<Self> {
@@ -74,7 +74,7 @@ impl Reply {
             outcome.status = Some(refusal.status());
             outcome.because(refusal.reason());
         });
-        if refusal == Refusal::StillWaiting {
+        if *refusal == Refusal::StillWaiting {
             visit.let_go(refusal.reason());
         }
         let wishes = HeaderMap::from_iter(accept.map(|value| (ACCEPT, value)));

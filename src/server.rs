@@ -26,6 +26,7 @@ use crate::{
     },
     proxy::Proxy,
     runtime::Crew,
+    supervise::{self, Plan, Supervisor},
     tasks::Tasks,
 };
 
@@ -43,6 +44,7 @@ pub struct Server {
     tasks: Tasks,
     log: AccessLog,
     drain: Drain,
+    child: Option<Supervisor>,
 }
 
 /// How the process came to its end.
@@ -52,6 +54,8 @@ pub enum Ending {
     InOrder,
     /// The drain's bound, or a second signal, cut something.
     Cut,
+    /// The child was to be run once and has ended, with this exit code.
+    OfChild(u8),
 }
 
 /// Why the server did not start.
@@ -103,7 +107,15 @@ impl Server {
         };
         let tasks = Tasks::default();
         let proxy = Proxy::new(config, tasks.clone(), log.clone());
-        Ok(Self { listeners, crew, proxy, tasks, log, drain: config.drain.clone() })
+        Ok(Self { listeners, crew, proxy, tasks, log, drain: config.drain.clone(), child: None })
+    }
+
+    /// Starts the command that is the first backend.
+    pub(crate) async fn wrap(&mut self, plan: Plan) -> Result<(), supervise::NotStarted> {
+        if let Some(backend) = self.proxy.backends().first() {
+            self.child = Some(Supervisor::start(plan, backend.clone()).await?);
+        }
+        Ok(())
     }
 
     /// The addresses, ports chosen by the system filled in.
@@ -112,8 +124,8 @@ impl Server {
         first.filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Serves until the first signal, then drains until all is done, the bound is reached, or the
-    /// second signal comes.
+    /// Serves until the first signal (or the end of a child that is run once), then drains until all
+    /// is done, the bound is reached, or the second signal comes; then ends the child.
     pub async fn run(mut self, mut signals: Signals) -> Ending {
         let addresses = self.addresses();
         let closing = CancellationToken::new();
@@ -123,13 +135,25 @@ impl Server {
             tracing::info!(%address, "listening");
         }
 
-        let signal = signals.next().await;
-        tracing::info!(signal, "draining");
+        let code = tokio::select! {
+            // Cancel-safe: both can be awaited again.
+            signal = signals.next() => {
+                tracing::info!(signal, "draining");
+                None
+            }
+            code = ended_by_itself(&mut self.child) => {
+                // Nobody needs to be sent elsewhere first: nothing is served here any more.
+                self.drain.delay = Duration::ZERO;
+                Some(code)
+            }
+        };
+        let mut hurry = false;
         let ending = tokio::select! {
             // Cancel-safe: what is dropped only waits.
             ending = drain(&self.tasks, &self.drain, &closing) => ending,
             signal = signals.next() => {
                 tracing::warn!(signal, "second signal: ending at once");
+                hurry = true;
                 Ending::Cut
             }
         };
@@ -139,9 +163,22 @@ impl Server {
         }
         // Ends the tasks that are left, and with them their records go to the log.
         self.crew.stop();
+        // After the exchanges: they were to finish at the child.
+        if let Some(child) = self.child {
+            let hurried = async {
+                if !hurry {
+                    signals.next().await;
+                }
+            };
+            child.end(hurried).await;
+        }
         self.log.flush();
         tracing::info!("ended");
-        if connections + exchanges == 0 { Ending::InOrder } else { ending }
+        match code {
+            Some(code) => Ending::OfChild(code),
+            None if connections + exchanges == 0 => Ending::InOrder,
+            None => ending,
+        }
     }
 
     /// Each listener belongs to its task from here on: when that ends, the port is closed.
@@ -180,6 +217,14 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+/// Never, where there is no child.
+async fn ended_by_itself(child: &mut Option<Supervisor>) -> u8 {
+    match child {
+        Some(child) => child.ended_by_itself().await,
+        None => std::future::pending().await,
     }
 }
 

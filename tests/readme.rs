@@ -127,6 +127,46 @@ fn a_flask_server_is_shielded_by_the_commands_as_they_stand() {
     assert!(!log.contains("Broken pipe") && !log.contains("Traceback"), "{log}");
 }
 
+#[test]
+fn a_flask_server_is_run_by_the_command_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("app.py"), APP).unwrap();
+    let mut command = shell(&command("seawall -- flask"));
+    let mut seawall =
+        Running::start(command.current_dir(folder.path()).env("SEAWALL_LISTEN", "127.0.0.1:0"));
+    let line = seawall.wait_for("\"listening\"");
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let door: SocketAddr = line["address"].as_str().unwrap().parse().unwrap();
+    seawall.wait_for("flask |  * Running on");
+    let mut client = TcpStream::connect(door).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+}
+
+#[test]
+fn known_servers_are_told_their_port_as_the_table_says() {
+    let table = README.split("| is told (N is the port) |\n").nth(1).unwrap();
+    let rows = table.lines().skip(1).map_while(|line| line.strip_prefix("| "));
+    let mut checked = 0;
+    for row in rows {
+        let (commands, told) = row.split_once(" | ").unwrap();
+        let told = told.trim_matches(['`', ' ', '|']);
+        for typed in commands.split(", ").map(|command| command.trim_matches('`')) {
+            let check = Command::new(SEAWALL).args(["check", "--"]).args(typed.split(' ')).output();
+            let check = said(&check.unwrap());
+            let url = check.lines().find(|line| line.contains("url = ")).unwrap();
+            let port = url.split("127.0.0.1:").nth(1).unwrap().split('"').next().unwrap();
+            let port = port.trim_end_matches('/');
+            let expected = format!("# to be run as: {typed} {}", told.replace('N', port));
+            assert_eq!(check.lines().last(), Some(expected.as_str()), "{check}");
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 9);
+}
+
 const APP: &str = r#"
 import time
 from flask import Flask

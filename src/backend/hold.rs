@@ -29,7 +29,7 @@ pub(super) struct Hold {
     trial: Semaphore,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Away {
     since: Instant,
     /// What the last one who tried was told.
@@ -87,7 +87,7 @@ impl Hold {
                     "the backend is away: holding requests"
                 );
             }
-            let since = away.map_or_else(Instant::now, |away| away.since);
+            let since = away.as_ref().map_or_else(Instant::now, |away| away.since);
             *away = Some(Away { since, why });
         });
     }
@@ -109,7 +109,7 @@ impl Hold {
     /// Waits until the backend is back, or until it is this request's turn to try: first come, first
     /// served. Refuses where `backend.hold.max` requests wait already.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, Refusal> {
-        let Some(away) = *self.away.borrow() else { return Ok(Turn::Go) };
+        let Some(away) = self.away.borrow().clone() else { return Ok(Turn::Go) };
         let place = self.place().ok_or(away.why)?;
         let mut changes = self.away.subscribe();
         tokio::select! {
@@ -129,7 +129,7 @@ impl Hold {
         let mut changes = self.away.subscribe();
         loop {
             let away = match changes.wait_for(Option::is_some).await {
-                Ok(away) => *away,
+                Ok(away) => away.clone(),
                 Err(_) => None,
             };
             let Some(away) = away else { return Refusal::Internal };
@@ -141,7 +141,9 @@ impl Hold {
                 // Cancel-safe: what is dropped only waits.
                 _ = changes.wait_for(Option::is_none) => {}
                 () = sleep_until(page), if is_told => return Refusal::Restarting,
-                () = sleep_until(until) => return self.away.borrow().map_or(away.why, |away| away.why),
+                () = sleep_until(until) => {
+                    return self.away.borrow().as_ref().map_or(away.why, |away| away.why.clone());
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The fragile server behind us: its slots, its connections, how a request is sent to it, and how
 //! requests wait while it is away.
 
+mod child;
 mod dial;
 mod driver;
 mod hold;
@@ -11,14 +12,15 @@ mod wire;
 
 use std::sync::Arc;
 
-use self::{dial::Dialler, hold::Hold, pool::Pool};
+use tokio::{sync::watch, time::Instant};
+
 pub(crate) use self::{
+    child::Child,
     hold::Turn,
     link::Link,
     send::{Answer, Outbound, Sent, Watched},
 };
-use tokio::time::Instant;
-
+use self::{dial::Dialler, hold::Hold, pool::Pool};
 use crate::{admission::queue::Slots, config, refusal::Refusal};
 
 /// One backend, for the whole house.
@@ -28,6 +30,8 @@ pub(crate) struct Backend {
     pub(crate) slots: Slots,
     /// For requests that name no host.
     pub(crate) host: http::HeaderValue,
+    /// Sent by the supervisor; whoever waits for the backend subscribes to it.
+    pub(crate) child: watch::Sender<Child>,
     dialler: Dialler,
     hold: Hold,
     pool: Pool,
@@ -38,6 +42,7 @@ impl Backend {
         Arc::new(Self {
             slots: Slots::new(config.max_concurrency, &config.queue),
             host: host_of(&config.url),
+            child: watch::Sender::default(),
             dialler: Dialler::new(config),
             hold: Hold::new(&config.name, &config.hold),
             pool: Pool::new(config.max_concurrency, config.idle),
@@ -50,20 +55,32 @@ impl Backend {
         self.hold.turn().await
     }
 
-    /// May requests go on without waiting, as far as anybody knows?
+    /// May requests go on without waiting, as far as anybody knows? For a child that ends again and
+    /// again they do not wait: whoever asks is to see why.
     pub(crate) fn is_there(&self) -> bool {
-        !self.hold.is_away()
+        !self.hold.is_away() || self.crash_loop().is_some()
     }
 
     /// Do requests wait for it while it is away?
     pub(crate) fn holds(&self) -> bool {
-        self.hold.is_on()
+        self.hold.is_on() && self.crash_loop().is_none()
+    }
+
+    fn crash_loop(&self) -> Option<Refusal> {
+        self.child.borrow().crash_loop()
     }
 
     /// Resolves when a request that waits since `came` has waited too long for a backend that is
     /// away.
     pub(crate) async fn outwaited(&self, came: Instant, is_page_load: bool) -> Refusal {
-        self.hold.outwaited(came, is_page_load).await
+        let mut child = self.child.subscribe();
+        tokio::select! {
+            // Cancel-safe: what is dropped only waits.
+            refusal = self.hold.outwaited(came, is_page_load) => refusal,
+            crash_loop = child.wait_for(|child| child.crash_loop().is_some()) => {
+                crash_loop.ok().and_then(|child| child.crash_loop()).unwrap_or(Refusal::Internal)
+            }
+        }
     }
 
     /// Keeps a connection whose exchange is over, if it can serve another. Before the exchange

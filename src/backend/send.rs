@@ -127,7 +127,10 @@ impl Backend {
                         return Ok(link);
                     }
                     Err(why) => {
-                        self.hold.lost(why);
+                        if let Some(why) = self.crash_loop() {
+                            return Err(why);
+                        }
+                        self.hold.lost(why.clone());
                         if !is_trial {
                             return Err(why);
                         }

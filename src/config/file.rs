@@ -6,8 +6,8 @@ use http::{Method, Uri};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    Backend, Client, Config, Drain, Hold, Log, OnDisconnect, Orphan, Queue, Route, Runtime, Spool,
-    layers::Mistake, values,
+    Backend, Child, Client, Config, Drain, Hold, Log, OnDisconnect, Orphan, Queue, Route, Runtime,
+    Spool, layers::Mistake, values,
 };
 
 #[derive(Debug, Deserialize)]
@@ -17,6 +17,7 @@ pub(super) struct File {
     route: Vec<RouteTable>,
     client: Client,
     spool: Spool,
+    child: Child,
     log: Log,
     drain: Drain,
     runtime: Runtime,
@@ -116,6 +117,7 @@ impl File {
             routes,
             client: self.client,
             spool: self.spool,
+            child: self.child,
             log: self.log,
             drain: self.drain,
             runtime: self.runtime,

@@ -25,6 +25,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// `--backend`.
     pub backend: Option<String>,
+    /// Where the command behind `--` listens.
+    pub child: Option<String>,
     /// `SEAWALL_*`, name and value.
     pub environment: Vec<(String, String)>,
 }
@@ -55,6 +57,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Mistak
     for (option, key, inner, value) in [
         ("--listen", "listen", "address", &overrides.listen),
         ("--backend", "backend", "url", &overrides.backend),
+        ("-- command", "backend", "url", &overrides.child),
     ] {
         if let Some(text) = value {
             let origin = Origin::CommandLine(option);
@@ -243,7 +246,8 @@ fn explain_missing(mut mistake: Mistake) -> Mistake {
     if mistake.origin == Some(Origin::Default) {
         return Mistake::new(
             "no backend is named; write backend = \"http://127.0.0.1:5000\" in ./proxy.toml or \
-             the file given by --config, or give --backend",
+             the file given by --config, give --backend, or the command that \
+             starts it: seawall -- command",
         );
     }
     mistake.message += "; write url = \"http://127.0.0.1:5000\"";

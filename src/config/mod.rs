@@ -31,6 +31,8 @@ pub struct Config {
     pub client: Client,
     /// Bounds on what is held of bodies.
     pub spool: Spool,
+    /// The command behind us, where there is one.
+    pub child: Child,
     /// What is written where.
     pub log: Log,
     /// How the process ends.
@@ -160,6 +162,14 @@ pub struct Spool {
     pub total_disk: u64,
     /// Folder of the temporary files; empty for the system's.
     pub dir: PathBuf,
+}
+
+/// The command that is given behind `--`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Child {
+    /// How long it may take to end after SIGINT, and again after SIGTERM; then SIGKILL.
+    #[serde(deserialize_with = "values::duration")]
+    pub grace: Duration,
 }
 
 /// What is written where.

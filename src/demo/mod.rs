@@ -59,6 +59,7 @@ pub(crate) fn run(once: bool) -> Result<(), Failed> {
     let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let overrides = Overrides {
         listen: Some("127.0.0.1:0".to_owned()),
+        child: None,
         backend: Some(format!("http://{}", shielded.address())),
         environment: vec![
             setting("SEAWALL_BACKEND__MAX_CONCURRENCY", "1"),

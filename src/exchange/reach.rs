@@ -35,7 +35,7 @@ impl Exchange {
             let link = match turn {
                 // Not to be left half-way: the backend would see a connection without a request.
                 Turn::Go => connect.await,
-                Turn::Try { .. } => self.held(backend, request, connect).await?,
+                Turn::Try { .. } => Box::pin(self.held(backend, request, connect)).await?,
             };
             match link {
                 Ok(link) => return Ok((slot, link)),
@@ -53,7 +53,9 @@ impl Exchange {
         if backend.is_there() {
             return Ok(Turn::Go);
         }
-        self.held(backend, request, backend.turn()).await?.map_err(Stopped::NoAnswer)
+        // Boxed, as all that is rare: every exchange would bear its size.
+        let turn = Box::pin(self.held(backend, request, backend.turn())).await?;
+        turn.map_err(Stopped::NoAnswer)
     }
 
     async fn wait_for_slot(&self, backend: &Backend, request: &Outbound) -> Result<Slot, Stopped> {
@@ -61,7 +63,7 @@ impl Exchange {
             return if self.is_wanted() { Ok(slot) } else { Err(Stopped::Abandoned) };
         }
         let queued = Instant::now();
-        let slot = self.patiently(backend, request, backend.slots.slot()).await;
+        let slot = Box::pin(self.patiently(backend, request, backend.slots.slot())).await;
         self.record().note(|outcome| outcome.queue += queued.elapsed());
         let slot = slot?.map_err(Stopped::NoSlot)?;
         if self.is_wanted() { Ok(slot) } else { Err(Stopped::Abandoned) }

@@ -191,7 +191,7 @@ impl Exchange {
                 // To a person who waits for a restart, we answer; nothing has failed yet.
                 let is_ours = *refusal == Refusal::Restarting;
                 let ended = if is_ours { Ended::Refused } else { Ended::Failed };
-                (ended, Some(refusal.reason()), Some(*refusal))
+                (ended, Some(refusal.reason()), Some(refusal.clone()))
             }
             Err(Stopped::BrokenOff) => {
                 (Ended::Failed, Some("the backend broke its answer off"), None)

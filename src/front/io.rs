@@ -108,7 +108,7 @@ impl ClientIo {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_due(cx, since + self.bounds.head_timeout));
-        self.refuse(Refusal::HeadTimeout);
+        self.refuse(&Refusal::HeadTimeout);
         ready!(self.poll_own(cx))?;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -130,7 +130,7 @@ impl ClientIo {
     }
 
     /// Answers what never became a request, and logs it.
-    fn refuse(&mut self, refusal: Refusal) {
+    fn refuse(&mut self, refusal: &Refusal) {
         if self.state != State::Open {
             return;
         }
@@ -251,7 +251,7 @@ impl AsyncWrite for ClientIo {
         if !self.connection.is_owing() {
             // No request is being served, so these are hyper's own words on a head that does not
             // parse: a bare status line. Ours say more.
-            self.refuse(Refusal::of_parser(bytes.get(9..12).unwrap_or_default()));
+            self.refuse(&Refusal::of_parser(bytes.get(9..12).unwrap_or_default()));
             return Poll::Ready(Ok(bytes.len()));
         }
         self.poll_out(cx, |stream, cx| stream.poll_write(cx, bytes))

@@ -1,7 +1,4 @@
-//! The access log: one line per exchange, written by a thread of its own.
-//!
-//! The request's path formats its line into memory and goes on; it never waits for the output.
-//! What finds the memory full is not logged but counted, and the count is reported.
+//! The access log: one line per exchange.
 
 use std::{
     io::{self, Write as _},
@@ -9,17 +6,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use super::record::{Ended, Facts, Outcome, Stage};
-use crate::runtime;
+use super::{
+    output::Output,
+    record::{Ended, Facts, Outcome, Stage},
+};
 
-/// Bytes waiting to be written; further lines are dropped and counted.
-const WAITING: usize = 1024 * 1024;
-/// How long the writer gathers lines once the first has come: one write for many.
+/// How long lines are gathered once the first has come.
 const GATHER: Duration = Duration::from_millis(5);
-/// How long [`AccessLog::flush`] waits for a reader of our output that has stalled.
-const FLUSH: Duration = Duration::from_secs(1);
 
 /// Where records go; cloning gives another handle on the same.
 #[derive(Debug, Clone)]
@@ -37,22 +32,9 @@ pub(crate) enum Form {
 #[derive(Debug)]
 struct Shared {
     form: Form,
-    lines: Mutex<Lines>,
-    /// Told when the first line has come.
-    come: Condvar,
-    /// Told when all is written.
-    gone: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Lines {
-    text: Vec<u8>,
-    clock: Clock,
-    /// The writer has taken lines and not yet written them.
-    writing: bool,
-    /// Nobody gathers any more: the process ends.
-    hurry: bool,
-    dropped: u64,
+    /// Locked by who is writing to the output, and so by one at a time.
+    clock: Mutex<Clock>,
+    output: Arc<Output>,
 }
 
 impl AccessLog {
@@ -63,74 +45,26 @@ impl AccessLog {
 
     /// Starts the writer.
     pub(crate) fn start(form: Form, to: impl io::Write + Send + 'static) -> Self {
-        let lines = Mutex::default();
-        let shared = Arc::new(Shared { form, lines, come: Condvar::new(), gone: Condvar::new() });
-        let writer = shared.clone();
-        runtime::thread("access-log", move || writer.write_out(to));
-        Self { shared: Some(shared) }
+        let output = Output::start("access-log", GATHER, to);
+        Self { shared: Some(Arc::new(Shared { form, clock: Mutex::default(), output })) }
     }
 
     pub(crate) fn write(&self, facts: &Facts, outcome: &Outcome) {
         let Some(shared) = &self.shared else { return };
-        let mut lines = shared.lines.lock();
-        let Lines { text, clock, dropped, .. } = &mut *lines;
-        if text.len() >= WAITING {
-            *dropped += 1;
-            return;
-        }
-        let first = text.is_empty();
-        let time = clock.format(SystemTime::now());
-        match shared.form {
-            Form::Json => json(text, time, facts, outcome),
-            Form::Pretty => pretty(text, time, facts, outcome),
-        }
-        drop(lines);
-        if first {
-            shared.come.notify_one();
-        }
+        shared.output.write(|text| {
+            let mut clock = shared.clock.lock();
+            let time = clock.format(SystemTime::now());
+            match shared.form {
+                Form::Json => json(text, time, facts, outcome),
+                Form::Pretty => pretty(text, time, facts, outcome),
+            }
+        });
     }
 
     /// Waits until all that was handed over is written. Blocks; for the end of the process.
     pub(crate) fn flush(&self) {
-        let Some(shared) = &self.shared else { return };
-        let mut lines = shared.lines.lock();
-        lines.hurry = true;
-        shared.come.notify_one();
-        // Where the output has stalled, the lines are lost and nobody is left to be told.
-        shared.gone.wait_while_for(
-            &mut lines,
-            |lines| lines.writing || !lines.text.is_empty(),
-            FLUSH,
-        );
-    }
-}
-
-impl Shared {
-    fn write_out(&self, mut to: impl io::Write) {
-        let mut taken = Vec::new();
-        let mut reported = 0;
-        loop {
-            let mut lines = self.lines.lock();
-            self.come.wait_while(&mut lines, |lines| lines.text.is_empty());
-            if !lines.hurry {
-                drop(lines);
-                std::thread::sleep(GATHER);
-                lines = self.lines.lock();
-            }
-            std::mem::swap(&mut lines.text, &mut taken);
-            lines.writing = true;
-            let dropped = lines.dropped;
-            drop(lines);
-            // Where the output is gone there is nobody to tell; serving goes on.
-            let _ = to.write_all(&taken).and_then(|()| to.flush());
-            taken.clear();
-            self.lines.lock().writing = false;
-            self.gone.notify_all();
-            if dropped > reported {
-                let lines = dropped - reported;
-                tracing::warn!(lines, total = dropped, "access log lines were dropped");
-                reported = dropped;
-            }
+        if let Some(shared) = &self.shared {
+            shared.output.flush();
         }
     }
 }
@@ -295,7 +229,7 @@ mod tests {
     use http::{HeaderValue, Method, StatusCode};
 
     use super::*;
-    use crate::observe::record::Record;
+    use crate::observe::{output::WAITING, record::Record};
 
     struct Output(SyncSender<Vec<u8>>);
 
@@ -362,7 +296,7 @@ mod tests {
             drop(Record::open(&log, facts()));
         }
         let shared = log.shared.as_ref().expect("started");
-        assert!(shared.lines.lock().dropped > 0);
+        assert!(shared.output.dropped() > 0);
         drop(release);
     }
 }

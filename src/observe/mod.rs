@@ -1,5 +1,6 @@
-//! What happened: the record of every exchange, the access log, diagnostics.
+//! What happened: the record of every exchange, the access log, diagnostics; and our output streams.
 
 pub(crate) mod access;
 pub(crate) mod diagnostics;
+pub(crate) mod output;
 pub(crate) mod record;

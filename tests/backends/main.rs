@@ -10,10 +10,17 @@
 //! - `scenes`: what the clients do, step by step; `rude`: the clients
 //! - `harm`: what counts as harm in a server's output
 //! - `seawall`: the program under test, and its access log
+//! - `wrapped`: the servers behind `seawall --`, as typed; `terminal.py`: where
 //! - `process`, `output`: child processes, ended in any case, and what they write
 //! - `apps/`: the views, on each framework; `setup` installs what they need
 
 mod direct;
+#[allow(
+    clippy::disallowed_types,
+    reason = "scenes measure real time: nothing here has a paused clock"
+)]
+#[path = "../harness/family.rs"]
+mod family;
 mod harm;
 mod output;
 mod process;
@@ -23,6 +30,7 @@ mod seawall;
 mod server;
 mod servers;
 mod shielded;
+mod wrapped;
 
 use server::Server;
 

@@ -97,7 +97,7 @@ pub(crate) struct Venv {
 }
 
 impl Venv {
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         let path =
             PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/backends").join(self.folder);
         let made_from = fs::read_to_string(path.join("made-from")).unwrap_or_default();

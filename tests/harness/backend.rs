@@ -62,6 +62,10 @@ impl Backend {
         format!("http://{}", self.address)
     }
 
+    pub(crate) fn port(&self) -> String {
+        self.address.port().to_string()
+    }
+
     /// Lets all pass who are held at this gate, now and later.
     pub(crate) fn release(&self, gate: &str) {
         self.board.change(|state| state.gate(gate).permits = usize::MAX);

@@ -40,3 +40,5 @@ mod reuse;
 mod smuggling;
 mod spool_full;
 mod the_harness_sees_harm;
+mod wrapped_command;
+mod wrapped_command_ends;

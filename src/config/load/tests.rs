@@ -72,6 +72,7 @@ fn the_environment_lies_over_the_file_and_the_command_line_over_both() {
     let overrides = Overrides {
         listen: Some("127.0.0.1:7".into()),
         backend: None,
+        child: None,
         environment: vec![
             ("SEAWALL_BACKEND__MAX_CONCURRENCY".into(), "1".into()),
             ("SEAWALL_LISTEN".into(), "127.0.0.1:8".into()),
@@ -148,5 +149,15 @@ fn the_example_file_says_the_defaults_and_says_them_all() {
     for line in include_str!("../defaults.toml").lines() {
         let key = line.split([' ', '=']).next().unwrap_or_default();
         assert!(text.contains(key), "{key} is missing in proxy.toml");
+    }
+}
+
+#[test]
+fn a_command_is_the_first_backend_whatever_is_written() {
+    let overrides = Overrides { child: Some("http://127.0.0.1:9".into()), ..Overrides::default() };
+    for text in ["", "backend = \"http://127.0.0.1:5000\"\n", "[backend]\nmax_concurrency = 1\n"] {
+        let loaded = from_text(text, &overrides).unwrap_or_else(|found| panic!("{found}"));
+        assert_eq!(loaded.config.backends[0].url, "http://127.0.0.1:9");
+        assert!(loaded.explain().contains("# command line -- command"), "{}", loaded.explain());
     }
 }

@@ -1,0 +1,183 @@
+//! One of our output streams: whole lines, written by a thread of its own.
+//!
+//! Whoever has a line formats it into memory and goes on; nobody waits for the stream. What finds
+//! the memory full is not written but counted, and the count is reported.
+
+use std::{io, sync::Arc, time::Duration};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::{sync::Notify, time::timeout};
+
+use crate::runtime;
+
+/// Bytes waiting to be written; further lines are dropped and counted.
+pub(super) const WAITING: usize = 1024 * 1024;
+/// Bytes that are written at once, in whole lines: how finely a slow reader is told from one that
+/// has stalled.
+const PIECE: usize = 32 * 1024;
+/// How long [`Output::flush`] waits for a reader of our output that has stalled.
+const FLUSH: Duration = Duration::from_secs(1);
+/// How long [`Output::room`] and [`Output::settled`] wait for such a reader.
+const STALL: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// What it writes, for the report of what it could not.
+    name: &'static str,
+    lines: Mutex<Lines>,
+    /// Told when the first line has come.
+    come: Condvar,
+    /// Told when some of it is written; so is `moved`, for those who wait without blocking.
+    gone: Condvar,
+    moved: Notify,
+    gather: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    text: Vec<u8>,
+    /// The writer has taken lines and not yet written them.
+    writing: bool,
+    /// Nobody gathers any more: the process ends.
+    hurry: bool,
+    /// Somebody has waited for room in vain, and nothing was written since.
+    stalled: bool,
+    /// Pieces.
+    written: u64,
+    dropped: u64,
+}
+
+impl Output {
+    /// Starts the writer, which gathers lines for so long once the first has come: one write for
+    /// many.
+    pub(crate) fn start(
+        name: &'static str,
+        gather: Duration,
+        to: impl io::Write + Send + 'static,
+    ) -> Arc<Self> {
+        let output = Arc::new(Self {
+            name,
+            lines: Mutex::default(),
+            come: Condvar::new(),
+            gone: Condvar::new(),
+            moved: Notify::new(),
+            gather,
+        });
+        let writer = output.clone();
+        runtime::thread(name, move || writer.write_out(to));
+        output
+    }
+
+    /// Has whole lines appended, if there is room for them.
+    pub(crate) fn write(&self, append: impl FnOnce(&mut Vec<u8>)) {
+        let mut lines = self.lines.lock();
+        if lines.text.len() >= WAITING {
+            lines.dropped += 1;
+            return;
+        }
+        let first = lines.text.is_empty();
+        append(&mut lines.text);
+        drop(lines);
+        if first {
+            self.come.notify_one();
+        }
+    }
+
+    /// Waits for room, for those who would rather wait than lose lines; not for a stalled reader.
+    /// Half of it is free then: for as many lines as come at once.
+    pub(crate) async fn room(&self) {
+        self.wait(|lines| lines.text.len() < WAITING / 2).await;
+    }
+
+    /// Waits until all that was handed over is written; not for a stalled reader.
+    pub(crate) async fn settled(&self) {
+        self.wait(|lines| lines.text.is_empty() && !lines.writing).await;
+    }
+
+    async fn wait(&self, reached: impl Fn(&Lines) -> bool) {
+        loop {
+            // Before the look: what moves after it is not missed.
+            let moved = self.moved.notified();
+            {
+                let lines = self.lines.lock();
+                if reached(&lines) || lines.stalled {
+                    return;
+                }
+            }
+            if timeout(STALL, moved).await.is_err() {
+                self.lines.lock().stalled = true;
+            }
+        }
+    }
+
+    /// Waits until all that was handed over is written. Blocks; for the end of the process.
+    pub(crate) fn flush(&self) {
+        let mut lines = self.lines.lock();
+        lines.hurry = true;
+        self.come.notify_one();
+        while lines.writing || !lines.text.is_empty() {
+            let written = lines.written;
+            let halts = |lines: &mut Lines| lines.written == written;
+            // Where the output has stalled, the lines are lost and nobody is left to be told.
+            if self.gone.wait_while_for(&mut lines, halts, FLUSH).timed_out() {
+                return;
+            }
+        }
+    }
+
+    fn write_out(&self, mut to: impl io::Write) {
+        let mut taken = Vec::new();
+        let mut reported = 0;
+        loop {
+            let mut lines = self.lines.lock();
+            self.come.wait_while(&mut lines, |lines| lines.text.is_empty());
+            if !lines.hurry && !self.gather.is_zero() {
+                drop(lines);
+                std::thread::sleep(self.gather);
+                lines = self.lines.lock();
+            }
+            std::mem::swap(&mut lines.text, &mut taken);
+            lines.writing = true;
+            let dropped = lines.dropped;
+            drop(lines);
+            let mut rest = taken.as_slice();
+            while !rest.is_empty() {
+                let (piece, behind) = rest.split_at(piece(rest));
+                rest = behind;
+                // Where the output is gone there is nobody to tell; serving goes on.
+                let _ = to.write_all(piece).and_then(|()| to.flush());
+                let mut lines = self.lines.lock();
+                lines.writing = !rest.is_empty();
+                lines.stalled = false;
+                lines.written += 1;
+                drop(lines);
+                self.moved.notify_waiters();
+                self.gone.notify_all();
+            }
+            taken.clear();
+            if dropped > reported {
+                let lines = dropped - reported;
+                tracing::warn!(output = self.name, lines, total = dropped, "lines were dropped");
+                reported = dropped;
+            }
+        }
+    }
+}
+
+/// Whole lines, if they are not too long for it.
+fn piece(text: &[u8]) -> usize {
+    let end = text.len().min(PIECE);
+    let more = |end: usize| text[end..].iter().position(|byte| *byte == b'\n');
+    match text[..end].iter().rposition(|byte| *byte == b'\n') {
+        _ if end == text.len() => end,
+        Some(last) => last + 1,
+        None => more(end).map_or(text.len(), |behind| end + behind + 1),
+    }
+}
+
+#[cfg(test)]
+impl Output {
+    pub(super) fn dropped(&self) -> u64 {
+        self.lines.lock().dropped
+    }
+}
