@@ -11,6 +11,7 @@
 //! - [`server`]: the life of the process; [`runtime`]: its threads; [`tasks`]: what they run
 //! - `listen`: the sockets; `front`: one client connection; `connection`: what is known of it
 //! - [`proxy`]: **the life of a request**, one line a step; `visit`: its client's side of it
+//! - `probe`: the one path that is answered for the backend
 //! - `client`, `headers`: who is calling, and what is passed on of what they say
 //! - `admission`: bounds per client, then the queue for a slot
 //! - `spool`: bodies in memory and on disk
@@ -58,6 +59,7 @@ mod front;
 mod headers;
 mod listen;
 mod observe;
+mod probe;
 mod refusal;
 #[cfg_attr(not(test), expect(dead_code, reason = "what keeps answers is there before who asks"))]
 mod replay;

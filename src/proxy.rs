@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -26,6 +26,7 @@ use crate::{
         access::AccessLog,
         record::{Facts, Record},
     },
+    probe::Probe,
     refusal::Refusal,
     reply::Reply,
     spool::{End, Full, Received, Store},
@@ -45,6 +46,8 @@ struct House {
     routes: Vec<Route>,
     bounds: Arc<config::Client>,
     backends: Vec<Arc<Backend>>,
+    /// One for each backend.
+    probes: Vec<Probe>,
     clients: Clients,
     store: Store,
     tasks: Tasks,
@@ -57,6 +60,7 @@ impl Proxy {
             routes: config.routes.clone(),
             bounds: Arc::new(config.client.clone()),
             backends: config.backends.iter().map(Backend::new).collect(),
+            probes: config.backends.iter().map(|backend| Probe::new(&backend.probe)).collect(),
             clients: Clients::new(&config.client),
             store: Store::new(&config.spool),
             tasks,
@@ -127,7 +131,7 @@ impl House {
         let visit = self.open(&head, connection);
         match self.answer(&visit, head, body).await {
             Ok(Answer::Exchange { head, watcher }) => Reply::of_exchange(head, watcher, visit),
-            Ok(Answer::Own(response)) => Reply::own(response, visit),
+            Ok(Answer::Own(response, reason)) => Reply::own(response, reason, visit),
             Err(refusal) => Reply::refusal(&refusal, accept, visit),
         }
     }
@@ -162,10 +166,17 @@ impl House {
     {
         headers::check(&head, visit.connection())?;
         if headers::max_forwards(&mut head) == Some(0) {
-            return Ok(Answer::Own(last_stop(&head)));
+            return Ok(Answer::Own(
+                last_stop(&head),
+                "answered for the backend: Max-Forwards is 0",
+            ));
         }
         let route = self.route(&head)?;
         let backend = self.backends.get(route.backend).ok_or(Refusal::Internal)?;
+        if let Some(probe) = self.probes.get(route.backend).filter(|probe| probe.is_meant(&head)) {
+            let answer = probe.answer(backend, |path| self.ask(backend, path)).await;
+            return Ok(Answer::Own(answer, "probe: answered for the backend"));
+        }
         let share = self.admit(visit, &mut head, backend)?;
         let body = self.receive(visit, body, route.max_body).await?;
         let mut watcher = self.start(visit, route, backend, share, Outbound::new(head, body));
@@ -197,7 +208,7 @@ impl House {
         let unknown = HeaderValue::from_static("unknown");
         let (address, field) = match visit.connection() {
             Some(connection) => (connection.peer.ip(), &connection.address),
-            None => (std::net::Ipv4Addr::UNSPECIFIED.into(), &unknown),
+            None => (Ipv4Addr::UNSPECIFIED.into(), &unknown),
         };
         let client = client::address(address, &head.headers, trusted);
         let key = ClientKey::of(client);
@@ -297,14 +308,43 @@ impl House {
         share: ClientShare,
         request: Outbound,
     ) -> Watcher {
+        self.begin(backend, share, visit.record(), route.on_disconnect, request)
+    }
+
+    fn begin(
+        &self,
+        backend: &Arc<Backend>,
+        share: ClientShare,
+        record: &Arc<Record>,
+        on_disconnect: Option<OnDisconnect>,
+        request: Outbound,
+    ) -> Watcher {
         let policy = Policy {
-            on_disconnect: route.on_disconnect,
+            on_disconnect,
             orphan: backend.config.orphan.clone(),
             endless: backend.config.endless,
         };
         let backend = backend.clone();
         let plan = Plan { backend, request, policy, store: self.store.clone() };
-        exchange::start(share, visit.record().clone(), plan, self.tasks.count_exchange())
+        exchange::start(share, record.clone(), plan, self.tasks.count_exchange())
+    }
+
+    /// Asks the backend how it is, for whoever wants to know.
+    fn ask(&self, backend: &Arc<Backend>, path: &str) -> Option<(Arc<Record>, Watcher)> {
+        let facts = Facts {
+            id: headers::request_id(),
+            client: None,
+            line: Some((Method::GET, path.into())),
+            began: Instant::now(),
+        };
+        let record = Record::open(&self.log, facts);
+        record.note(|outcome| outcome.because("asked for all who probe"));
+        let nobody = ClientKey::of(Ipv4Addr::UNSPECIFIED.into());
+        let share = self.clients.account(nobody).admit().ok()?;
+        let head = headers::of_probe(path, &backend.host, record.id())?;
+        let request = Outbound::new(Box::new(head), Received::Nothing);
+        let watcher = self.begin(backend, share, &record, None, request);
+        Some((record, watcher))
     }
 
     async fn await_head(
@@ -327,8 +367,12 @@ impl House {
 }
 
 enum Answer {
-    Exchange { head: exchange::Head, watcher: Watcher },
-    Own(Response<Bytes>),
+    Exchange {
+        head: exchange::Head,
+        watcher: Watcher,
+    },
+    /// With the reason for the log.
+    Own(Response<Bytes>, &'static str),
 }
 
 fn path_of(head: &request::Parts) -> &str {

@@ -43,6 +43,8 @@ pub(crate) enum Refusal {
     Unreachable,
     /// The backend is away, and a person waits: a page that asks again by itself.
     Restarting,
+    /// The backend has nothing else to do, and does not answer its probe.
+    ProbeUnanswered,
     /// The child has ended again and again; these were its last lines.
     CrashLoop(Arc<str>),
     /// The backend closed or reset the connection before the head of its answer.
@@ -222,6 +224,12 @@ impl Refusal {
                     "It does not answer at the moment: it is starting, restarting, or down. This page asks again by itself, and shows the answer as soon as there is one.",
                 )
             },
+            Self::ProbeUnanswered => answer(
+                503,
+                "destination_unavailable",
+                "Backend does not answer its probe",
+                "The backend has been asked for backend.probe more than 10 s ago, has nothing else to do, and has not answered.",
+            ),
             Self::CrashLoop(lines) => Answer {
                 retry_after: Some(5),
                 reloads: true,

@@ -57,10 +57,14 @@ impl Reply {
         Response::from_parts(parts, Self { source, visit: Some(visit), cut: None })
     }
 
-    pub(crate) fn own(response: Response<Bytes>, visit: Visit) -> Response<Self> {
+    pub(crate) fn own(
+        response: Response<Bytes>,
+        reason: &'static str,
+        visit: Visit,
+    ) -> Response<Self> {
         visit.note(|outcome| {
             outcome.status = Some(response.status());
-            outcome.because("answered for the backend: Max-Forwards is 0");
+            outcome.because(reason);
         });
         response.map(|body| Self { source: Source::Own(Some(body)), visit: Some(visit), cut: None })
     }

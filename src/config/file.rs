@@ -42,6 +42,8 @@ struct BackendTable {
     #[serde(deserialize_with = "values::duration")]
     idle: std::time::Duration,
     hold: Hold,
+    #[serde(deserialize_with = "probe_path")]
+    probe: String,
     orphan: Orphan,
     #[serde(deserialize_with = "values::duration")]
     endless: std::time::Duration,
@@ -135,6 +137,7 @@ impl BackendTable {
             connect_timeout: self.connect_timeout,
             idle: self.idle,
             hold: self.hold,
+            probe: self.probe,
             orphan: self.orphan,
             endless: self.endless,
         }
@@ -173,6 +176,17 @@ fn path_prefix<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> 
         return Ok(text);
     }
     Err(D::Error::custom(format_args!("\"{text}\" must begin with \"/\"")))
+}
+
+fn probe_path<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    let text = String::deserialize(input)?;
+    let is_path = text.parse::<Uri>().is_ok_and(|uri| uri.path() == text);
+    if text.is_empty() || (text.starts_with('/') && is_path) {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format_args!(
+        "\"{text}\" is no path; write one such as \"/healthz\", without a query"
+    )))
 }
 
 fn methods<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Method>, D::Error> {

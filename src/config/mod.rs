@@ -58,6 +58,8 @@ pub struct Backend {
     pub idle: Duration,
     /// Requests that wait for it while it is away.
     pub hold: Hold,
+    /// Path that is answered for it; empty for none.
+    pub probe: String,
     /// Bounds for exchanges whose client left.
     pub orphan: Orphan,
     /// How long an endless response outlives its client.

@@ -192,6 +192,20 @@ pub(crate) fn is_endless(headers: &HeaderMap) -> bool {
         || kind.eq_ignore_ascii_case(b"multipart/x-mixed-replace")
 }
 
+/// The head of a request of our own, by which the backend is asked how it is.
+pub(crate) fn of_probe(
+    path: &str,
+    backend: &HeaderValue,
+    id: &HeaderValue,
+) -> Option<request::Parts> {
+    let request = http::Request::get(path)
+        .header(HOST, backend)
+        .header(http::header::USER_AGENT, "seawall (probe)")
+        .header(VIA, VIA_11.clone())
+        .header(X_REQUEST_ID, id);
+    Some(request.body(()).ok()?.into_parts().0)
+}
+
 /// Does a person wait for this, before a browser? (Fetch Metadata, where there is any.)
 pub(crate) fn is_page_load(head: &request::Parts) -> bool {
     let is_html = |value: &HeaderValue| {

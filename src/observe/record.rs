@@ -112,6 +112,10 @@ impl Record {
         &self.facts.id
     }
 
+    pub(crate) fn stage(&self) -> Stage {
+        self.outcome.lock().stage
+    }
+
     pub(crate) fn note(&self, change: impl FnOnce(&mut Outcome)) {
         change(&mut self.outcome.lock());
     }

@@ -33,6 +33,7 @@ mod log_lines;
 mod messages;
 mod on_disconnect;
 mod per_client_bounds;
+mod probe;
 mod property;
 mod queue_bounds;
 mod refusals;

@@ -1,0 +1,143 @@
+//! Health probes, answered for the backend.
+//!
+//! A kubelet gives up after a second, and asks again; a server that is busy would be asked more and
+//! more, and break a pipe each time. So the path `backend.probe` is answered here: by what the
+//! backend said within the last second, or by what is known of it. It is asked at most once a second
+//! for everybody, by one exchange at a time.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_TYPE, request};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    backend::Backend,
+    exchange::Watcher,
+    observe::record::{Record, Stage},
+    refusal::Refusal,
+    tasks::Tasks,
+};
+
+/// How long an answer of the backend is good for.
+const FRESH: Duration = Duration::from_secs(1);
+/// How long a prober waits for the backend's own answer. Kubernetes gives up after a second.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// A backend that has nothing else to do and does not answer for so long is not well.
+const SILENT: Duration = Duration::from_secs(10);
+/// Bytes of the backend's answer that are passed on; longer ones are passed on without their body.
+const BODY: usize = 64 * 1024;
+
+/// The probe of one backend.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    /// Empty where there is none.
+    path: String,
+    known: Arc<watch::Sender<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// When the backend was asked, and has not answered yet.
+    asked: Option<(Instant, Arc<Record>)>,
+    /// What it said last, and when.
+    answer: Option<(Instant, Response<Bytes>)>,
+}
+
+impl Probe {
+    pub(crate) fn new(path: &str) -> Self {
+        Self { path: path.to_owned(), known: Arc::default() }
+    }
+
+    pub(crate) fn is_meant(&self, head: &request::Parts) -> bool {
+        !self.path.is_empty()
+            && head.uri.path() == self.path
+            && (head.method == Method::GET || head.method == Method::HEAD)
+    }
+
+    /// What the backend says or said, or what is known of it. `ask` begins an exchange.
+    pub(crate) async fn answer(
+        &self,
+        backend: &Backend,
+        ask: impl FnOnce(&str) -> Option<(Arc<Record>, Watcher)>,
+    ) -> Response<Bytes> {
+        let mut changes = self.known.subscribe();
+        self.known.send_if_modified(|known| {
+            if known.asked.is_none()
+                && known.fresh().is_none()
+                && let Some((record, watcher)) = ask(&self.path)
+            {
+                known.asked = Some((Instant::now(), record));
+                // Nobody who leaves ends it.
+                Tasks::background(hear(watcher, self.known.clone()));
+            }
+            false
+        });
+        let told = timeout(PATIENCE, changes.wait_for(|known| known.fresh().is_some())).await;
+        match told.ok().and_then(Result::ok).and_then(|known| known.fresh().cloned()) {
+            Some(answer) => answer,
+            None => self.known.borrow().guess(backend),
+        }
+    }
+}
+
+impl Known {
+    fn fresh(&self) -> Option<&Response<Bytes>> {
+        let fresh = self.answer.as_ref().filter(|(when, _)| when.elapsed() < FRESH);
+        fresh.map(|(_, answer)| answer)
+    }
+
+    /// Without an answer in time: a backend that is away is not well, and one that works on something
+    /// is as well as it was.
+    fn guess(&self, backend: &Backend) -> Response<Bytes> {
+        if !backend.is_there() {
+            return Refusal::Restarting.render(None);
+        }
+        let is_silent = self.asked.as_ref().is_some_and(|(since, record)| {
+            let is_alone = record.stage() == Stage::Waiting && backend.slots.in_use() <= 1;
+            is_alone && since.elapsed() >= SILENT
+        });
+        if is_silent {
+            return Refusal::ProbeUnanswered.render(None);
+        }
+        match &self.answer {
+            Some((_, last)) => last.clone(),
+            None => plain(StatusCode::OK, Bytes::from_static(b"busy\n")),
+        }
+    }
+}
+
+/// Takes the answer to its end, for all who probe.
+async fn hear(mut watcher: Watcher, known: Arc<watch::Sender<Known>>) {
+    let answer = match watcher.head().await {
+        Ok(mut head) => {
+            let mut body = BytesMut::new();
+            while let Some(Ok(frame)) = poll_fn(|cx| head.body.poll_frame(cx)).await {
+                if let Ok(chunk) = frame.into_data()
+                    && body.len() + chunk.len() <= BODY
+                {
+                    body.extend_from_slice(&chunk);
+                }
+            }
+            let mut answer = plain(head.parts.status, body.freeze());
+            if let Some(kind) = head.parts.headers.get(CONTENT_TYPE) {
+                answer.headers_mut().insert(CONTENT_TYPE, kind.clone());
+            }
+            answer
+        }
+        Err(refusal) => refusal.render(None),
+    };
+    known.send_modify(|known| {
+        *known = Known { asked: None, answer: Some((Instant::now(), answer)) };
+    });
+}
+
+fn plain(status: StatusCode, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
