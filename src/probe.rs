@@ -43,8 +43,10 @@ pub(crate) struct Probe {
 struct Known {
     /// When the backend was asked, and has not answered yet.
     asked: Option<(Instant, Arc<Record>)>,
-    /// What it said last, and when.
+    /// What came of that last, and when.
     answer: Option<(Instant, Response<Bytes>)>,
+    /// It was the backend's own answer, and not a refusal in its place.
+    is_own: bool,
 }
 
 impl Probe {
@@ -104,15 +106,15 @@ impl Known {
             return Refusal::ProbeUnanswered.render(None);
         }
         match &self.answer {
-            Some((_, last)) => last.clone(),
-            None => plain(StatusCode::OK, Bytes::from_static(b"busy\n")),
+            Some((_, last)) if self.is_own => last.clone(),
+            _ => plain(StatusCode::OK, Bytes::from_static(b"busy\n")),
         }
     }
 }
 
 /// Takes the answer to its end, for all who probe.
 async fn hear(mut watcher: Watcher, known: Arc<watch::Sender<Known>>) {
-    let answer = match watcher.head().await {
+    let (is_own, answer) = match watcher.head().await {
         Ok(mut head) => {
             let mut body = BytesMut::new();
             while let Some(Ok(frame)) = poll_fn(|cx| head.body.poll_frame(cx)).await {
@@ -126,12 +128,12 @@ async fn hear(mut watcher: Watcher, known: Arc<watch::Sender<Known>>) {
             if let Some(kind) = head.parts.headers.get(CONTENT_TYPE) {
                 answer.headers_mut().insert(CONTENT_TYPE, kind.clone());
             }
-            answer
+            (true, answer)
         }
-        Err(refusal) => refusal.render(None),
+        Err(refusal) => (false, refusal.render(None)),
     };
     known.send_modify(|known| {
-        *known = Known { asked: None, answer: Some((Instant::now(), answer)) };
+        *known = Known { asked: None, answer: Some((Instant::now(), answer)), is_own };
     });
 }
 
