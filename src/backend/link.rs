@@ -140,14 +140,18 @@ impl Link {
         drive(&mut self.connection, &self.driver, answer).await.map_err(TrySendError::into_error)
     }
 
+    /// `part` of the answer where it is there already, as small bodies are that come with the head.
+    pub(crate) fn at_once<F: Future>(part: F) -> Poll<F::Output> {
+        pin!(part).poll(&mut unwoken())
+    }
+
     /// Awaits `part` of the answer.
     pub(crate) async fn drive<F: Future>(&mut self, part: F) -> F::Output {
         let mut part = pin!(part);
-        // Small bodies come with the head, and then there is nothing to drive.
-        if let Poll::Ready(output) = part.as_mut().poll(&mut unwoken()) {
-            return output;
+        match Self::at_once(part.as_mut()) {
+            Poll::Ready(output) => output,
+            Poll::Pending => drive(&mut self.connection, &self.driver, part).await,
         }
-        drive(&mut self.connection, &self.driver, part).await
     }
 
     /// The answer is read. Some backends answer before they have read the request: this sends the

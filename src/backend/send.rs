@@ -48,7 +48,8 @@ pub(crate) struct Answer {
 /// What came of sending a request.
 #[derive(Debug)]
 pub(crate) enum Sent {
-    Answered(Answer),
+    /// With the request, where it can go once more should the answer not get beyond its head.
+    Answered(Answer, Option<Outbound>),
     /// The connection ended before the answer began, and the request can go once more.
     Again(Outbound),
 }
@@ -187,7 +188,10 @@ impl Backend {
             drop(copy.lock().take());
         };
         let Lost { error, heard, sent, unsent } = match link.send(message, orphaned).await {
-            Ok(answer) => return Ok(Sent::Answered(answer)),
+            Ok(answer) => {
+                let again = copy.into_inner().map(|request| Outbound { is_sent: true, ..request });
+                return Ok(Sent::Answered(answer, again));
+            }
             Err(lost) => lost,
         };
         let unsent = unsent.map(|message| Outbound::new(Box::new(message.into_parts().0), body));

@@ -1,9 +1,11 @@
 //! The life of an exchange.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, task::Poll, time::Duration};
 
+use bytes::Bytes;
+use http::response;
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     admission::queue::{NoSlot, Slot},
-    backend::{Answer, Backend, Link, Outbound, Sent},
+    backend::{Answer, Backend, Link, Outbound, Sent, Watched as _},
     headers,
     observe::record::Ended,
     refusal::Refusal,
@@ -49,19 +51,28 @@ async fn shielded(
 ) -> Result<(), Stopped> {
     let spool = store.spool(false);
     let _cut = CutAtLast(&spool);
-    let (mut slot, mut request) = (None, request);
-    let (slot, sent, answer) = loop {
+    let (mut slot, mut request, mut handed) = (None, request, None);
+    let (slot, sent, result) = loop {
         let (reached, link) = exchange.reach(&backend, &request, slot).await?;
         let sent = Instant::now();
-        match exchange.send(&backend, link, request, policy).await {
-            Ok(Sent::Answered(answer)) => break (reached, sent, Ok(answer)),
-            Ok(Sent::Again(again)) => (slot, request) = (Some(reached), again),
+        let (answer, again) = match exchange.send(&backend, link, request, policy).await {
+            Ok(Sent::Answered(answer, again)) => (answer, again),
+            Ok(Sent::Again(again)) => {
+                (slot, request) = (Some(reached), again);
+                continue;
+            }
             Err(stopped) => break (reached, sent, Err(stopped)),
+        };
+        let result = exchange.pass_on(&backend, answer, policy, &spool, &mut handed).await;
+        match (result, again) {
+            // A restart has cut it behind its head, and the client has no more than that.
+            (Err(Stopped::BrokenOff), Some(again))
+                if spool.written() == 0 && exchange.is_wanted() =>
+            {
+                (slot, request) = (Some(reached), again);
+            }
+            (result, _) => break (reached, sent, result),
         }
-    };
-    let result = match answer {
-        Ok(answer) => exchange.pass_on(&backend, answer, policy, &spool).await,
-        Err(stopped) => Err(stopped),
     };
     exchange.record().note(|outcome| outcome.backend = sent.elapsed());
     // The connection is closed or kept by now: only then may the next exchange have the slot. And
@@ -97,13 +108,15 @@ impl Exchange {
         }
     }
 
-    /// Hands on the head, then the body as it comes; keeps the connection if it can be kept.
+    /// Hands on the head, then the body as it comes; keeps the connection if it can be kept. A head
+    /// that was `handed` on already is handed on once: another one must be the same.
     async fn pass_on(
         &self,
         backend: &Backend,
         answer: Answer,
         policy: &Policy,
         spool: &Spool,
+        handed: &mut Option<response::Parts>,
     ) -> Result<End, Stopped> {
         let Answer { response, mut link } = answer;
         let (mut parts, mut body) = response.into_parts();
@@ -113,9 +126,22 @@ impl Exchange {
         let endless = headers::is_endless(&parts.headers);
         let allowance = policy.allowance(endless, overruled);
         let brief = endless && allowance.time < policy.orphan.max_duration;
-        self.answer(parts, spool, body.is_end_stream(), brief);
+        let bodyless = body.is_end_stream();
+        let first = Link::at_once(body.frame());
+        match handed {
+            None => {
+                // Small bodies come with their head, and then nothing is to be kept of that.
+                if !matches!(first, Poll::Ready(None | Some(Ok(_)))) {
+                    *handed = Some(parts.clone());
+                }
+                self.answer(parts, spool, bodyless, brief);
+            }
+            Some(before) if headers::is_same_answer(before, &parts) => {}
+            Some(_) => return Err(Stopped::BrokenOff),
+        }
         let finished = async {
-            let end = self.fill(spool, &mut body, &mut link, policy.orphan.max_bytes).await?;
+            let max_bytes = policy.orphan.max_bytes;
+            let end = self.fill(spool, first, &mut body, &mut link, max_bytes).await?;
             link.settle().await;
             Ok(end)
         };
@@ -133,13 +159,20 @@ impl Exchange {
     async fn fill(
         &self,
         spool: &Spool,
+        first: Poll<Option<hyper::Result<Frame<Bytes>>>>,
         body: &mut Incoming,
         link: &mut Link,
         max_orphan_bytes: u64,
     ) -> Result<End, Stopped> {
         let mut discarded = 0;
-        while !body.is_end_stream() {
-            let frame = match link.drive(body.frame()).await {
+        let mut come = first;
+        loop {
+            let next = match std::mem::replace(&mut come, Poll::Pending) {
+                Poll::Ready(next) => next,
+                Poll::Pending if body.is_end_stream() => break,
+                Poll::Pending => link.drive(body.frame()).await,
+            };
+            let frame = match next {
                 None => break,
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => {

@@ -173,6 +173,16 @@ pub(crate) fn accept(
     Ok(if overrules { overruled(&mut head.headers) } else { None })
 }
 
+/// Can the body of one answer go with the head of the other? Only the time may differ.
+pub(crate) fn is_same_answer(one: &response::Parts, other: &response::Parts) -> bool {
+    let fields = |head: &response::Parts| {
+        let mut fields = head.headers.clone();
+        fields.remove(http::header::DATE);
+        fields
+    };
+    one.status == other.status && fields(one) == fields(other)
+}
+
 fn overruled(headers: &mut HeaderMap) -> Option<OnDisconnect> {
     headers.remove(SEAWALL_ON_DISCONNECT).and_then(|value| {
         let policy = value.to_str().ok().and_then(OnDisconnect::from_header);

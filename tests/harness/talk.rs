@@ -41,6 +41,13 @@ impl<'a> Talk<'a> {
         self.board.state().exchanges[self.exchange].head.target().to_owned()
     }
 
+    /// Is this the first request with this target?
+    pub(crate) fn is_first(&self, target: &str) -> bool {
+        let state = self.board.state();
+        let mut before = state.exchanges[..self.exchange].iter();
+        !before.any(|exchange| exchange.head.target() == target)
+    }
+
     /// Waits at the gate until the scene releases it. Does not look at the other side meanwhile, as
     /// a view that sleeps does not.
     pub(crate) fn hold(&mut self, gate: &str) -> io::Result<()> {

@@ -10,6 +10,7 @@
 mod harness;
 
 mod connections_and_slots;
+mod cut_behind_the_head;
 mod drain;
 mod half_closed_or_gone;
 mod leaves_in_mid_response;
