@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     received: AtomicBool,
     /// Bytes of an answer may be in hyper's buffer.
     owing: AtomicBool,
+    /// No further request is taken, and none is waited for.
+    draining: AtomicBool,
     /// The client has sent a FIN.
     half_closed: AtomicBool,
     /// The client speaks HTTP/1.0, which knows no interim responses.
@@ -69,6 +71,7 @@ impl Connection {
             serving: AtomicBool::new(false),
             received: AtomicBool::new(false),
             owing: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
             http10: AtomicBool::new(false),
             fin_leaves: AtomicBool::new(false),
@@ -142,6 +145,15 @@ impl Connection {
             self.reset.store(true, Relaxed);
         }
         Poll::Ready(())
+    }
+
+    /// A request that has not begun by now is not taken any more.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
     }
 
     /// The client will send nothing more.

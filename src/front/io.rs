@@ -25,6 +25,9 @@ use crate::{
     socket::Socket,
 };
 
+/// How long a head may take of which only a part had come when the drain began.
+const LATE: Duration = Duration::from_secs(1);
+
 pub(super) struct ClientIo {
     stream: Socket,
     connection: Arc<Connection>,
@@ -107,7 +110,9 @@ impl ClientIo {
             // To hyper this is a client that closed an idle connection.
             return Poll::Ready(Ok(()));
         }
-        ready!(self.poll_due(cx, since + self.bounds.head_timeout));
+        let bound = self.bounds.head_timeout;
+        let bound = if self.connection.is_draining() { bound.min(LATE) } else { bound };
+        ready!(self.poll_due(cx, since + bound));
         self.refuse(&Refusal::HeadTimeout);
         ready!(self.poll_own(cx))?;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))

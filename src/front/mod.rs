@@ -31,6 +31,7 @@ pub(crate) async fn serve(
     let connection = Arc::new(proxy.connection(peer));
     let max_head = usize::try_from(bounds.max_head).unwrap_or(usize::MAX);
     let io = ClientIo::new(stream, connection.clone(), bounds);
+    let at_drain = connection.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         connection.begin(request.version(), request.body().is_end_stream());
         // Boxed: a kept connection without a request holds none of it.
@@ -50,7 +51,10 @@ pub(crate) async fn serve(
         biased;
         // Cancel-safe: the connection goes on below.
         result = served.as_mut() => return told(peer, result),
-        () = draining => served.as_mut().graceful_shutdown(),
+        () = draining => {
+            at_drain.drain();
+            served.as_mut().graceful_shutdown();
+        }
     }
     told(peer, served.await);
 }

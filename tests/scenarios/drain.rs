@@ -181,3 +181,19 @@ fn ask(seawall: &Seawall, target: &str) -> Client {
     client.get(target);
     client
 }
+
+#[test]
+fn half_a_head_does_not_hold_the_drain_up() {
+    let backend = Backend::start(|talk| talk.answer("served"));
+    let mut seawall = Seawall::before(&backend);
+    let mut first = seawall.client();
+    first.send("GET / HTTP/1.1\r\nHost");
+    let mut second = seawall.client();
+    assert_eq!(second.get("/").answer().text(), "served");
+    second.send("GET /next HTTP/1.1\r\nHost");
+    seawall.settle();
+    seawall.signal("TERM");
+    // client.head_timeout is 15 s, and a scene is stuck after 10.
+    assert_eq!(seawall.wait_exit(), Some(0));
+    assert_eq!(first.answer().status(), 408);
+}
