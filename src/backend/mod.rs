@@ -6,6 +6,7 @@ mod link;
 mod pool;
 mod send;
 mod wire;
+mod writes;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use self::{dial::Dialler, pool::Pool};
 pub(crate) use self::{
     link::Link,
     send::{Answer, Outbound},
+    writes::Writes,
 };
 use crate::{admission::queue::Slots, config};
 
@@ -21,6 +23,8 @@ use crate::{admission::queue::Slots, config};
 pub(crate) struct Backend {
     pub(crate) config: config::Backend,
     pub(crate) slots: Slots,
+    /// Where some route to it joins requests.
+    pub(crate) writes: Option<Arc<Writes>>,
     /// For requests that name no host.
     pub(crate) host: http::HeaderValue,
     dialler: Dialler,
@@ -28,8 +32,10 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    pub(crate) fn new(config: &config::Backend) -> Arc<Self> {
+    /// `joined`: requests to it may be answered by exchanges of others.
+    pub(crate) fn new(config: &config::Backend, joined: bool) -> Arc<Self> {
         Arc::new(Self {
+            writes: joined.then(Arc::default),
             slots: Slots::new(config.max_concurrency, &config.queue),
             host: host_of(&config.url),
             dialler: Dialler::new(config),

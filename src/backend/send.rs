@@ -1,6 +1,6 @@
 //! Sending a request: over a kept connection where that is safe, else over a new one.
 
-use http::{HeaderValue, Request, Response, header::CONTENT_LENGTH, request};
+use http::{HeaderValue, Method, Request, Response, header::CONTENT_LENGTH, request};
 use hyper::body::Incoming;
 
 use super::{Backend, dial::NoConnection, link::Link};
@@ -31,6 +31,21 @@ impl Outbound {
         // What the connection left there is not for the backend's connection.
         head.extensions.clear();
         Self { head, body }
+    }
+
+    /// Does it only read (RFC 9110, section 9.2.1)?
+    pub(crate) fn is_safe(&self) -> bool {
+        self.head.method.is_safe()
+    }
+
+    /// A GET or HEAD and nothing besides, so that its head says all of it.
+    pub(crate) fn only_asks(&self) -> bool {
+        let reads = self.head.method == Method::GET || self.head.method == Method::HEAD;
+        reads && matches!(self.body, Received::Nothing)
+    }
+
+    pub(crate) fn head(&self) -> &request::Parts {
+        &self.head
     }
 
     fn into_request(self) -> Request<SendBody> {

@@ -6,7 +6,7 @@ use http::{Method, Uri};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    Backend, Client, Config, Drain, Log, OnDisconnect, Orphan, Queue, Route, Runtime, Spool,
+    Backend, Client, Config, Drain, Join, Log, OnDisconnect, Orphan, Queue, Route, Runtime, Spool,
     layers::Mistake, values,
 };
 
@@ -17,6 +17,7 @@ pub(super) struct File {
     route: Vec<RouteTable>,
     client: Client,
     spool: Spool,
+    join: Join,
     log: Log,
     drain: Drain,
     runtime: Runtime,
@@ -57,6 +58,7 @@ struct RouteTable {
     on_disconnect: Option<OnDisconnect>,
     #[serde(default, deserialize_with = "values::optional_size")]
     max_body: Option<u64>,
+    join: bool,
 }
 
 impl File {
@@ -92,6 +94,7 @@ impl File {
                 backend: named.unwrap_or(0),
                 on_disconnect: route.on_disconnect,
                 max_body: route.max_body.unwrap_or(self.client.max_body),
+                join: route.join,
             });
         }
         // Longest prefix first; among equals the narrower route, then the one written first.
@@ -105,6 +108,7 @@ impl File {
             backend: 0,
             on_disconnect: None,
             max_body: self.client.max_body,
+            join: false,
         });
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -115,6 +119,7 @@ impl File {
             routes,
             client: self.client,
             spool: self.spool,
+            join: self.join,
             log: self.log,
             drain: self.drain,
             runtime: self.runtime,

@@ -31,6 +31,8 @@ pub struct Config {
     pub client: Client,
     /// Bounds on what is held of bodies.
     pub spool: Spool,
+    /// Requests that are answered by exchanges of others.
+    pub join: Join,
     /// What is written where.
     pub log: Log,
     /// How the process ends.
@@ -96,6 +98,8 @@ pub struct Route {
     pub on_disconnect: Option<OnDisconnect>,
     /// Longest request body in bytes.
     pub max_body: u64,
+    /// Equal reads are answered by one exchange.
+    pub join: bool,
 }
 
 /// Bounds on what a client may do.
@@ -148,6 +152,14 @@ pub struct Spool {
     pub total_disk: u64,
     /// Folder of the temporary files; empty for the system's.
     pub dir: PathBuf,
+}
+
+/// Requests that are answered by exchanges of others.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Join {
+    /// Bytes of an answer that are held for those who join; longer ones are closed to newcomers.
+    #[serde(deserialize_with = "values::size")]
+    pub max_body: u64,
 }
 
 /// What is written where.

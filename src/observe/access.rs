@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::record::{Ended, Facts, Outcome, Stage};
+use super::record::{Ended, Facts, Outcome, Source, Stage};
 use crate::runtime;
 
 /// Bytes waiting to be written; further lines are dropped and counted.
@@ -186,6 +186,8 @@ fn json(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
     word(text, outcome.left.map(Stage::word));
     text.extend_from_slice(b",\"reason\":");
     word(text, outcome.reason);
+    text.extend_from_slice(b",\"shared\":");
+    word(text, outcome.source.map(Source::word));
     text.extend_from_slice(b",\"queue_ms\":");
     millis(text, outcome.queue);
     text.extend_from_slice(b",\"backend_ms\":");
@@ -271,6 +273,9 @@ fn pretty(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
     }
     if outcome.queue >= Duration::from_millis(1) {
         let _ = write!(text, "; queued {:.1} ms", as_millis(outcome.queue));
+    }
+    if let Some(source) = outcome.source {
+        let _ = write!(text, "; {}", source.word());
     }
     if let Some(reason) = outcome.reason {
         let _ = write!(text, "; {reason}");

@@ -38,6 +38,16 @@ pub(crate) enum Stage {
     Answering,
 }
 
+/// From where a request is answered that has no exchange of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// From the exchange that runs for an equal request.
+    Join,
+    /// From the exchange, running or over, for the same request before.
+    #[expect(dead_code, reason = "for replay")]
+    Replay,
+}
+
 /// What is known when the request's head has come.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
@@ -62,6 +72,8 @@ pub(crate) struct Outcome {
     /// In which stage the client left.
     pub left: Option<Stage>,
     pub reason: Option<&'static str>,
+    /// None where the exchange is its own.
+    pub source: Option<Source>,
     pub queue: Duration,
     pub backend: Duration,
     pub visit: Duration,
@@ -86,6 +98,7 @@ impl Record {
             ended: None,
             left: None,
             reason: None,
+            source: None,
             queue: Duration::ZERO,
             backend: Duration::ZERO,
             visit: Duration::ZERO,
@@ -154,6 +167,15 @@ impl Ended {
             Self::Cut => "cut",
             Self::Failed => "failed",
             Self::Refused => "refused",
+        }
+    }
+}
+
+impl Source {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Replay => "replay",
         }
     }
 }
