@@ -34,6 +34,7 @@
 //! - **queue**: requests received whole, waiting for a slot
 //! - **spool**: bytes held in memory, then in an unlinked temporary file
 //! - **refusal**: an answer that we make ourselves
+//! - **join**: a request that is answered by an exchange already running for an equal request
 //! - **replay**: a request that is answered from the kept result of a finished exchange
 //! - **drain**: ending the process in order
 //! - **child**: the command given behind `--`, run as the backend; its **keeper** is a process that

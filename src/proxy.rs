@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -20,7 +20,7 @@ use crate::{
     client::{self, ClientKey},
     config::{self, Config, Limit, OnDisconnect, Route},
     connection::Connection,
-    exchange::{self, Plan, Policy, Watcher},
+    exchange::{self, Identity, Plan, Policy, Ready, Registry, Watcher},
     headers::{self, Peer},
     observe::{
         access::AccessLog,
@@ -29,7 +29,7 @@ use crate::{
     probe::Probe,
     refusal::Refusal,
     reply::Reply,
-    spool::{End, Full, Received, Store},
+    spool::{End, Full, Received, Retain, Store},
     tasks::Tasks,
     visit::Visit,
 };
@@ -49,6 +49,7 @@ struct House {
     /// One for each backend.
     probes: Vec<Probe>,
     clients: Clients,
+    registry: Registry,
     store: Store,
     tasks: Tasks,
     log: AccessLog,
@@ -56,12 +57,17 @@ struct House {
 
 impl Proxy {
     pub(crate) fn new(config: &Config, tasks: Tasks, log: AccessLog) -> Self {
+        let joined = |index| config.routes.iter().any(|route| route.join && route.backend == index);
+        let backends = config.backends.iter().enumerate();
         let house = House {
             routes: config.routes.clone(),
             bounds: Arc::new(config.client.clone()),
-            backends: config.backends.iter().map(Backend::new).collect(),
+            backends: backends
+                .map(|(index, backend)| Backend::new(backend, joined(index)))
+                .collect(),
             probes: config.backends.iter().map(|backend| Probe::new(&backend.probe)).collect(),
             clients: Clients::new(&config.client),
+            registry: Registry::new(&config.join),
             store: Store::new(&config.spool),
             tasks,
             log,
@@ -177,9 +183,10 @@ impl House {
             let answer = probe.answer(backend, |path| self.ask(backend, path)).await;
             return Ok(Answer::Own(answer, "probe: answered for the backend"));
         }
-        let share = self.admit(visit, &mut head, backend)?;
+        let admitted = self.admit(visit, &mut head, backend)?;
         let body = self.receive(visit, body, route.max_body).await?;
-        let mut watcher = self.start(visit, route, backend, share, Outbound::new(head, body));
+        let request = Outbound::new(head, body);
+        let mut watcher = self.join_or_start(visit, route, backend, admitted, request);
         let head = self.await_head(&mut watcher, route).await?;
         Ok(Answer::Exchange { head, watcher })
     }
@@ -202,7 +209,7 @@ impl House {
         visit: &Visit,
         head: &mut request::Parts,
         backend: &Backend,
-    ) -> Result<ClientShare, Refusal> {
+    ) -> Result<Admitted, Refusal> {
         let id = visit.record().id().clone();
         let trusted = &self.bounds.trusted_proxies;
         let unknown = HeaderValue::from_static("unknown");
@@ -222,13 +229,10 @@ impl House {
             TooMany::Exchanges => Refusal::TooManyExchanges,
             TooMany::Orphans => Refusal::TooManyOrphans,
         })?;
-        let peer = Peer {
-            field,
-            connection: visit.connection(),
-            trusted: client::is_trusted(address, trusted),
-        };
+        let trusted = client::is_trusted(address, trusted);
+        let peer = Peer { field, connection: visit.connection(), trusted };
         headers::rebuild(head, peer, &id, &backend.host);
-        Ok(share)
+        Ok(Admitted { share, caller: client.to_canonical(), trusted })
     }
 
     /// Takes in the whole body before anything is asked of the backend.
@@ -255,7 +259,7 @@ impl House {
         if body.size_hint().lower() > max {
             return Err(Refusal::BodyTooLong);
         }
-        let spool = self.store.spool(true);
+        let spool = self.store.spool(Retain::All);
         while let Some(frame) = self.next_frame(visit, &mut body).await? {
             // Trailers end here: a body that is sent with its length has no place for them.
             let Ok(chunk) = frame.into_data() else { continue };
@@ -299,34 +303,46 @@ impl House {
         }
     }
 
-    /// Hands the request over to an exchange; from here on the client only watches.
-    fn start(
+    /// Hands the request over to an exchange, its own or one that runs for an equal request; from
+    /// here on the client only watches.
+    fn join_or_start(
         &self,
         visit: &Visit,
         route: &Route,
         backend: &Arc<Backend>,
-        share: ClientShare,
+        admitted: Admitted,
         request: Outbound,
     ) -> Watcher {
-        self.begin(backend, share, visit.record(), route.on_disconnect, request)
+        let Admitted { share, caller, trusted } = admitted;
+        let joins = route.join && request.only_asks();
+        let identity = joins.then(|| Identity::of(route.backend, request.head(), trusted));
+        let plan = self.plan(backend, route.on_disconnect, request);
+        let ready =
+            Ready { share, record: visit.record().clone(), plan, tasks: self.tasks.clone() };
+        match identity {
+            Some(identity) => self.registry.join_or_start(identity, caller, ready),
+            None => exchange::start(ready),
+        }
     }
 
-    fn begin(
+    fn plan(
         &self,
         backend: &Arc<Backend>,
-        share: ClientShare,
-        record: &Arc<Record>,
         on_disconnect: Option<OnDisconnect>,
         request: Outbound,
-    ) -> Watcher {
+    ) -> Plan {
         let policy = Policy {
             on_disconnect,
             orphan: backend.config.orphan.clone(),
             endless: backend.config.endless,
         };
-        let backend = backend.clone();
-        let plan = Plan { backend, request, policy, store: self.store.clone() };
-        exchange::start(share, record.clone(), plan, self.tasks.count_exchange())
+        Plan {
+            backend: backend.clone(),
+            request,
+            policy,
+            store: self.store.clone(),
+            retain: Retain::Nothing,
+        }
     }
 
     /// Asks the backend how it is, for whoever wants to know.
@@ -342,9 +358,9 @@ impl House {
         let nobody = ClientKey::of(Ipv4Addr::UNSPECIFIED.into());
         let share = self.clients.account(nobody).admit().ok()?;
         let head = headers::of_probe(path, &backend.host, record.id())?;
-        let request = Outbound::new(Box::new(head), Received::Nothing);
-        let watcher = self.begin(backend, share, &record, None, request);
-        Some((record, watcher))
+        let plan = self.plan(backend, None, Outbound::new(Box::new(head), Received::Nothing));
+        let ready = Ready { share, record: record.clone(), plan, tasks: self.tasks.clone() };
+        Some((record, exchange::start(ready)))
     }
 
     async fn await_head(
@@ -364,6 +380,15 @@ impl House {
             }
         }
     }
+}
+
+/// A request that is counted for its client.
+struct Admitted {
+    share: ClientShare,
+    /// The client's address, as far as it is known.
+    caller: IpAddr,
+    /// What the peer says of its clients is believed.
+    trusted: bool,
 }
 
 enum Answer {

@@ -12,7 +12,7 @@ use http::{
 };
 use http_body::{Body, Frame, SizeHint};
 
-use crate::{exchange, exchange::Watcher, refusal::Refusal, spool, visit::Visit};
+use crate::{exchange, exchange::Watcher, headers, refusal::Refusal, spool, visit::Visit};
 
 /// The body of every answer. While it lives, its exchange is watched.
 #[derive(Debug)]
@@ -46,7 +46,11 @@ impl Reply {
         watcher: Watcher,
         visit: Visit,
     ) -> Response<Self> {
-        let exchange::Head { parts, body, bodyless, brief } = head;
+        let exchange::Head { mut parts, body, bodyless, brief } = head;
+        if watcher.source().is_some() {
+            headers::collapsed(&mut parts, visit.record().id());
+            visit.note(|outcome| outcome.backend_status = Some(parts.status));
+        }
         if brief {
             visit.fin_is_leaving();
         }

@@ -112,6 +112,13 @@ impl ClientShare {
             self.account.now.lock().orphans += 1;
         }
     }
+
+    /// Another client has joined it.
+    pub(crate) fn adopted(&self) {
+        if std::mem::replace(&mut *self.orphan.lock(), false) {
+            self.account.now.lock().orphans -= 1;
+        }
+    }
 }
 
 impl Drop for ClientShare {
@@ -134,6 +141,11 @@ mod tests {
         let other = ClientKey::of("192.0.2.2".parse().expect("an address"));
         let one = clients.account(key).admit().expect("room");
         one.orphan();
+        one.orphan();
+        assert_eq!(clients.account(key).admit().err(), Some(TooMany::Orphans));
+        one.adopted();
+        one.adopted();
+        drop(clients.account(key).admit().expect("no orphan is left"));
         one.orphan();
         assert_eq!(clients.account(key).admit().err(), Some(TooMany::Orphans));
         drop(one);

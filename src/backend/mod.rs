@@ -9,6 +9,7 @@ mod link;
 mod pool;
 mod send;
 mod wire;
+mod writes;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub(crate) use self::{
     hold::Turn,
     link::Link,
     send::{Answer, Outbound, Sent, Watched},
+    writes::Writes,
 };
 use self::{dial::Dialler, hold::Hold, pool::Pool};
 use crate::{admission::queue::Slots, config, refusal::Refusal};
@@ -28,6 +30,8 @@ use crate::{admission::queue::Slots, config, refusal::Refusal};
 pub(crate) struct Backend {
     pub(crate) config: config::Backend,
     pub(crate) slots: Slots,
+    /// Where some route to it joins requests.
+    pub(crate) writes: Option<Arc<Writes>>,
     /// For requests that name no host.
     pub(crate) host: http::HeaderValue,
     /// Sent by the supervisor; whoever waits for the backend subscribes to it.
@@ -38,8 +42,10 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    pub(crate) fn new(config: &config::Backend) -> Arc<Self> {
+    /// `joined`: requests to it may be answered by exchanges of others.
+    pub(crate) fn new(config: &config::Backend, joined: bool) -> Arc<Self> {
         Arc::new(Self {
+            writes: joined.then(Arc::default),
             slots: Slots::new(config.max_concurrency, &config.queue),
             host: host_of(&config.url),
             child: watch::Sender::default(),

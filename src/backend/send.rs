@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, header::CONTENT_LENGTH, request};
+use http::{HeaderValue, Method, Request, Response, header::CONTENT_LENGTH, request};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::sleep;
@@ -72,6 +72,21 @@ impl Outbound {
         // What the connection left there is not for the backend's connection.
         head.extensions.clear();
         Self { head, body, is_sent: false }
+    }
+
+    /// Does it only read (RFC 9110, section 9.2.1)?
+    pub(crate) fn is_safe(&self) -> bool {
+        self.head.method.is_safe()
+    }
+
+    /// A GET or HEAD and nothing besides, so that its head says all of it.
+    pub(crate) fn only_asks(&self) -> bool {
+        let reads = self.head.method == Method::GET || self.head.method == Method::HEAD;
+        reads && matches!(self.body, Received::Nothing)
+    }
+
+    pub(crate) fn head(&self) -> &request::Parts {
+        &self.head
     }
 
     /// The request, and what it takes to send it again where that may be needed.

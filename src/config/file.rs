@@ -6,8 +6,8 @@ use http::{Method, Uri};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    Backend, Child, Client, Config, Drain, Hold, Log, OnDisconnect, Orphan, Queue, Route, Runtime,
-    Spool, layers::Mistake, values,
+    Backend, Child, Client, Config, Drain, Hold, Join, Log, OnDisconnect, Orphan, Queue, Route,
+    Runtime, Spool, layers::Mistake, values,
 };
 
 #[derive(Debug, Deserialize)]
@@ -18,6 +18,7 @@ pub(super) struct File {
     client: Client,
     spool: Spool,
     child: Child,
+    join: Join,
     log: Log,
     drain: Drain,
     runtime: Runtime,
@@ -61,6 +62,7 @@ struct RouteTable {
     on_disconnect: Option<OnDisconnect>,
     #[serde(default, deserialize_with = "values::optional_size")]
     max_body: Option<u64>,
+    join: bool,
 }
 
 impl File {
@@ -96,6 +98,7 @@ impl File {
                 backend: named.unwrap_or(0),
                 on_disconnect: route.on_disconnect,
                 max_body: route.max_body.unwrap_or(self.client.max_body),
+                join: route.join,
             });
         }
         // Longest prefix first; among equals the narrower route, then the one written first.
@@ -109,6 +112,7 @@ impl File {
             backend: 0,
             on_disconnect: None,
             max_body: self.client.max_body,
+            join: false,
         });
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -120,6 +124,7 @@ impl File {
             client: self.client,
             spool: self.spool,
             child: self.child,
+            join: self.join,
             log: self.log,
             drain: self.drain,
             runtime: self.runtime,

@@ -33,6 +33,8 @@ pub struct Config {
     pub spool: Spool,
     /// The command behind us, where there is one.
     pub child: Child,
+    /// Requests that are answered by exchanges of others.
+    pub join: Join,
     /// What is written where.
     pub log: Log,
     /// How the process ends.
@@ -112,6 +114,8 @@ pub struct Route {
     pub on_disconnect: Option<OnDisconnect>,
     /// Longest request body in bytes.
     pub max_body: u64,
+    /// Equal reads are answered by one exchange.
+    pub join: bool,
 }
 
 /// Bounds on what a client may do.
@@ -172,6 +176,14 @@ pub struct Child {
     /// How long it may take to end after SIGINT, and again after SIGTERM; then SIGKILL.
     #[serde(deserialize_with = "values::duration")]
     pub grace: Duration,
+}
+
+/// Requests that are answered by exchanges of others.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Join {
+    /// Bytes of an answer that are held for those who join; longer ones are closed to newcomers.
+    #[serde(deserialize_with = "values::size")]
+    pub max_body: u64,
 }
 
 /// What is written where.

@@ -5,32 +5,39 @@
 //! for what policy and bounds make of an orphan ([`policy`]). While its first client waits for the
 //! head, that client's task runs it, since they would only wake each other; from then on, and as
 //! soon as that client leaves, it is a task of its own.
+//!
+//! Others may join it ([`registry`]) when their request is equal ([`identity`]) and nobody has
+//! written since it was sent; what it brings may still be for one of them alone ([`sharing`]).
 
+mod identity;
 mod policy;
 mod reach;
+mod registry;
 mod run;
+mod shared;
+mod sharing;
+mod watcher;
 
-use std::{
-    fmt,
-    future::{Future, poll_fn},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-};
+use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use http::response;
-use parking_lot::Mutex;
 use tokio::time::Instant;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
-pub(crate) use self::policy::Policy;
-use self::run::run;
+pub(crate) use self::{
+    identity::Identity, policy::Policy, registry::Registry, shared::Head, watcher::Watcher,
+};
+use self::{
+    registry::Listing,
+    run::run,
+    shared::{Open, Shared, State, keep},
+    watcher::Running,
+};
 use crate::{
     admission::per_client::ClientShare,
     backend::{Backend, Outbound, Watched},
     observe::record::{Ended, Record, Stage},
     refusal::Refusal,
-    spool,
+    spool::{self, Retain},
     tasks::Tasks,
 };
 
@@ -41,107 +48,87 @@ pub(crate) struct Plan {
     pub request: Outbound,
     pub policy: Policy,
     pub store: spool::Store,
+    /// How much of the answer is held for those who join.
+    pub retain: Retain,
+}
+
+/// All that it takes to start an exchange.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub share: ClientShare,
+    pub record: Arc<Record>,
+    pub plan: Plan,
+    pub tasks: Tasks,
 }
 
 /// The exchange's side of what it shares with those who watch it.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     shared: Arc<Shared>,
-}
-
-/// A client's side. The exchange is an orphan once the last one is dropped.
-#[derive(Debug)]
-pub(crate) struct Watcher {
-    shared: Arc<Shared>,
-    /// The exchange itself, while this client's task runs it.
-    running: Option<Running>,
-}
-
-/// An exchange that is run by whoever polls it, and by a task of its own once that one has dropped
-/// it: nobody can end it.
-struct Running(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
-
-/// The head of an answer, and the reader of its body.
-#[derive(Debug)]
-pub(crate) struct Head {
-    pub parts: response::Parts,
-    pub body: spool::Reader,
-    /// No body comes, whatever the fields say: HEAD, 204, 304.
-    pub bodyless: bool,
-    /// Goes on for ever, and is not to outlive its client for long.
-    pub brief: bool,
-}
-
-#[derive(Debug)]
-struct Shared {
-    share: ClientShare,
     record: Arc<Record>,
-    state: Mutex<State>,
+    listing: Option<Box<Listing>>,
 }
 
-#[derive(Debug)]
-struct State {
-    stage: Stage,
-    ended: bool,
-    watchers: usize,
-    orphaned: Option<Instant>,
-    /// To be sent even if nobody watches by then: its client was told that it will be.
-    promised: bool,
-    /// An answer was handed over, whether or not it is taken yet.
-    answered: bool,
-    answer: Option<Result<Head, Refusal>>,
-    /// Of the watcher that waits for an answer.
-    watcher: Option<Waker>,
-    /// Of the task that wants to know when the last watcher leaves.
-    task: Option<Waker>,
+/// Starts an exchange for its client alone.
+pub(crate) fn start(ready: Ready) -> Watcher {
+    begin(ready, None, None)
 }
 
-/// Starts an exchange, for its first watcher.
-pub(crate) fn start(
-    share: ClientShare,
-    record: Arc<Record>,
-    plan: Plan,
-    counted: TaskTrackerToken,
-) -> Watcher {
-    let (exchange, mut watcher) = open(share, record);
-    watcher.running = Some(Running(Some(Box::pin(run(exchange, plan, counted)))));
-    watcher
+/// Starts an exchange that others may join.
+fn start_open(ready: Ready, open: Box<Open>, listing: Option<Box<Listing>>) -> Watcher {
+    begin(ready, Some(open), listing)
 }
 
-/// An exchange that waits for a slot, and its first watcher.
-fn open(share: ClientShare, record: Arc<Record>) -> (Exchange, Watcher) {
+fn begin(ready: Ready, open: Option<Box<Open>>, listing: Option<Box<Listing>>) -> Watcher {
+    let Ready { share, record, plan, tasks } = ready;
     record.note(|outcome| outcome.stage = Stage::Queued);
-    let state = State {
-        stage: Stage::Queued,
-        ended: false,
-        watchers: 1,
-        orphaned: None,
-        promised: false,
-        answered: false,
-        answer: None,
-        watcher: None,
-        task: None,
-    };
-    let shared = Arc::new(Shared { share, record, state: Mutex::new(state) });
-    (Exchange { shared: shared.clone() }, Watcher { shared, running: None })
+    let writes = plan.backend.writes.clone().filter(|_| !plan.request.is_safe());
+    let shared = Shared::new(share, writes, open);
+    let exchange = Exchange { shared: shared.clone(), record, listing };
+    let running = Running::new(run(exchange, plan, tasks.count_exchange()));
+    Watcher::first(shared, Some(running))
 }
 
 impl Exchange {
-    /// Hands the head to those who wait. A watcher's reader is made here, so that nothing is kept
-    /// where nobody watches.
-    fn answer(&self, parts: response::Parts, spool: &spool::Spool, bodyless: bool, brief: bool) {
-        let mut state = self.shared.state.lock();
-        self.advance(&mut state, Stage::Answering);
-        if state.watchers > 0 {
-            state.hand_over(Ok(Head { parts, body: spool.reader(), bodyless, brief }));
+    /// The client of an unsafe request is about to learn something of it: whoever joins a reader
+    /// from here on must not be answered by one who began before.
+    fn tells(&self) {
+        if let Some(writes) = &self.shared.writes {
+            writes.raise();
         }
     }
 
-    /// Hands a refusal to those who still wait for a head.
-    fn refuse(&self, refusal: Refusal) {
+    fn answer(&self, parts: response::Parts, spool: &spool::Spool, bodyless: bool, brief: bool) {
+        self.tells();
         let mut state = self.shared.state.lock();
-        if state.watchers > 0 && state.stage < Stage::Answering {
-            state.hand_over(Err(refusal));
+        self.advance(&mut state, Stage::Answering);
+        state.answer(parts, spool, bodyless, brief);
+    }
+
+    /// Hands a refusal to those who still wait for a head.
+    fn refuse(&self, refusal: &Refusal) {
+        self.tells();
+        let mut state = self.shared.state.lock();
+        state.closed = true;
+        state.refuse(refusal);
+    }
+
+    /// Notes how it ended, before anybody sees that it did.
+    fn conclude(&self, ended: Ended, reason: Option<&'static str>) {
+        self.record.note(|outcome| {
+            outcome.ended = Some(ended);
+            // Why the exchange ended says more than why its client left.
+            outcome.reason = reason.or(outcome.reason);
+        });
+        self.tells();
+        if self.listing.is_none() {
+            return;
+        }
+        let mut state = self.shared.state.lock();
+        if let Some(open) = &mut state.open {
+            open.fate = Some((ended, reason));
+            // What is not whole is not for newcomers.
+            state.closed |= ended != Ended::Delivered;
         }
     }
 
@@ -149,10 +136,11 @@ impl Exchange {
     fn advance(&self, state: &mut State, next: Stage) {
         debug_assert!(!state.ended && state.stage < next, "{next:?} after {:?}", state.stage);
         state.stage = next;
-        self.shared.record.note(|outcome| outcome.stage = next);
+        self.record.note(|outcome| outcome.stage = next);
     }
 
-    /// Resolves when nobody watches any more, with the moment since when.
+    /// Resolves when nobody watches any more, with the moment since when. Somebody may join, and
+    /// undo that, before anything is made of it.
     async fn orphaned_since(&self) -> Instant {
         poll_fn(|cx| {
             let mut state = self.shared.state.lock();
@@ -165,8 +153,21 @@ impl Exchange {
         .await
     }
 
+    /// Resolves when nobody watches any more, and nobody can join any more either.
+    async fn abandoned(&self) {
+        while !self.close_orphan(self.orphaned_since().await) {}
+    }
+
+    /// Lets nobody join any more, if it is an orphan still, and since then.
+    fn close_orphan(&self, since: Instant) -> bool {
+        let mut state = self.shared.state.lock();
+        let is_still = state.orphaned == Some(since);
+        state.closed |= is_still;
+        is_still
+    }
+
     fn record(&self) -> &Record {
-        &self.shared.record
+        &self.record
     }
 }
 
@@ -177,33 +178,27 @@ impl Watched for Exchange {
         if state.stage == Stage::Queued {
             self.advance(&mut state, Stage::Waiting);
         }
-        if state.watchers == 0 {
-            state.orphaned.get_or_insert_with(Instant::now);
+        if state.watchers == 0 && state.orphaned.is_none() {
+            state.orphaned = Some(Instant::now());
             self.shared.share.orphan();
         }
+        if let Some(open) = &mut state.open {
+            open.begin();
+        }
+        drop(state);
+        self.tells();
     }
 
-    /// Decided under the lock under which a watcher leaves.
+    /// Decided under the lock under which a watcher leaves, and another joins.
     fn is_wanted(&self) -> bool {
-        let state = self.shared.state.lock();
-        state.watchers > 0 || state.promised
+        let mut state = self.shared.state.lock();
+        let is_wanted = state.watchers > 0 || state.promised;
+        state.closed |= !is_wanted;
+        is_wanted
     }
 
     async fn orphaned(&self) {
         self.orphaned_since().await;
-    }
-}
-
-impl State {
-    fn hand_over(&mut self, answer: Result<Head, Refusal>) {
-        if self.answered {
-            return;
-        }
-        self.answered = true;
-        self.answer = Some(answer);
-        if let Some(waker) = self.watcher.take() {
-            waker.wake();
-        }
     }
 }
 
@@ -221,98 +216,12 @@ impl Drop for Exchange {
                 });
             }
         });
+        if let Some(listing) = self.listing.take() {
+            listing.end(&self.shared);
+        }
         let mut state = self.shared.state.lock();
         state.ended = true;
-        state.hand_over(Err(Refusal::Internal));
-    }
-}
-
-impl Running {
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let polled = self.0.as_mut().map(|exchange| exchange.as_mut().poll(cx));
-        let over = !matches!(polled, Some(Poll::Pending));
-        if over {
-            self.0 = None;
-        }
-        over
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(exchange) = self.0.take() {
-            Tasks::exchange(exchange);
-        }
-    }
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.debug_struct("Running").field("over", &self.0.is_none()).finish()
-    }
-}
-
-impl Watcher {
-    /// The head of the answer, or the refusal in its place.
-    pub(crate) async fn head(&mut self) -> Result<Head, Refusal> {
-        poll_fn(|cx| {
-            if self.running.as_mut().is_some_and(|running| running.is_over(cx)) {
-                self.running = None;
-            }
-            let mut state = self.shared.state.lock();
-            let Some(answer) = state.answer.take() else {
-                // Who runs the exchange sees for itself what comes of it.
-                if self.running.is_none() {
-                    keep(&mut state.watcher, cx);
-                }
-                return Poll::Pending;
-            };
-            drop(state);
-            // The body comes at the backend's pace, whatever the client takes of it.
-            self.running = None;
-            Poll::Ready(answer)
-        })
-        .await
-    }
-
-    /// The client is let go; the exchange is to go on, even if it still waits for a slot.
-    pub(crate) fn promise(&self) {
-        self.shared.state.lock().promised = true;
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        let mut state = self.shared.state.lock();
-        state.watchers -= 1;
-        if state.watchers > 0 {
-            return;
-        }
-        // An answer that nobody took keeps its reader no longer, else it would be spooled.
-        let untaken = state.answer.take();
-        let task = state.task.take();
-        // It would keep the connection of the client that left.
-        let watcher = state.watcher.take();
-        let promised = state.promised && state.stage == Stage::Queued;
-        let ended = state.ended || promised;
-        if !ended {
-            state.orphaned = Some(Instant::now());
-        }
-        drop(state);
-        drop((untaken, watcher));
-        if !ended {
-            self.shared.share.orphan();
-            if let Some(task) = task {
-                task.wake();
-            }
-        }
-    }
-}
-
-/// Has the present task woken, and clones nothing where it is registered already.
-fn keep(place: &mut Option<Waker>, cx: &Context<'_>) {
-    if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-        *place = Some(cx.waker().clone());
+        state.refuse(&Refusal::Internal);
     }
 }
 

@@ -98,7 +98,7 @@ impl Exchange {
             biased;
             // Cancel-safe: who leaves a line gives up the place in it, and that is wanted.
             done = part => Ok(done),
-            _ = self.orphaned_since() => Err(match is_sent {
+            () = self.abandoned() => Err(match is_sent {
                 true => Stopped::NoAnswer(Refusal::ClosedEarly),
                 false => Stopped::Abandoned,
             }),

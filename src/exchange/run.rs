@@ -19,7 +19,7 @@ use crate::{
     headers,
     observe::record::Ended,
     refusal::Refusal,
-    spool::{End, Spool, Store},
+    spool::{End, Retain, Spool, Store},
 };
 
 /// Why an exchange ended before its answer did.
@@ -38,8 +38,12 @@ pub(super) enum Stopped {
 
 /// Runs the exchange to its end. Nothing that happens to a client ends it.
 pub(super) async fn run(exchange: Exchange, plan: Plan, _counted: TaskTrackerToken) {
-    let result = shielded(&exchange, plan.backend, plan.request, &plan.policy, &plan.store).await;
-    exchange.ended(&result);
+    let Plan { backend, request, policy, store, retain } = plan;
+    if let Err(stopped) = shielded(&exchange, backend, request, &policy, &store, retain).await
+        && let Some(refusal) = stopped.refusal()
+    {
+        exchange.refuse(&refusal);
+    }
 }
 
 async fn shielded(
@@ -48,12 +52,15 @@ async fn shielded(
     request: Outbound,
     policy: &Policy,
     store: &Store,
+    retain: Retain,
 ) -> Result<(), Stopped> {
-    let spool = store.spool(false);
+    let spool = store.spool(retain);
     let _cut = CutAtLast(&spool);
     let (mut slot, mut request, mut handed) = (None, request, None);
     let (slot, sent, result) = loop {
-        let (reached, link) = exchange.reach(&backend, &request, slot).await?;
+        let reached = exchange.reach(&backend, &request, slot).await;
+        let (reached, link) =
+            reached.inspect_err(|stopped| exchange.conclude(stopped.ended(), stopped.reason()))?;
         let sent = Instant::now();
         let (answer, again) = match exchange.send(&backend, link, request, policy).await {
             Ok(Sent::Answered(answer, again)) => (answer, again),
@@ -78,7 +85,16 @@ async fn shielded(
     // The connection is closed or kept by now: only then may the next exchange have the slot. And
     // only then does the client learn that it has all: its next request finds the slot free.
     drop::<Slot>(slot);
+    match &result {
+        Ok(_) => exchange.conclude(Ended::Delivered, None),
+        Err(stopped) => exchange.conclude(stopped.ended(), stopped.reason()),
+    }
     spool.end(result.as_ref().map_or(End::Cut, End::clone));
+    if retain != Retain::Nothing {
+        // Nobody can join any more: what was retained and nobody has read is discarded.
+        let discarded = spool.release();
+        exchange.record().note(|outcome| outcome.discarded += discarded);
+    }
     result.map(|_| ())
 }
 
@@ -184,13 +200,15 @@ impl Exchange {
                 Ok(chunk) => chunk,
                 Err(other) => return Ok(End::Whole(other.into_trailers().ok())),
             };
-            let len = chunk.len() as u64;
-            // The spool of an answer is never retained, so it waits for room and does not fail.
-            if spool.write(chunk).await.unwrap_or(true) {
+            self.tells();
+            // The spool of an answer is never retained as a whole, so it waits for room and does
+            // not fail.
+            let unread = spool.write(chunk).await.unwrap_or(0);
+            if unread == 0 {
                 continue;
             }
-            discarded += len;
-            self.record().note(|outcome| outcome.discarded += len);
+            discarded += unread;
+            self.record().note(|outcome| outcome.discarded += unread);
             if discarded > max_orphan_bytes {
                 return Err(Stopped::Cut("orphan.max_bytes reached"));
             }
@@ -198,45 +216,49 @@ impl Exchange {
         Ok(End::Whole(None))
     }
 
-    /// Resolves once the exchange has been an orphan for longer than it may be.
+    /// Resolves once the exchange has been an orphan for longer than it may be, and nobody can join
+    /// it any more. Whoever joins it meanwhile stops the clock.
     async fn outlived(&self, allowance: Allowance) -> &'static str {
-        let since = self.orphaned_since().await;
-        if allowance.time > Duration::ZERO {
-            let mut end = pin!(sleep_until(since + allowance.time));
-            end.as_mut().await;
+        loop {
+            let since = self.orphaned_since().await;
+            if allowance.time > Duration::ZERO {
+                let mut end = pin!(sleep_until(since + allowance.time));
+                end.as_mut().await;
+            }
+            if self.close_orphan(since) {
+                return allowance.reason;
+            }
         }
-        allowance.reason
+    }
+}
+
+impl Stopped {
+    fn ended(&self) -> Ended {
+        match self {
+            Self::Abandoned => Ended::Abandoned,
+            // To a person who waits for a restart, we answer; nothing has failed yet.
+            Self::NoSlot(_) | Self::NoAnswer(Refusal::Restarting) => Ended::Refused,
+            Self::Cut(_) => Ended::Cut,
+            Self::NoAnswer(_) | Self::BrokenOff => Ended::Failed,
+        }
     }
 
-    fn ended(self, result: &Result<(), Stopped>) {
-        let (ended, reason, refusal) = match result {
-            Ok(()) => (Ended::Delivered, None, None),
-            Err(Stopped::Abandoned) => (Ended::Abandoned, None, None),
-            Err(Stopped::NoSlot(why)) => {
-                let refusal = match why {
-                    NoSlot::QueueFull => Refusal::QueueFull,
-                    NoSlot::WaitedTooLong => Refusal::QueuedTooLong,
-                };
-                (Ended::Refused, Some(refusal.reason()), Some(refusal))
-            }
-            Err(Stopped::Cut(reason)) => (Ended::Cut, Some(*reason), Some(Refusal::CutShort)),
-            Err(Stopped::NoAnswer(refusal)) => {
-                // To a person who waits for a restart, we answer; nothing has failed yet.
-                let is_ours = *refusal == Refusal::Restarting;
-                let ended = if is_ours { Ended::Refused } else { Ended::Failed };
-                (ended, Some(refusal.reason()), Some(refusal.clone()))
-            }
-            Err(Stopped::BrokenOff) => {
-                (Ended::Failed, Some("the backend broke its answer off"), None)
-            }
-        };
-        self.record().note(|outcome| {
-            outcome.ended = Some(ended);
-            // Why the exchange ended says more than why its client left.
-            outcome.reason = reason.or(outcome.reason);
-        });
-        if let Some(refusal) = refusal {
-            self.refuse(refusal);
+    fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Cut(reason) => Some(reason),
+            Self::BrokenOff => Some("the backend broke its answer off"),
+            other => other.refusal().as_ref().map(Refusal::reason),
+        }
+    }
+
+    /// What those are told who still wait for a head.
+    fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Abandoned | Self::BrokenOff => None,
+            Self::NoSlot(NoSlot::QueueFull) => Some(Refusal::QueueFull),
+            Self::NoSlot(NoSlot::WaitedTooLong) => Some(Refusal::QueuedTooLong),
+            Self::Cut(_) => Some(Refusal::CutShort),
+            Self::NoAnswer(refusal) => Some(refusal.clone()),
         }
     }
 }

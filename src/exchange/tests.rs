@@ -18,7 +18,10 @@ fn opened() -> (Exchange, Watcher) {
         line: Some((Method::GET, "/".into())),
         began: Instant::now(),
     };
-    open(share, Record::open(&AccessLog::off(), facts))
+    let record = Record::open(&AccessLog::off(), facts);
+    let shared = Shared::new(share, None, None);
+    let exchange = Exchange { shared: shared.clone(), record, listing: None };
+    (exchange, Watcher::first(shared, None))
 }
 
 fn spool() -> spool::Spool {
@@ -28,7 +31,7 @@ fn spool() -> spool::Spool {
         total_disk: 0,
         dir: std::path::PathBuf::new(),
     })
-    .spool(false)
+    .spool(Retain::Nothing)
 }
 
 #[tokio::test]
@@ -48,7 +51,7 @@ async fn a_client_that_leaves_later_makes_an_orphan_and_no_more() {
     let spool = spool();
     exchange.answer(Response::new(()).into_parts().0, &spool, false, false);
     let kept = spool.write(bytes::Bytes::from_static(b"discarded")).await;
-    assert!(!kept.expect("nothing to hold"));
+    assert_eq!(kept.expect("nothing to hold"), 9);
 }
 
 #[tokio::test]
@@ -59,7 +62,7 @@ async fn an_answer_that_is_not_taken_is_not_spooled() {
     exchange.answer(Response::new(()).into_parts().0, &spool, false, false);
     drop(watcher);
     let kept = spool.write(bytes::Bytes::from_static(b"discarded")).await;
-    assert!(!kept.expect("nothing to hold"));
+    assert_eq!(kept.expect("nothing to hold"), 9);
 }
 
 #[tokio::test]
@@ -94,8 +97,8 @@ async fn an_exchange_that_is_sent_once_more_is_still_the_same() {
 async fn the_answer_is_handed_over_only_once() {
     let (exchange, mut watcher) = opened();
     exchange.begin();
-    exchange.refuse(Refusal::ClosedEarly);
-    exchange.refuse(Refusal::CutShort);
+    exchange.refuse(&Refusal::ClosedEarly);
+    exchange.refuse(&Refusal::CutShort);
     assert_eq!(watcher.head().await.err(), Some(Refusal::ClosedEarly));
     let again = tokio::time::timeout(Duration::from_millis(1), watcher.head()).await;
     assert!(again.is_err());

@@ -14,7 +14,9 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 
-pub(crate) use self::forwarding::forwarded;
+pub(crate) use self::forwarding::{
+    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, forwarded,
+};
 use self::{
     forwarding::{append, forward},
     hop_by_hop::{strip_doubles, strip_hop_by_hop},
@@ -23,6 +25,7 @@ use crate::{config::OnDisconnect, connection::Connection, refusal::Refusal};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// By this the application overrules `on_disconnect` for one response.
 const SEAWALL_ON_DISCONNECT: HeaderName = HeaderName::from_static("seawall-on-disconnect");
 
@@ -181,6 +184,13 @@ pub(crate) fn is_same_answer(one: &response::Parts, other: &response::Parts) -> 
         fields
     };
     one.status == other.status && fields(one) == fields(other)
+}
+
+/// Marks the answer of an exchange that is another client's (RFC 9211, section 2.6), and gives it
+/// the id of the request that it answers.
+pub(crate) fn collapsed(head: &mut response::Parts, id: &HeaderValue) {
+    append(&mut head.headers, CACHE_STATUS, HeaderValue::from_static("seawall; collapsed"));
+    head.headers.insert(X_REQUEST_ID, id.clone());
 }
 
 fn overruled(headers: &mut HeaderMap) -> Option<OnDisconnect> {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::{
     output::Output,
-    record::{Ended, Facts, Outcome, Stage},
+    record::{Ended, Facts, Outcome, Source, Stage},
 };
 
 /// How long lines are gathered once the first has come.
@@ -120,6 +120,8 @@ fn json(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
     word(text, outcome.left.map(Stage::word));
     text.extend_from_slice(b",\"reason\":");
     word(text, outcome.reason);
+    text.extend_from_slice(b",\"shared\":");
+    word(text, outcome.source.map(Source::word));
     text.extend_from_slice(b",\"queue_ms\":");
     millis(text, outcome.queue);
     text.extend_from_slice(b",\"held_ms\":");
@@ -210,6 +212,9 @@ fn pretty(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
     }
     if outcome.held >= Duration::from_millis(1) {
         let _ = write!(text, "; held {:.1} ms", as_millis(outcome.held));
+    }
+    if let Some(source) = outcome.source {
+        let _ = write!(text, "; {}", source.word());
     }
     if let Some(reason) = outcome.reason {
         let _ = write!(text, "; {reason}");

@@ -38,6 +38,16 @@ pub(crate) enum Stage {
     Answering,
 }
 
+/// From where a request is answered that has no exchange of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// From the exchange that runs for an equal request.
+    Join,
+    /// From the exchange, running or over, for the same request before.
+    #[expect(dead_code, reason = "for replay")]
+    Replay,
+}
+
 /// What is known when the request's head has come.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
@@ -62,6 +72,8 @@ pub(crate) struct Outcome {
     /// In which stage the client left.
     pub left: Option<Stage>,
     pub reason: Option<&'static str>,
+    /// None where the exchange is its own.
+    pub source: Option<Source>,
     pub queue: Duration,
     /// Waiting for a backend that was away.
     pub held: Duration,
@@ -88,6 +100,7 @@ impl Record {
             ended: None,
             left: None,
             reason: None,
+            source: None,
             queue: Duration::ZERO,
             held: Duration::ZERO,
             backend: Duration::ZERO,
@@ -166,6 +179,15 @@ impl Ended {
             Self::Cut => "cut",
             Self::Failed => "failed",
             Self::Refused => "refused",
+        }
+    }
+}
+
+impl Source {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Replay => "replay",
         }
     }
 }

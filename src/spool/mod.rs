@@ -2,12 +2,14 @@
 //!
 //! The writer never waits for a reader as long as the bounds of `[spool]` hold; a reader gets
 //! what has come at once. Bytes that every reader has passed are let go, unless the spool retains
-//! them from the start. With no reader left (and nothing retained) what is written is only counted.
+//! them from the start ([`Retain`]). With no reader left (and nothing retained) what is written is
+//! only counted.
 //!
 //! Memory of one body is bounded by `spool.memory`; beyond it everything held goes to disk in one
 //! stride. Where `spool.total_disk` or the disk itself is full, [`Spool::write`] waits for the
-//! readers, or fails with [`Full`] where the body is retained. A single chunk is always taken, so
-//! that nobody waits for the memory of others.
+//! readers, or fails with [`Full`] where the whole body is retained; what is retained up to a bound
+//! is given up instead. A single chunk is always taken, so that nobody waits for the memory of
+//! others.
 
 mod body;
 mod budget;
@@ -52,6 +54,18 @@ struct Limits {
 #[derive(Debug, Clone)]
 pub(crate) struct Spool {
     shared: Arc<Shared>,
+}
+
+/// From where a new reader may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retain {
+    /// From what other readers have not passed.
+    Nothing,
+    /// From the first byte, until more than so many bytes have been written, or there is no more
+    /// room: then never again.
+    Upto(u64),
+    /// From the first byte, always.
+    All,
 }
 
 /// How the writing ended.
@@ -99,7 +113,9 @@ struct State {
     /// The writer has waited for the readers; said once in the log.
     paced: bool,
     end: Option<End>,
-    retain: bool,
+    retain: Retain,
+    /// How far the furthest reader ever was: what is let go beyond it was discarded.
+    furthest: u64,
     /// Nearly always one.
     readers: SmallVec<[Option<Place>; 1]>,
 }
@@ -122,8 +138,8 @@ impl Store {
         Self { limits: Arc::new(limits) }
     }
 
-    /// An empty spool; one that retains can be read from the start at any time.
-    pub(crate) fn spool(&self, retain: bool) -> Spool {
+    /// An empty spool.
+    pub(crate) fn spool(&self, retain: Retain) -> Spool {
         let state = State {
             chunks: VecDeque::new(),
             first: 0,
@@ -135,6 +151,7 @@ impl Store {
             paced: false,
             end: None,
             retain,
+            furthest: 0,
             readers: SmallVec::new(),
         };
         Spool {
@@ -150,35 +167,36 @@ impl Store {
 impl Spool {
     /// A reader from the first byte that is still held.
     pub(crate) fn reader(&self) -> Reader {
-        let mut state = self.shared.state.lock();
-        let offset = if state.retain { 0 } else { state.floor() };
-        let place = Some(Place { offset, waker: None });
-        let index = match state.readers.iter().position(Option::is_none) {
-            Some(free) => {
-                state.readers[free] = place;
-                free
-            }
-            None => {
-                state.readers.push(place);
-                state.readers.len() - 1
-            }
-        };
-        drop(state);
+        let index = self.shared.state.lock().take_place();
         Reader::new(self.shared.clone(), index)
     }
 
-    /// Appends. True when somebody may read it, false when it was discarded.
-    pub(crate) async fn write(&self, chunk: Bytes) -> Result<bool, Full> {
+    /// A reader from the very first byte, where that is retained.
+    pub(crate) fn reader_from_start(&self) -> Option<Reader> {
+        let mut state = self.shared.state.lock();
+        let index = (state.retain != Retain::Nothing).then(|| state.take_place())?;
+        drop(state);
+        Some(Reader::new(self.shared.clone(), index))
+    }
+
+    /// Appends. Gives back how many bytes were discarded by that, because nobody has read them and
+    /// nobody may any more.
+    pub(crate) async fn write(&self, chunk: Bytes) -> Result<u64, Full> {
+        let mut given_up = 0;
         loop {
-            if let Some(kept) = self.shared.state.lock().push(&chunk, self.shared.limits.memory) {
-                return Ok(kept);
+            let pushed = self.shared.state.lock().push(&chunk, self.shared.limits.memory);
+            if let Some(discarded) = pushed {
+                return Ok(given_up + discarded);
             }
             // Registered before the spill looks, so that room made meanwhile is not missed.
             let room = self.shared.room.notified();
             // Boxed: rare, and larger than the rest of the exchange.
             match Box::pin(self.spill()).await {
                 Ok(()) => {}
-                Err(full) if self.shared.state.lock().retain => return Err(full),
+                Err(full) if self.is_retained(|retain| retain == Retain::All) => return Err(full),
+                Err(_) if self.is_retained(|retain| retain != Retain::Nothing) => {
+                    given_up += self.release();
+                }
                 // A slow reader holds it all, and there is no more room: the backend is read at
                 // the client's pace from here on.
                 Err(full) => {
@@ -198,6 +216,19 @@ impl Spool {
             state.end = Some(end);
             state.wake();
         }
+    }
+
+    /// Retains nothing from here on. Gives back how many bytes were discarded by that.
+    pub(crate) fn release(&self) -> u64 {
+        let mut state = self.shared.state.lock();
+        let discarded = state.release();
+        drop(state);
+        self.shared.room.notify_one();
+        discarded
+    }
+
+    fn is_retained(&self, so: impl FnOnce(Retain) -> bool) -> bool {
+        so(self.shared.state.lock().retain)
     }
 
     /// Bytes written so far, discarded ones included.
@@ -263,14 +294,47 @@ impl Spool {
 }
 
 impl State {
-    /// Takes the chunk where there is room for it: `Some(kept)`, else `None`.
-    fn push(&mut self, chunk: &Bytes, memory: u64) -> Option<bool> {
+    fn take_place(&mut self) -> usize {
+        let offset = self.floor();
+        let place = Some(Place { offset, waker: None });
+        match self.readers.iter().position(Option::is_none) {
+            Some(free) => {
+                self.readers[free] = place;
+                free
+            }
+            None => {
+                self.readers.push(place);
+                self.readers.len() - 1
+            }
+        }
+    }
+
+    fn is_unread(&self) -> bool {
+        self.retain == Retain::Nothing && self.readers.iter().all(Option::is_none)
+    }
+
+    fn release(&mut self) -> u64 {
+        if std::mem::replace(&mut self.retain, Retain::Nothing) == Retain::Nothing {
+            return 0;
+        }
+        self.let_go();
+        if self.is_unread() { self.written - self.furthest } else { 0 }
+    }
+
+    /// Takes the chunk where there is room for it, and says how many bytes were discarded by that;
+    /// else `None`.
+    fn push(&mut self, chunk: &Bytes, memory: u64) -> Option<u64> {
         let len = chunk.len() as u64;
-        let unread = !self.retain && self.readers.iter().all(Option::is_none);
-        if unread {
+        let mut discarded = 0;
+        if let Retain::Upto(bound) = self.retain
+            && self.written + len > bound
+        {
+            discarded = self.release();
+        }
+        if self.is_unread() {
             self.written += len;
             self.let_go();
-            return Some(false);
+            return Some(discarded + len);
         }
         let held = self.written - self.memory_from;
         if held == 0 {
@@ -289,7 +353,8 @@ impl State {
             _ => self.chunks.push_back(chunk.clone()),
         }
         self.wake();
-        Some(true)
+        // Nothing yet: there is a reader, or what was written is retained.
+        Some(discarded)
     }
 
     fn wake(&mut self) {
@@ -302,7 +367,7 @@ impl State {
 
     /// The offset below which nobody will read.
     fn floor(&self) -> u64 {
-        if self.retain {
+        if self.retain != Retain::Nothing {
             return 0;
         }
         let lowest = self.readers.iter().flatten().map(|place| place.offset).min();

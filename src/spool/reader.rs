@@ -148,7 +148,10 @@ impl State {
     }
 
     fn advance(&mut self, index: usize, len: usize) {
-        self.place(index).offset += len as u64;
+        let place = self.place(index);
+        place.offset += len as u64;
+        let offset = place.offset;
+        self.furthest = self.furthest.max(offset);
         self.let_go();
     }
 

@@ -27,9 +27,9 @@ fn memory_used(store: &Store) -> bool {
 #[tokio::test]
 async fn what_was_written_is_read_and_let_go() {
     let store = store(1024, 1 << 20);
-    let spool = store.spool(false);
+    let spool = store.spool(Retain::Nothing);
     let mut reader = spool.reader();
-    assert!(spool.write(Bytes::from_static(b"one")).await.expect("room"));
+    assert_eq!(spool.write(Bytes::from_static(b"one")).await.expect("room"), 0);
     assert_eq!(next(&mut reader).await.as_deref(), Some(&b"one"[..]));
     assert!(!memory_used(&store));
     assert!(!reader.is_ended());
@@ -41,7 +41,7 @@ async fn what_was_written_is_read_and_let_go() {
 #[tokio::test]
 async fn a_slow_reader_gets_every_byte_back_from_disk_in_order() {
     let store = store(10_000, 1 << 24);
-    let spool = store.spool(false);
+    let spool = store.spool(Retain::Nothing);
     let mut reader = spool.reader();
     let mut expected = Vec::new();
     for number in 0..2_000_u32 {
@@ -63,10 +63,11 @@ async fn a_slow_reader_gets_every_byte_back_from_disk_in_order() {
 #[tokio::test]
 async fn without_a_reader_bytes_are_only_counted() {
     let store = store(10, 0);
-    let spool = store.spool(false);
+    let spool = store.spool(Retain::Nothing);
     drop(spool.reader());
     for _ in 0..1_000 {
-        assert!(!spool.write(Bytes::from_static(&[0; 100])).await.expect("no room needed"));
+        let discarded = spool.write(Bytes::from_static(&[0; 100])).await;
+        assert_eq!(discarded.expect("no room needed"), 100);
     }
     assert_eq!(spool.written(), 100_000);
     assert!(!memory_used(&store));
@@ -75,31 +76,31 @@ async fn without_a_reader_bytes_are_only_counted() {
 #[tokio::test]
 async fn the_writer_waits_for_the_reader_where_no_disk_is_left() {
     let store = store(100, 0);
-    let spool = store.spool(false);
+    let spool = store.spool(Retain::Nothing);
     let mut reader = spool.reader();
     spool.write(Bytes::from_static(&[1; 100])).await.expect("room");
     let mut second = Box::pin(spool.write(Bytes::from_static(&[2; 100])));
     assert!(futures_pending(second.as_mut()).await);
     assert_eq!(next(&mut reader).await.expect("bytes").len(), 100);
-    assert!(second.await.expect("room now"));
+    assert_eq!(second.await.expect("room now"), 0);
 }
 
 #[tokio::test]
 async fn a_leaving_reader_frees_a_waiting_writer() {
     let store = store(100, 0);
-    let spool = store.spool(false);
+    let spool = store.spool(Retain::Nothing);
     let reader = spool.reader();
     spool.write(Bytes::from_static(&[1; 100])).await.expect("room");
     let mut second = Box::pin(spool.write(Bytes::from_static(&[2; 100])));
     assert!(futures_pending(second.as_mut()).await);
     drop(reader);
-    assert!(!second.await.expect("discarded"));
+    assert_eq!(second.await.expect("discarded"), 100);
 }
 
 #[tokio::test]
 async fn a_retained_body_is_read_from_the_start_as_often_as_needed() {
     let store = store(1_000, 1 << 20);
-    let spool = store.spool(true);
+    let spool = store.spool(Retain::All);
     for _ in 0..10 {
         spool.write(Bytes::from_static(&[7; 600])).await.expect("room");
     }
@@ -112,8 +113,8 @@ async fn a_retained_body_is_read_from_the_start_as_often_as_needed() {
 #[tokio::test]
 async fn a_retained_body_that_fits_nowhere_is_refused() {
     let store = store(1_000, 2_000);
-    let spool = store.spool(true);
-    let mut written = Ok(true);
+    let spool = store.spool(Retain::All);
+    let mut written = Ok(0);
     for _ in 0..10 {
         written = spool.write(Bytes::from_static(&[7; 600])).await;
         if written.is_err() {
@@ -124,9 +125,50 @@ async fn a_retained_body_that_fits_nowhere_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_retained_up_to_a_bound_is_read_from_the_start_until_the_bound_is_passed() {
+    let store = store(1_000, 1 << 20);
+    let spool = store.spool(Retain::Upto(1_200));
+    for _ in 0..2 {
+        assert_eq!(spool.write(Bytes::from_static(&[7; 600])).await.expect("room"), 0);
+    }
+    let mut early = spool.reader_from_start().expect("all is retained");
+    assert_eq!(spool.write(Bytes::from_static(&[8; 600])).await.expect("room"), 0);
+    assert!(spool.reader_from_start().is_none());
+    spool.end(End::Whole(None));
+    assert_eq!(all(&mut early).await, [vec![7; 1_200], vec![8; 600]].concat());
+    assert!(!memory_used(&store));
+}
+
+#[tokio::test]
+async fn what_was_retained_for_nobody_is_discarded_but_for_what_somebody_has_read() {
+    let spool = store(10_000, 0).spool(Retain::Upto(1_200));
+    let mut reader = spool.reader();
+    spool.write(Bytes::from_static(&[1; 600])).await.expect("room");
+    next(&mut reader).await.expect("bytes");
+    drop(reader);
+    assert_eq!(spool.write(Bytes::from_static(&[2; 600])).await.expect("room"), 0);
+    assert_eq!(spool.write(Bytes::from_static(&[3; 600])).await.expect("room"), 1_200);
+    assert_eq!(spool.release(), 0);
+    let spool = store(10_000, 0).spool(Retain::Upto(1_200));
+    spool.write(Bytes::from_static(&[1; 600])).await.expect("room");
+    assert_eq!(spool.release(), 600);
+}
+
+#[tokio::test]
+async fn what_is_retained_up_to_a_bound_is_given_up_before_anybody_waits_for_room() {
+    let store = store(1_000, 0);
+    let spool = store.spool(Retain::Upto(1 << 20));
+    for _ in 0..10 {
+        spool.write(Bytes::from_static(&[7; 600])).await.expect("no failure");
+    }
+    assert!(spool.reader_from_start().is_none());
+    assert!(!memory_used(&store));
+}
+
+#[tokio::test]
 async fn small_chunks_do_not_each_hold_a_buffer() {
     let store = store(1 << 16, 0);
-    let spool = store.spool(false);
+    let spool = store.spool(Retain::Nothing);
     let mut reader = spool.reader();
     for _ in 0..SMALL {
         spool.write(Bytes::from_static(b"x")).await.expect("room");
@@ -137,7 +179,7 @@ async fn small_chunks_do_not_each_hold_a_buffer() {
 
 #[tokio::test]
 async fn a_cut_body_never_looks_whole() {
-    let spool = store(100, 0).spool(false);
+    let spool = store(100, 0).spool(Retain::Nothing);
     let mut reader = spool.reader();
     spool.write(Bytes::from_static(b"half")).await.expect("room");
     spool.end(End::Cut);

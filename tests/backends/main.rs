@@ -8,6 +8,7 @@
 //! - `servers`: how each one is started, and the harm it is known to come to; `server`: one of them
 //! - `direct`, `shielded`: the two halves of each test
 //! - `scenes`: what the clients do, step by step; `rude`: the clients
+//! - `storm`: ten impatient refreshes of one slow page
 //! - `harm`: what counts as harm in a server's output
 //! - `seawall`: the program under test, and its access log
 //! - `wrapped`: the servers behind `seawall --`, as typed; `terminal.py`: where
@@ -30,6 +31,7 @@ mod seawall;
 mod server;
 mod servers;
 mod shielded;
+mod storm;
 mod wrapped;
 
 use server::Server;
@@ -102,4 +104,14 @@ fn http_server_with_threads_never_notices_a_client_leave() {
 #[test]
 fn http_server_with_one_thread_never_notices_a_client_leave() {
     unharmed_behind_seawall(&servers::HTTP_SERVER_ONE_THREAD);
+}
+
+#[test]
+fn a_refresh_storm_on_http_server_runs_the_view_once_with_join_and_twice_at_most_without() {
+    storm::weathered(&servers::HTTP_SERVER_ONE_THREAD);
+}
+
+#[test]
+fn a_refresh_storm_on_flask_runs_the_view_once_with_join_and_twice_at_most_without() {
+    storm::weathered(&servers::FLASK_ONE_THREAD);
 }

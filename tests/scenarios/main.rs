@@ -30,6 +30,8 @@ mod command_line;
 mod config_mistakes;
 mod forwarded;
 mod headers;
+mod join;
+mod join_property;
 mod log_lines;
 mod messages;
 mod on_disconnect;

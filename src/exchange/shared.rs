@@ -1,0 +1,282 @@
+//! What an exchange shares with those who watch it, and the seats they have.
+//!
+//! Everything that decides between them is decided under one lock: whether an exchange that nobody
+//! watches is sent, whether an orphan ends, and whether somebody may still join it.
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    task::{Context, Waker},
+};
+
+use http::response;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::sharing::Sharing;
+use crate::{
+    admission::per_client::ClientShare,
+    backend::Writes,
+    observe::record::{Ended, Stage},
+    refusal::Refusal,
+    spool,
+};
+
+/// The head of an answer, and the reader of its body.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub parts: response::Parts,
+    pub body: spool::Reader,
+    /// No body comes, whatever the fields say: HEAD, 204, 304.
+    pub bodyless: bool,
+    /// Goes on for ever, and is not to outlive its client for long.
+    pub brief: bool,
+}
+
+/// What a watcher gets in the place of a head.
+#[derive(Debug)]
+pub(super) enum NoHead {
+    Refused(Refusal),
+    /// The answer is not for all who wait for it, and not for this one.
+    NotShared,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub share: ClientShare,
+    /// Of an unsafe request: raised before its client learns anything.
+    pub writes: Option<Arc<Writes>>,
+    pub state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub stage: Stage,
+    pub ended: bool,
+    /// It is at its end, or will not be sent: nobody joins it any more.
+    pub closed: bool,
+    pub watchers: usize,
+    pub orphaned: Option<Instant>,
+    /// To be sent even if nobody watches by then: its client was told that it will be.
+    pub promised: bool,
+    /// Nearly always one.
+    seats: SmallVec<[Option<Seat>; 1]>,
+    /// Where others may join.
+    pub open: Option<Box<Open>>,
+    /// Of the task that wants to know when the last watcher leaves.
+    pub task: Option<Waker>,
+}
+
+/// The place of one watcher.
+#[derive(Debug)]
+pub(super) struct Seat {
+    caller: Option<IpAddr>,
+    /// It was told something, whether or not it has taken that yet.
+    told: bool,
+    pub answer: Option<Result<Head, NoHead>>,
+    pub waker: Option<Waker>,
+}
+
+/// What makes an exchange one that others may join.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// The address of who started it.
+    caller: IpAddr,
+    to: To,
+    offer: Option<Offer>,
+    /// How it ended, and why, for the log of those who joined.
+    pub fate: Option<(Ended, Option<&'static str>)>,
+}
+
+/// To whom it is open.
+#[derive(Debug)]
+pub(super) enum To {
+    /// Who sends an equal request, unless somebody has written since it was sent.
+    Equals { writes: Arc<Writes>, since: u64 },
+    /// Who sends the same request once more, and knows it.
+    #[expect(dead_code, reason = "for replay")]
+    Retries,
+}
+
+/// The answer as it is offered to whoever comes.
+#[derive(Debug)]
+struct Offer {
+    parts: response::Parts,
+    spool: spool::Spool,
+    bodyless: bool,
+    brief: bool,
+    sharing: Sharing,
+    given: bool,
+}
+
+impl Shared {
+    /// For the first watcher, in seat 0.
+    pub(super) fn new(
+        share: ClientShare,
+        writes: Option<Arc<Writes>>,
+        open: Option<Box<Open>>,
+    ) -> Arc<Self> {
+        let caller = open.as_ref().map(|open| open.caller);
+        let state = State {
+            stage: Stage::Queued,
+            ended: false,
+            closed: false,
+            watchers: 1,
+            orphaned: None,
+            promised: false,
+            seats: smallvec::smallvec![Some(Seat::of(caller))],
+            open,
+            task: None,
+        };
+        Arc::new(Self { share, writes, state: Mutex::new(state) })
+    }
+
+    /// Seats one more watcher, if the exchange is open to it; an orphan is none any more then.
+    pub(super) fn take_seat(&self, caller: IpAddr) -> Option<usize> {
+        let mut state = self.state.lock();
+        let sent = state.stage > Stage::Queued;
+        if state.ended || state.closed {
+            return None;
+        }
+        let open = state.open.as_mut()?;
+        if sent && open.is_outdated() {
+            return None;
+        }
+        let mut taken = Seat::of(Some(caller));
+        if open.offer.is_some() {
+            taken.tell(Ok(open.head(caller)?));
+        }
+        state.watchers += 1;
+        if state.orphaned.take().is_some() {
+            self.share.adopted();
+        }
+        let free = state.seats.iter().position(Option::is_none);
+        Some(match free {
+            Some(index) => {
+                state.seats[index] = Some(taken);
+                index
+            }
+            None => {
+                state.seats.push(Some(taken));
+                state.seats.len() - 1
+            }
+        })
+    }
+}
+
+impl State {
+    pub(super) fn seat(&mut self, index: usize) -> &mut Seat {
+        match self.seats.get_mut(index) {
+            Some(Some(seat)) => seat,
+            _ => unreachable!("a watcher keeps its seat until it is dropped"),
+        }
+    }
+
+    pub(super) fn leave(&mut self, index: usize) -> Option<Seat> {
+        self.watchers -= 1;
+        self.seats.get_mut(index)?.take()
+    }
+
+    /// Hands the head to those who wait. Their readers are made here, so that nothing is kept where
+    /// nobody watches, and nothing missed where somebody does.
+    pub(super) fn answer(
+        &mut self,
+        parts: response::Parts,
+        spool: &spool::Spool,
+        bodyless: bool,
+        brief: bool,
+    ) {
+        let Some(open) = &mut self.open else {
+            if let Some(Some(seat)) = self.seats.first_mut() {
+                seat.tell(Ok(Head { parts, body: spool.reader(), bodyless, brief }));
+            }
+            return;
+        };
+        let sharing = open.sharing(&parts.headers);
+        let spool = spool.clone();
+        open.offer = Some(Offer { parts, spool, bodyless, brief, sharing, given: false });
+        for seat in self.seats.iter_mut().flatten() {
+            let head = seat.caller.and_then(|caller| open.head(caller));
+            seat.tell(head.ok_or(NoHead::NotShared));
+        }
+    }
+
+    /// To those who still wait for a head.
+    pub(super) fn refuse(&mut self, refusal: &Refusal) {
+        for seat in self.seats.iter_mut().flatten() {
+            seat.tell(Err(NoHead::Refused(refusal.clone())));
+        }
+    }
+}
+
+impl Seat {
+    fn of(caller: Option<IpAddr>) -> Self {
+        Self { caller, told: false, answer: None, waker: None }
+    }
+
+    /// Only once.
+    fn tell(&mut self, answer: Result<Head, NoHead>) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        self.answer = Some(answer);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Open {
+    pub(super) fn new(caller: IpAddr, to: To) -> Box<Self> {
+        Box::new(Self { caller, to, offer: None, fate: None })
+    }
+
+    /// The exchange is about to be sent.
+    pub(super) fn begin(&mut self) {
+        if let To::Equals { writes, since } = &mut self.to {
+            *since = writes.count();
+        }
+    }
+
+    /// Does the answer perhaps not show what somebody has written?
+    fn is_outdated(&self) -> bool {
+        match &self.to {
+            To::Equals { writes, since } => writes.count() != *since,
+            To::Retries => false,
+        }
+    }
+
+    fn sharing(&self, headers: &http::HeaderMap) -> Sharing {
+        match self.to {
+            To::Equals { .. } => Sharing::of(headers),
+            // The same caller, by the scope of its key.
+            To::Retries => Sharing::All,
+        }
+    }
+
+    /// The answer from its first byte, where this caller may have it.
+    fn head(&mut self, caller: IpAddr) -> Option<Head> {
+        let near = caller == self.caller;
+        let offer = self.offer.as_mut()?;
+        let may = match offer.sharing {
+            Sharing::All => true,
+            Sharing::Address => near,
+            Sharing::One => near && !offer.given,
+        };
+        if !may {
+            return None;
+        }
+        let body = offer.spool.reader_from_start()?;
+        offer.given = true;
+        let Offer { bodyless, brief, .. } = *offer;
+        Some(Head { parts: offer.parts.clone(), body, bodyless, brief })
+    }
+}
+
+/// Has the present task woken, and clones nothing where it is registered already.
+pub(super) fn keep(place: &mut Option<Waker>, cx: &Context<'_>) {
+    if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        *place = Some(cx.waker().clone());
+    }
+}

@@ -1,0 +1,203 @@
+//! A client's side of an exchange.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{
+    Plan, Ready,
+    shared::{Head, NoHead, Shared, keep},
+    start,
+};
+use crate::{
+    admission::per_client::ClientShare,
+    observe::record::{Ended, Outcome, Record, Source, Stage},
+    refusal::Refusal,
+    tasks::Tasks,
+};
+
+/// Whoever waits for, or reads, the answer. The exchange is an orphan once the last one is dropped.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    pub(super) shared: Arc<Shared>,
+    seat: usize,
+    /// The exchange itself, while this client's task runs it.
+    running: Option<Running>,
+    /// Of one who did not start the exchange.
+    guest: Option<Box<Guest>>,
+}
+
+/// A watcher of an exchange that another client has started.
+#[derive(Debug)]
+struct Guest {
+    source: Source,
+    /// Its own: the exchange has that of its first client.
+    record: Arc<Record>,
+    /// Counts for its own client while it watches.
+    share: Option<ClientShare>,
+    /// Until there is a head: for an exchange of its own, where the answer is not to be shared.
+    spare: Option<(Plan, Tasks)>,
+}
+
+/// An exchange that is run by whoever polls it, and by a task of its own once that one has dropped
+/// it: nobody can end it.
+pub(super) struct Running(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl Watcher {
+    pub(super) fn first(shared: Arc<Shared>, running: Option<Running>) -> Self {
+        Self { shared, seat: 0, running, guest: None }
+    }
+
+    /// One who joins an exchange that is there already, with what it takes to have its own.
+    pub(super) fn equal(shared: &Arc<Shared>, seat: usize, ready: Ready) -> Self {
+        let Ready { share, record, plan, tasks } = ready;
+        Self::guest(
+            shared,
+            seat,
+            Guest { source: Source::Join, record, share: Some(share), spare: Some((plan, tasks)) },
+        )
+    }
+
+    fn guest(shared: &Arc<Shared>, seat: usize, guest: Guest) -> Self {
+        guest.record.note(|outcome| outcome.source = Some(guest.source));
+        Self { shared: shared.clone(), seat, running: None, guest: Some(Box::new(guest)) }
+    }
+
+    /// Whether the exchange is another's.
+    pub(crate) fn source(&self) -> Option<Source> {
+        self.guest.as_ref().map(|guest| guest.source)
+    }
+
+    /// The head of the answer, or the refusal in its place.
+    pub(crate) async fn head(&mut self) -> Result<Head, Refusal> {
+        loop {
+            match poll_fn(|cx| self.poll_head(cx)).await {
+                Ok(head) => {
+                    if let Some(guest) = &mut self.guest {
+                        guest.spare = None;
+                    }
+                    return Ok(head);
+                }
+                Err(NoHead::Refused(refusal)) => return Err(refusal),
+                Err(NoHead::NotShared) => self.start_alone()?,
+            }
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, NoHead>> {
+        if self.running.as_mut().is_some_and(|running| running.is_over(cx)) {
+            self.running = None;
+        }
+        let mut state = self.shared.state.lock();
+        let seat = state.seat(self.seat);
+        let Some(answer) = seat.answer.take() else {
+            // Who runs the exchange sees for itself what comes of it.
+            if self.running.is_none() {
+                keep(&mut seat.waker, cx);
+            }
+            return Poll::Pending;
+        };
+        drop(state);
+        // The body comes at the backend's pace, whatever the client takes of it.
+        self.running = None;
+        Poll::Ready(answer)
+    }
+
+    /// Leaves the exchange for one of its own, which nobody joins: those who were sent on together
+    /// would only wait for each other.
+    fn start_alone(&mut self) -> Result<(), Refusal> {
+        let guest = self.guest.take().map(|guest| *guest);
+        let Some(Guest { record, share: Some(share), spare: Some((plan, tasks)), .. }) = guest
+        else {
+            // Whoever started an exchange is given its answer.
+            return Err(Refusal::Internal);
+        };
+        record.note(|outcome| outcome.source = None);
+        *self = start(Ready { share, record, plan, tasks });
+        Ok(())
+    }
+
+    /// The client is let go; the exchange is to go on, even if it still waits for a slot.
+    pub(crate) fn promise(&self) {
+        self.shared.state.lock().promised = true;
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        if let Some(guest) = &self.guest {
+            let fate = state.open.as_ref().and_then(|open| open.fate);
+            let sent = state.promised || state.stage > Stage::Queued;
+            guest.record.note(|outcome| guest_ended(outcome, state.stage, fate, sent));
+        }
+        // An answer that nobody took keeps its reader no longer, else it would be spooled; and the
+        // waker would keep the connection of the client that left.
+        let seat = state.leave(self.seat);
+        let promised = state.promised && state.stage == Stage::Queued;
+        let orphaned = state.watchers == 0 && !state.ended && !promised;
+        let task = orphaned.then(|| {
+            state.orphaned = Some(tokio::time::Instant::now());
+            // Under the lock, else somebody could join in between, and be counted an orphan.
+            self.shared.share.orphan();
+            state.task.take()
+        });
+        drop(state);
+        drop(seat);
+        if let Some(Some(task)) = task {
+            task.wake();
+        }
+    }
+}
+
+/// What the exchange came to, as far as one knows who leaves it now.
+fn guest_ended(
+    outcome: &mut Outcome,
+    stage: Stage,
+    fate: Option<(Ended, Option<&'static str>)>,
+    sent: bool,
+) {
+    outcome.stage = stage;
+    outcome.ended = Some(match fate {
+        Some((ended, _)) => ended,
+        // It has all that was stated, or it has left, which the visit says.
+        None if sent => Ended::Delivered,
+        None => Ended::Abandoned,
+    });
+    if let Some((_, Some(reason))) = fate {
+        outcome.because(reason);
+    }
+}
+
+impl Running {
+    pub(super) fn new(exchange: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Some(Box::pin(exchange)))
+    }
+
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let polled = self.0.as_mut().map(|exchange| exchange.as_mut().poll(cx));
+        let over = !matches!(polled, Some(Poll::Pending));
+        if over {
+            self.0 = None;
+        }
+        over
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.0.take() {
+            Tasks::exchange(exchange);
+        }
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Running").field("over", &self.0.is_none()).finish()
+    }
+}
