@@ -13,11 +13,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::HeaderValue;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::{admission::per_client::Account, observe::access::AccessLog, visit::Visit};
+use crate::{
+    admission::per_client::Account,
+    headers::PeerFields,
+    observe::{access::AccessLog, record::Record},
+};
 
 /// One client connection.
 #[derive(Debug)]
@@ -25,12 +28,10 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// The peer's address and port, for the log.
     pub(crate) name: Arc<str>,
-    /// The peer's address as a field value.
-    pub(crate) address: HeaderValue,
+    /// What the backend is told of the peer.
+    pub(crate) fields: PeerFields,
     /// What the peer has at once.
     pub(crate) account: Arc<Account>,
-    /// The last `Host`, and the `Forwarded` element made of it: most connections have but one.
-    forwarded: Mutex<Option<(HeaderValue, HeaderValue)>>,
     pub(crate) log: AccessLog,
     /// A request has been read in part or whole, and its answer is not yet handed to hyper.
     serving: AtomicBool,
@@ -53,20 +54,18 @@ pub(crate) struct Connection {
     /// It has been empty since.
     clean: AtomicBool,
     /// An answer is handed to hyper in whole, and not yet to the kernel.
-    finishing: Mutex<SmallVec<[Visit; 1]>>,
+    finishing: Mutex<SmallVec<[Arc<Record>; 1]>>,
     /// Why the connection broke, where the IO knows.
     why: Mutex<Option<&'static str>>,
 }
 
 impl Connection {
     pub(crate) fn new(peer: SocketAddr, account: Arc<Account>, log: AccessLog) -> Self {
-        let text = peer.ip().to_canonical().to_string();
         Self {
             peer,
             name: peer.to_string().into(),
-            address: HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("unknown")),
+            fields: PeerFields::new(peer.ip()),
             account,
-            forwarded: Mutex::new(None),
             log,
             serving: AtomicBool::new(false),
             received: AtomicBool::new(false),
@@ -81,22 +80,6 @@ impl Connection {
             finishing: Mutex::default(),
             why: Mutex::new(None),
         }
-    }
-
-    /// Has a request to this host come before?
-    pub(crate) fn knows(&self, host: &HeaderValue) -> bool {
-        self.forwarded.lock().as_ref().is_some_and(|(last, _)| last == host)
-    }
-
-    /// The element of `Forwarded` for a request to this host.
-    pub(crate) fn forwarded(&self, host: &HeaderValue) -> HeaderValue {
-        let mut last = self.forwarded.lock();
-        if let Some((_, element)) = last.as_ref().filter(|(last, _)| last == host) {
-            return element.clone();
-        }
-        let element = crate::headers::forwarded(self.peer.ip(), Some(host));
-        *last = Some((host.clone(), element.clone()));
-        element
     }
 
     /// hyper has a head. Called before anything else is polled.
@@ -123,10 +106,10 @@ impl Connection {
         self.received.store(true, Relaxed);
     }
 
-    /// hyper has all of the answer; `visit` is told when the kernel has it.
-    pub(crate) fn answered(&self, visit: Visit) {
+    /// hyper has all of the answer; it is delivered when the kernel has it.
+    pub(crate) fn answered(&self, record: Arc<Record>) {
         // Pipelined, the one before may still be there.
-        self.finishing.lock().push(visit);
+        self.finishing.lock().push(record);
         self.serving.store(false, Relaxed);
     }
 
@@ -199,8 +182,8 @@ impl Connection {
         if self.breaking.load(Relaxed) && !self.clean.swap(true, Relaxed) {
             cx.waker().wake_by_ref();
         }
-        for visit in std::mem::take(&mut *self.finishing.lock()) {
-            visit.delivered();
+        for record in std::mem::take(&mut *self.finishing.lock()) {
+            record.delivered();
         }
         if self.is_serving() || !self.owing.swap(false, Relaxed) {
             return false;
@@ -212,9 +195,9 @@ impl Connection {
 impl Drop for Connection {
     /// The kernel never had all of the last answer.
     fn drop(&mut self) {
-        let why = self.why();
-        for visit in self.finishing.get_mut().drain(..) {
-            visit.note(|outcome| outcome.because(why.unwrap_or("client closed the connection")));
+        let why = self.why().unwrap_or("client closed the connection");
+        for record in self.finishing.get_mut().drain(..) {
+            record.left(Some(why));
         }
     }
 }

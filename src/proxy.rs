@@ -170,7 +170,7 @@ impl House {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        headers::check(&head, visit.connection())?;
+        headers::check(&head, visit.connection().map(|connection| &connection.fields))?;
         if headers::max_forwards(&mut head) == Some(0) {
             return Ok(Answer::Own(
                 last_stop(&head),
@@ -212,14 +212,12 @@ impl House {
     ) -> Result<Admitted, Refusal> {
         let id = visit.record().id().clone();
         let trusted = &self.bounds.trusted_proxies;
-        let unknown = HeaderValue::from_static("unknown");
-        let (address, field) = match visit.connection() {
-            Some(connection) => (connection.peer.ip(), &connection.address),
-            None => (Ipv4Addr::UNSPECIFIED.into(), &unknown),
-        };
+        let connection = visit.connection();
+        let nobody = Ipv4Addr::UNSPECIFIED.into();
+        let address = connection.map_or(nobody, |connection| connection.peer.ip());
         let client = client::address(address, &head.headers, trusted);
         let key = ClientKey::of(client);
-        let own = visit.connection().map(|connection| &connection.account);
+        let own = connection.map(|connection| &connection.account);
         let admitted = match own.filter(|account| account.is_of(key)) {
             Some(account) => account.admit(),
             // Its connection is that of a proxy before us.
@@ -230,7 +228,7 @@ impl House {
             TooMany::Orphans => Refusal::TooManyOrphans,
         })?;
         let trusted = client::is_trusted(address, trusted);
-        let peer = Peer { field, connection: visit.connection(), trusted };
+        let peer = Peer { fields: connection.map(|connection| &connection.fields), trusted };
         headers::rebuild(head, peer, &id, &backend.host);
         Ok(Admitted { share, caller: client.to_canonical(), trusted })
     }

@@ -59,17 +59,17 @@ impl Visit {
 
     /// All of the answer is on its way to the connection; the kernel will have it soon.
     pub(crate) fn answered(mut self) {
-        // Taken out: a visit that waits at its connection must not keep it.
-        match self.connection.take() {
-            Some(connection) => connection.answered(self),
-            None => self.delivered(),
+        self.closed = true;
+        match &self.connection {
+            Some(connection) => connection.answered(self.record.clone()),
+            None => self.record.delivered(),
         }
     }
 
     /// The kernel has all of the answer.
     pub(crate) fn delivered(mut self) {
         self.closed = true;
-        self.record.note(|outcome| outcome.visit = self.record.elapsed());
+        self.record.delivered();
     }
 
     /// The answer ends before its end. Ready when the client has all that came before.
@@ -91,16 +91,8 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if self.closed {
-            return;
+        if !self.closed {
+            self.record.left(self.connection().and_then(Connection::why));
         }
-        let why = self.connection().and_then(Connection::why);
-        self.record.note(|outcome| {
-            outcome.left.get_or_insert(outcome.stage);
-            outcome.visit = self.record.elapsed();
-            if let Some(why) = why {
-                outcome.because(why);
-            }
-        });
     }
 }

@@ -7,22 +7,57 @@ use http::{
     header::{FORWARDED, HOST},
 };
 
+use parking_lot::Mutex;
+
 use super::Peer;
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// What is said of a peer: made once, for all requests of its connection.
+#[derive(Debug)]
+pub(crate) struct PeerFields {
+    address: IpAddr,
+    /// The address as a field value.
+    field: HeaderValue,
+    /// The last `Host`, and the `Forwarded` element made of it: most connections have but one.
+    last: Mutex<Option<(HeaderValue, HeaderValue)>>,
+}
+
+impl PeerFields {
+    pub(crate) fn new(address: IpAddr) -> Self {
+        let field = HeaderValue::from_str(&address.to_canonical().to_string());
+        let field = field.unwrap_or(HeaderValue::from_static("unknown"));
+        Self { address, field, last: Mutex::new(None) }
+    }
+
+    /// Has a request to this host come before?
+    pub(super) fn knows(&self, host: &HeaderValue) -> bool {
+        self.last.lock().as_ref().is_some_and(|(last, _)| last == host)
+    }
+
+    /// The element of `Forwarded` for a request to this host.
+    fn element(&self, host: Option<&HeaderValue>) -> HeaderValue {
+        let Some(host) = host else { return forwarded(self.address, None) };
+        let mut last = self.last.lock();
+        if let Some((_, element)) = last.as_ref().filter(|(last, _)| last == host) {
+            return element.clone();
+        }
+        let element = forwarded(self.address, Some(host));
+        *last = Some((host.clone(), element.clone()));
+        element
+    }
+}
+
 /// Says for whom the request is forwarded. From peers that are not trusted, nothing is kept.
 pub(super) fn forward(headers: &mut HeaderMap, peer: Peer<'_>) {
     let host = headers.get(HOST).cloned();
-    let element = match (peer.connection, &host) {
-        (Some(connection), Some(host)) => Some(connection.forwarded(host)),
-        (Some(connection), None) => Some(forwarded(connection.peer.ip(), None)),
-        (None, _) => None,
-    };
+    let element = peer.fields.map(|fields| fields.element(host.as_ref()));
+    let address =
+        peer.fields.map_or(HeaderValue::from_static("unknown"), |fields| fields.field.clone());
     if peer.trusted {
-        append(headers, X_FORWARDED_FOR, peer.field.clone());
+        append(headers, X_FORWARDED_FOR, address);
         if let Some(element) = element {
             append(headers, FORWARDED, element);
         }
@@ -32,7 +67,7 @@ pub(super) fn forward(headers: &mut HeaderMap, peer: Peer<'_>) {
         }
         return;
     }
-    headers.insert(X_FORWARDED_FOR, peer.field.clone());
+    headers.insert(X_FORWARDED_FOR, address);
     match element {
         Some(element) => drop(headers.insert(FORWARDED, element)),
         None => drop(headers.remove(FORWARDED)),
@@ -45,7 +80,7 @@ pub(super) fn forward(headers: &mut HeaderMap, peer: Peer<'_>) {
 }
 
 /// One element of `Forwarded` (RFC 7239).
-pub(crate) fn forwarded(address: IpAddr, host: Option<&HeaderValue>) -> HeaderValue {
+fn forwarded(address: IpAddr, host: Option<&HeaderValue>) -> HeaderValue {
     let host = host.and_then(|host| host.to_str().ok());
     // Checked to be an authority, which holds no quotes.
     let host = host.map(|host| format!(";host=\"{host}\"")).unwrap_or_default();

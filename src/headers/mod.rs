@@ -15,13 +15,13 @@ use http::{
 };
 
 pub(crate) use self::forwarding::{
-    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, forwarded,
+    PeerFields, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO,
 };
 use self::{
     forwarding::{append, forward},
     hop_by_hop::{strip_doubles, strip_hop_by_hop},
 };
-use crate::{config::OnDisconnect, connection::Connection, refusal::Refusal};
+use crate::{config::OnDisconnect, refusal::Refusal};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -46,16 +46,14 @@ fn via(version: &str) -> HeaderValue {
 /// Who speaks to us.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer<'a> {
-    /// Its address.
-    pub field: &'a HeaderValue,
     /// None where the proxy is called without a connection.
-    pub connection: Option<&'a Connection>,
+    pub fields: Option<&'a PeerFields>,
     /// Its `Forwarded` and `X-Forwarded-*` are believed.
     pub trusted: bool,
 }
 
 /// Refuses what is ambiguous, contradictory, or more than we can do.
-pub(crate) fn check(head: &request::Parts, connection: Option<&Connection>) -> Result<(), Refusal> {
+pub(crate) fn check(head: &request::Parts, peer: Option<&PeerFields>) -> Result<(), Refusal> {
     if head.method == Method::CONNECT {
         return Err(Refusal::NotImplemented("This proxy opens no tunnels for CONNECT."));
     }
@@ -88,7 +86,7 @@ pub(crate) fn check(head: &request::Parts, connection: Option<&Connection>) -> R
             _ => {}
         }
     }
-    let known = |host: &HeaderValue| connection.is_some_and(|connection| connection.knows(host));
+    let known = |host: &HeaderValue| peer.is_some_and(|peer| peer.knows(host));
     match host.filter(|host| !known(host)).map(HeaderValue::as_bytes) {
         None if host.is_none() && head.version == Version::HTTP_11 => {
             return Err(Refusal::BadField("The request has no Host field."));

@@ -1,17 +1,13 @@
 use http::Request;
 
 use super::*;
-use crate::{admission::per_client::Clients, client::ClientKey, observe::access::AccessLog};
 
 fn rebuilt(request: http::request::Builder, trusted: bool) -> request::Parts {
     let (mut head, ()) = request.body(()).expect("a request").into_parts();
-    let field = HeaderValue::from_static("192.0.2.1");
-    let peer: std::net::SocketAddr = "192.0.2.1:5".parse().expect("an address");
-    let account = Clients::generous().account(ClientKey::of(peer.ip()));
-    let connection = Connection::new(peer, account, AccessLog::off());
+    let fields = PeerFields::new("192.0.2.1".parse().expect("an address"));
     rebuild(
         &mut head,
-        Peer { field: &field, connection: Some(&connection), trusted },
+        Peer { fields: Some(&fields), trusted },
         &HeaderValue::from_static("id"),
         &HeaderValue::from_static("backend:5000"),
     );

@@ -129,6 +129,22 @@ impl Record {
         self.outcome.lock().stage
     }
 
+    /// The kernel has all of the answer.
+    pub(crate) fn delivered(&self) {
+        self.note(|outcome| outcome.visit = self.elapsed());
+    }
+
+    /// The client has left before it had all of the answer.
+    pub(crate) fn left(&self, why: Option<&'static str>) {
+        self.note(|outcome| {
+            outcome.left.get_or_insert(outcome.stage);
+            outcome.visit = self.elapsed();
+            if let Some(why) = why {
+                outcome.because(why);
+            }
+        });
+    }
+
     pub(crate) fn note(&self, change: impl FnOnce(&mut Outcome)) {
         change(&mut self.outcome.lock());
     }
