@@ -38,7 +38,8 @@ impl Exchange {
                 Turn::Try { .. } => Box::pin(self.held(backend, request, connect)).await?,
             };
             match link {
-                Ok(link) => return Ok((slot, link)),
+                Ok(link) if self.is_wanted() => return Ok((slot, link)),
+                Ok(_) => return Err(left(request)),
                 Err(_) if backend.holds() => {}
                 Err(why) => return Err(Stopped::NoAnswer(why)),
             }
@@ -98,11 +99,17 @@ impl Exchange {
             biased;
             // Cancel-safe: who leaves a line gives up the place in it, and that is wanted.
             done = part => Ok(done),
-            () = self.abandoned() => Err(match is_sent {
-                true => Stopped::NoAnswer(Refusal::ClosedEarly),
-                false => Stopped::Abandoned,
-            }),
+            () = self.abandoned() => Err(left(request)),
             refusal = outwaited => Err(Stopped::NoAnswer(refusal)),
         }
+    }
+}
+
+/// Nobody waits any more.
+fn left(request: &Outbound) -> Stopped {
+    match request.is_sent() {
+        // The backend has cut it, and for nobody it is not sent again.
+        true => Stopped::NoAnswer(Refusal::ClosedEarly),
+        false => Stopped::Abandoned,
     }
 }
