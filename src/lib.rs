@@ -15,7 +15,7 @@
 //! - `admission`: bounds per client, then the queue for a slot
 //! - `spool`: bodies in memory and on disk
 //! - `exchange`: **the life of an exchange** (`exchange/run.rs`), which no client can end
-//! - `replay`: answers that are kept for requests to come
+//! - `replay`: requests that come again, and the answers that are kept for them
 //! - `backend`: connections to the server behind
 //! - `socket`: what both sides read from and write to
 //! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own
@@ -33,7 +33,8 @@
 //! - **spool**: bytes held in memory, then in an unlinked temporary file
 //! - **refusal**: an answer that we make ourselves
 //! - **join**: a request that is answered by an exchange already running for an equal request
-//! - **replay**: a request that is answered from the kept result of a finished exchange
+//! - **replay**: a request that is answered from the kept result of a finished exchange, or from the
+//!   running one that will have it
 //! - **drain**: ending the process in order
 //!
 //! An exchange ends `delivered`, `discarded`, `abandoned`, `cut`, `failed` or `refused`.
@@ -57,7 +58,6 @@ mod headers;
 mod listen;
 mod observe;
 mod refusal;
-#[cfg_attr(not(test), expect(dead_code, reason = "what keeps answers is there before who asks"))]
 mod replay;
 mod socket;
 mod spool;

@@ -6,8 +6,8 @@ use http::{Method, Uri};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    Backend, Client, Config, Drain, Join, Log, OnDisconnect, Orphan, Queue, Route, Runtime, Spool,
-    layers::Mistake, values,
+    Backend, Client, Config, Drain, Join, Log, OnDisconnect, Orphan, Queue, Replay, Route, Runtime,
+    Spool, layers::Mistake, values,
 };
 
 #[derive(Debug, Deserialize)]
@@ -18,6 +18,7 @@ pub(super) struct File {
     client: Client,
     spool: Spool,
     join: Join,
+    replay: Replay,
     log: Log,
     drain: Drain,
     runtime: Runtime,
@@ -59,6 +60,7 @@ struct RouteTable {
     #[serde(default, deserialize_with = "values::optional_size")]
     max_body: Option<u64>,
     join: bool,
+    replay: bool,
 }
 
 impl File {
@@ -95,6 +97,7 @@ impl File {
                 on_disconnect: route.on_disconnect,
                 max_body: route.max_body.unwrap_or(self.client.max_body),
                 join: route.join,
+                replay: route.replay,
             });
         }
         // Longest prefix first; among equals the narrower route, then the one written first.
@@ -109,6 +112,7 @@ impl File {
             on_disconnect: None,
             max_body: self.client.max_body,
             join: false,
+            replay: false,
         });
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -120,6 +124,7 @@ impl File {
             client: self.client,
             spool: self.spool,
             join: self.join,
+            replay: self.replay,
             log: self.log,
             drain: self.drain,
             runtime: self.runtime,

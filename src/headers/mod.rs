@@ -22,6 +22,7 @@ use self::{
 use crate::{config::OnDisconnect, connection::Connection, refusal::Refusal};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// By this the application overrules `on_disconnect` for one response.
 const SEAWALL_ON_DISCONNECT: HeaderName = HeaderName::from_static("seawall-on-disconnect");
@@ -178,6 +179,12 @@ pub(crate) fn accept(
 pub(crate) fn collapsed(head: &mut response::Parts, id: &HeaderValue) {
     append(&mut head.headers, CACHE_STATUS, HeaderValue::from_static("seawall; collapsed"));
     head.headers.insert(X_REQUEST_ID, id.clone());
+}
+
+/// Marks an answer that an earlier request has brought about.
+pub(crate) fn replayed(headers: &mut HeaderMap, id: &HeaderValue) {
+    headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    headers.insert(X_REQUEST_ID, id.clone());
 }
 
 fn overruled(headers: &mut HeaderMap) -> Option<OnDisconnect> {

@@ -16,7 +16,7 @@ mod budget;
 mod disk;
 mod reader;
 
-use std::{collections::VecDeque, io, path::PathBuf, sync::Arc, task::Waker};
+use std::{collections::VecDeque, future::poll_fn, io, path::PathBuf, sync::Arc, task::Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -193,8 +193,8 @@ impl Spool {
             // Boxed: rare, and larger than the rest of the exchange.
             match Box::pin(self.spill()).await {
                 Ok(()) => {}
-                Err(full) if self.is_retained(|retain| retain == Retain::All) => return Err(full),
-                Err(_) if self.is_retained(|retain| retain != Retain::Nothing) => {
+                Err(full) if self.shared.state.lock().retain == Retain::All => return Err(full),
+                Err(_) if self.is_retained() => {
                     given_up += self.release();
                 }
                 // A slow reader holds it all, and there is no more room: the backend is read at
@@ -227,8 +227,28 @@ impl Spool {
         discarded
     }
 
-    fn is_retained(&self, so: impl FnOnce(Retain) -> bool) -> bool {
-        so(self.shared.state.lock().retain)
+    /// Can it still be read from the start?
+    pub(crate) fn is_retained(&self) -> bool {
+        self.shared.state.lock().retain != Retain::Nothing
+    }
+
+    /// How many bytes are retained that nobody has read, nor is about to.
+    pub(crate) fn unread(&self) -> u64 {
+        let state = self.shared.state.lock();
+        let alone = state.readers.iter().all(Option::is_none);
+        if alone && state.retain != Retain::Nothing { state.written - state.furthest } else { 0 }
+    }
+
+    /// All that was written, once that has ended whole; `None` where it is not retained.
+    pub(crate) async fn retained(&self) -> Option<Bytes> {
+        let mut reader = self.reader_from_start()?;
+        let mut all = BytesMut::new();
+        while let Some(frame) = poll_fn(|cx| reader.poll_frame(cx)).await {
+            if let Ok(data) = frame.ok()?.into_data() {
+                all.extend_from_slice(&data);
+            }
+        }
+        Some(all.freeze())
     }
 
     /// Bytes written so far, discarded ones included.

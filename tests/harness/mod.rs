@@ -11,6 +11,7 @@ mod client;
 pub(crate) mod command;
 mod lines;
 mod message;
+mod redis;
 mod seawall;
 mod talk;
 mod wire;
@@ -22,6 +23,7 @@ pub(crate) use backend::Backend;
 pub(crate) use board::Harm;
 pub(crate) use client::{Answer, Broken, Client, Leave};
 pub(crate) use message::{Framing, Head};
+pub(crate) use redis::Redis;
 pub(crate) use seawall::Seawall;
 pub(crate) use talk::Talk;
 

@@ -242,6 +242,51 @@ fn nobody_joins_who_began_before_a_write_was_answered() {
 }
 
 #[test]
+fn nobody_joins_who_began_before_a_writer_was_told_anything_of_his_write() {
+    for told in ["head", "chunk"] {
+        let backend = Backend::start(move |talk| {
+            if talk.request().head.method() == "GET" {
+                talk.hold("read")?;
+                return talk.answer("seen");
+            }
+            if told == "chunk" {
+                talk.chunked_head("")?;
+            }
+            talk.hold("write")?;
+            if told == "head" {
+                talk.chunked_head("")?;
+            } else {
+                talk.chunk("done")?;
+            }
+            talk.hold("write's end")?;
+            talk.last_chunk()
+        });
+        let seawall = Seawall::with(&backend, ON);
+        let mut writes = seawall.client();
+        writes.post("/list", b"one more");
+        backend.wait_held("write", 1);
+        if told == "chunk" {
+            writes.head();
+        }
+        let mut early = ask(&seawall, "/list");
+        backend.wait_held("read", 1);
+        backend.release("write");
+        if told == "head" {
+            writes.head();
+        } else {
+            assert_eq!(writes.chunk(), b"done");
+        }
+        let mut own = ask(&seawall, "/list");
+        backend.wait_held("read", 2);
+        for gate in ["read", "write's end"] {
+            backend.release(gate);
+        }
+        early.answer();
+        assert_eq!(own.answer().head.field("cache-status"), None);
+    }
+}
+
+#[test]
 fn reads_do_not_keep_anybody_from_joining() {
     let backend = held();
     let seawall = Seawall::with(&backend, ON);
@@ -360,23 +405,21 @@ fn an_exchange_in_the_queue_that_all_have_left_is_never_sent() {
 #[test]
 fn an_orphan_that_is_joined_is_none_any_more() {
     let backend = held();
-    let seawall = Seawall::with(
-        &backend,
-        "orphan = { max_duration = \"400ms\" }\n[[route]]\njoin = true\n[client]\norphans = 1",
-    );
-    let mut client = seawall.client();
-    client.get_with("/", "X-Request-Id: first\r\n");
+    let seawall = Seawall::with(&backend, &format!("{ON}\n[client]\norphans = 2"));
+    let orphan = ask(&seawall, "/");
     backend.wait_held("view", 1);
+    seawall.leave(orphan, Leave::Fin);
     let mut joins = ask(&seawall, "/");
     seawall.settle();
-    seawall.leave(client, Leave::Fin);
-    // As long as an orphan could not live; and its client may have others.
-    thread::sleep(std::time::Duration::from_millis(600));
-    let mut other = ask(&seawall, "/other");
+    let other = ask(&seawall, "/other");
     backend.wait_held("view", 2);
+    seawall.leave(other, Leave::Fin);
+    // It has left two behind, but one of them has found somebody.
+    let mut third = ask(&seawall, "/third");
+    backend.wait_held("view", 3);
     backend.release("view");
     assert_eq!(joins.answer().text(), "/");
-    assert_eq!(other.answer().status(), 200);
+    assert_eq!(third.answer().status(), 200);
 }
 
 #[test]

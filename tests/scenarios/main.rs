@@ -38,6 +38,8 @@ mod per_client_bounds;
 mod property;
 mod queue_bounds;
 mod refusals;
+mod replay;
+mod replay_redis;
 mod reuse;
 mod smuggling;
 mod spool_full;

@@ -1,0 +1,101 @@
+//! Handing a request over to an exchange, its own or another's, and waiting for what comes of it.
+
+use std::{net::IpAddr, sync::Arc};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{Admitted, House};
+use crate::{
+    backend::{Backend, Outbound},
+    config::{Limit, OnDisconnect, Route},
+    exchange::{self, Found, Identity, Plan, Policy, Ready, Watcher},
+    refusal::Refusal,
+    replay::Naming,
+    spool::Retain,
+    visit::Visit,
+};
+
+/// A request that can be handed over to an exchange.
+pub(super) struct Prepared {
+    ready: Ready,
+    caller: IpAddr,
+    trusted: bool,
+}
+
+impl House {
+    /// All that it takes to start an exchange.
+    pub(super) fn prepare(
+        &self,
+        visit: &Visit,
+        route: &Route,
+        backend: &Arc<Backend>,
+        admitted: Admitted,
+        request: Outbound,
+    ) -> Prepared {
+        let Admitted { share, caller, trusted } = admitted;
+        let policy = Policy {
+            on_disconnect: route.on_disconnect,
+            orphan: backend.config.orphan.clone(),
+            endless: backend.config.endless,
+        };
+        let (backend, store) = (backend.clone(), self.store.clone());
+        let plan = Plan { backend, request, policy, store, retain: Retain::Nothing };
+        let (record, tasks) = (visit.record().clone(), self.tasks.clone());
+        Prepared { ready: Ready { share, record, plan, tasks }, caller, trusted }
+    }
+
+    /// Hands the request over to an exchange, its own or one that runs for an equal request; from
+    /// here on the client only watches.
+    pub(super) fn join_or_start(&self, prepared: Prepared, route: &Route) -> Watcher {
+        let Prepared { ready, caller, trusted } = prepared;
+        if !route.join || !ready.plan.request.only_asks() {
+            return exchange::start(ready);
+        }
+        let identity = Identity::of(route.backend, ready.plan.request.head(), trusted);
+        self.registry.join_or_start(identity, caller, ready)
+    }
+
+    /// The same for a request that may have come before.
+    pub(super) async fn run_attach_or_replay(
+        &self,
+        prepared: Prepared,
+        naming: Naming,
+        patience: Option<Instant>,
+    ) -> Result<Found, Refusal> {
+        let Prepared { ready, caller, .. } = prepared;
+        let name = naming.end();
+        // Boxed: few requests have a key.
+        let found = Box::pin(self.replays.run_attach_or_replay(&name, caller, ready));
+        match patience {
+            None => found.await,
+            Some(until) => timeout_at(until, found).await.unwrap_or(Err(Refusal::StillWaiting)),
+        }
+    }
+
+    /// Until when the client is kept waiting for the head.
+    pub(super) fn patience(&self) -> Option<Instant> {
+        match self.bounds.wait {
+            Limit::Off => None,
+            Limit::At(wait) => Some(Instant::now() + wait),
+        }
+    }
+
+    pub(super) async fn await_head(
+        &self,
+        watcher: &mut Watcher,
+        route: &Route,
+        patience: Option<Instant>,
+    ) -> Result<exchange::Head, Refusal> {
+        let Some(until) = patience else { return watcher.head().await };
+        match timeout_at(until, watcher.head()).await {
+            Ok(head) => head,
+            Err(_) => {
+                // Not where it would only be sent to be cut.
+                if route.on_disconnect != Some(OnDisconnect::Cancel) {
+                    watcher.promise();
+                }
+                Err(Refusal::StillWaiting)
+            }
+        }
+    }
+}

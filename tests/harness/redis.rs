@@ -1,0 +1,89 @@
+//! A real Redis on a free port, without a trace on disk.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::until;
+
+pub(crate) struct Redis {
+    port: u16,
+    child: Child,
+    folder: TempDir,
+}
+
+impl Redis {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Somebody else may take the port before the server does.
+        for _ in 0..10 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let mut child = spawn(port, &folder);
+            if listens(&mut child, port) {
+                return Self { port, child, folder };
+            }
+        }
+        panic!("redis-server does not start");
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Nothing is said to anybody, and all data is lost.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// On the same port, empty.
+    pub(crate) fn start_again(&mut self) {
+        self.child = spawn(self.port, &self.folder);
+        assert!(listens(&mut self.child, self.port), "redis-server does not start again");
+    }
+
+    /// How many keys it holds.
+    pub(crate) fn keys(&self) -> usize {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        socket.write_all(b"DBSIZE\r\nQUIT\r\n").unwrap();
+        let mut said = String::new();
+        socket.read_to_string(&mut said).unwrap();
+        let count = said.lines().next().and_then(|line| line.strip_prefix(':')?.parse().ok());
+        count.unwrap_or_else(|| panic!("{said:?}"))
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(port: u16, folder: &TempDir) -> Child {
+    let started = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
+        .arg(folder.path())
+        .args(["--save", "", "--appendonly", "no"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn();
+    match started {
+        Ok(child) => child,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            panic!("these tests need redis-server: apt-get install redis-server")
+        }
+        Err(error) => panic!("redis-server: {error}"),
+    }
+}
+
+fn listens(child: &mut Child, port: u16) -> bool {
+    until("redis-server listens, or ends", || {
+        if child.try_wait().unwrap().is_some() {
+            return Some(false);
+        }
+        TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(true)
+    })
+}
