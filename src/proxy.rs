@@ -4,6 +4,7 @@ mod handover;
 mod receive;
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     future::Future,
     net::{IpAddr, SocketAddr},
@@ -13,13 +14,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, request};
 use http_body::Body;
 use tokio::time::Instant;
 
 use crate::{
     admission::per_client::{ClientShare, Clients, TooMany},
-    backend::{Backend, Outbound},
+    backend::{Backend, Outbound, Writes},
     client::{self, ClientKey},
     config::{self, Config, Route},
     connection::Connection,
@@ -59,14 +60,10 @@ struct House {
 
 impl Proxy {
     pub(crate) fn new(config: &Config, tasks: Tasks, log: AccessLog) -> Self {
-        let joined = |index| config.routes.iter().any(|route| route.join && route.backend == index);
-        let backends = config.backends.iter().enumerate();
         let house = House {
             routes: config.routes.clone(),
             bounds: Arc::new(config.client.clone()),
-            backends: backends
-                .map(|(index, backend)| Backend::new(backend, joined(index)))
-                .collect(),
+            backends: backends(config),
             clients: Clients::new(&config.client),
             registry: Registry::new(&config.join),
             replays: Replays::new(&config.replay),
@@ -241,6 +238,16 @@ impl House {
         headers::rebuild(head, peer, &id, &backend.host);
         Ok(Admitted { share, caller: client.to_canonical(), trusted })
     }
+}
+
+/// Those that are one server share the count of what is written there.
+fn backends(config: &Config) -> Vec<Arc<Backend>> {
+    let mut writes: HashMap<&Uri, Arc<Writes>> = HashMap::new();
+    for route in config.routes.iter().filter(|route| route.join) {
+        writes.entry(&config.backends[route.backend].url).or_default();
+    }
+    let make = |backend: &config::Backend| Backend::new(backend, writes.get(&backend.url).cloned());
+    config.backends.iter().map(make).collect()
 }
 
 /// A request that is counted for its client.

@@ -46,12 +46,24 @@ impl Redis {
 
     /// How many keys it holds.
     pub(crate) fn keys(&self) -> usize {
-        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        socket.write_all(b"DBSIZE\r\nQUIT\r\n").unwrap();
-        let mut said = String::new();
-        socket.read_to_string(&mut said).unwrap();
+        let said = self.say("DBSIZE");
         let count = said.lines().next().and_then(|line| line.strip_prefix(':')?.parse().ok());
         count.unwrap_or_else(|| panic!("{said:?}"))
+    }
+
+    /// How many scripts it was asked to run. Whoever asked for one has its answer by then.
+    pub(crate) fn scripts(&self) -> usize {
+        let said = self.say("INFO commandstats");
+        let calls = said.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+        calls.and_then(|calls| calls.split(',').next()?.parse().ok()).unwrap_or(0)
+    }
+
+    fn say(&self, command: &str) -> String {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        socket.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
+        let mut said = String::new();
+        socket.read_to_string(&mut said).unwrap();
+        said
     }
 }
 

@@ -287,6 +287,29 @@ fn nobody_joins_who_began_before_a_writer_was_told_anything_of_his_write() {
 }
 
 #[test]
+fn a_write_by_way_of_another_backend_table_counts_for_the_same_server() {
+    let backend = held();
+    let table =
+        |name: &str| format!("[[backend]]\nname = \"{name}\"\nurl = \"{}\"\n", backend.url());
+    let seawall = Seawall::start(&format!(
+        "listen = \"127.0.0.1:0\"\n{}{}[[route]]\nmethods = [\"POST\"]\nbackend = \"b\"\n{ON}",
+        table("a"),
+        table("b"),
+    ));
+    let mut early = ask(&seawall, "/list");
+    backend.wait_held("view", 1);
+    let mut writes = seawall.client();
+    writes.post("/list", b"one more");
+    backend.wait_held("view", 2);
+    let mut late = ask(&seawall, "/list");
+    backend.wait_held("view", 3);
+    backend.release("view");
+    for client in [&mut early, &mut writes, &mut late] {
+        assert_eq!(client.answer().head.field("cache-status"), None);
+    }
+}
+
+#[test]
 fn reads_do_not_keep_anybody_from_joining() {
     let backend = held();
     let seawall = Seawall::with(&backend, ON);

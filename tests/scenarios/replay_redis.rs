@@ -1,9 +1,9 @@
 //! Several seawalls behind one name, and a real Redis: a retry may reach any of them.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::thread;
+use std::time::Duration;
 
-use crate::harness::{Backend, Leave, Redis, Seawall};
+use crate::harness::{Backend, Leave, Redis, Seawall, until};
 use crate::replay::{assert_replayed, post};
 
 #[test]
@@ -73,7 +73,7 @@ fn a_conflict_is_one_at_every_seawall() {
     assert_eq!(post(&other, "/", "k", "two").answer().status(), 422);
     backend.release("view");
     first.answer();
-    crate::harness::until("the other knows the answer", || {
+    until("the other knows the answer", || {
         (post(&other, "/", "k", "one").answer().status() == 200).then_some(())
     });
     assert_eq!(backend.exchanges().len(), 1);
@@ -154,7 +154,7 @@ fn what_ended_without_redis_is_told_to_it_when_it_is_back() {
     backend.release("view");
     first.answer();
     redis.start_again();
-    crate::harness::until("the answer is in Redis", || (redis.keys() == 1).then_some(()));
+    until("the answer is in Redis", || (redis.keys() == 1).then_some(()));
     assert_replayed(&post(&other, "/", "k", "one").answer(), 200, "order 0");
     assert_eq!(backend.exchanges().len(), 1);
 }
@@ -166,11 +166,12 @@ fn what_is_known_to_run_at_another_seawall_is_not_run_here_when_redis_is_lost() 
     let [one, other] = [(); 2].map(|()| before(&backend, &redis, ""));
     let mut first = post(&one, "/", "k", "one");
     backend.wait_held("view", 1);
+    let asked = redis.scripts();
     let mut retry = post(&other, "/", "k", "one");
-    // It has asked, and was told that the request runs.
-    thread::sleep(std::time::Duration::from_millis(300));
+    until("it was told that the request runs", || (redis.scripts() > asked).then_some(()));
     redis.kill();
-    let answer = retry.answer_within(std::time::Duration::from_secs(30));
+    // A claim holds for so long without Redis, and then nobody knows.
+    let answer = retry.answer_within(Duration::from_secs(30));
     assert_eq!(answer.status(), 503, "{}", answer.text());
     backend.release("view");
     first.answer();
