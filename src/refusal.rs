@@ -1,11 +1,14 @@
 //! Every answer that we make ourselves: what happened, whose fault it is, and what to do.
 
+mod form;
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER},
+    header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use serde::Serialize;
+
+use self::form::Form;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
@@ -313,116 +316,9 @@ impl Refusal {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Problem,
-    Html,
-    Text,
-}
-
-/// RFC 9457.
-#[derive(Serialize)]
-struct Problem {
-    title: &'static str,
-    status: u16,
-    detail: &'static str,
-    error: &'static str,
-}
-
-impl Form {
-    /// By RFC 9110, section 12.5.1; what a client likes equally is given in the order of
-    /// problem+json, HTML, text.
-    fn best(headers: Option<&HeaderMap>) -> Self {
-        let forms = [
-            (Self::Problem, &["application/problem+json", "application/json", "application/*"][..]),
-            (Self::Html, &["text/html", "application/xhtml+xml", "text/*"][..]),
-            (Self::Text, &["text/plain", "text/*"][..]),
-        ];
-        let wishes = headers.map(wishes).unwrap_or_default();
-        let liking = |types: &[&str]| {
-            let named = types.iter().find_map(|name| {
-                wishes.iter().find(|(wish, _)| wish == name).map(|(_, weight)| *weight)
-            });
-            let any = || wishes.iter().find(|(wish, _)| wish == "*/*").map(|(_, weight)| *weight);
-            named.or_else(any).unwrap_or(0)
-        };
-        let mut best = (Self::Problem, liking(forms[0].1));
-        for (form, types) in &forms[1..] {
-            let weight = liking(types);
-            if weight > best.1 {
-                best = (*form, weight);
-            }
-        }
-        best.0
-    }
-
-    fn content_type(self) -> &'static str {
-        match self {
-            Self::Problem => "application/problem+json",
-            Self::Html => "text/html; charset=utf-8",
-            Self::Text => "text/plain; charset=utf-8",
-        }
-    }
-
-    /// The texts are ours and hold nothing that would need escaping.
-    fn body(self, answer: &Answer) -> Bytes {
-        let Answer { status, error, title, detail, .. } = *answer;
-        match self {
-            Self::Problem => serde_json::to_vec(&Problem { title, status, detail, error })
-                .unwrap_or_default()
-                .into(),
-            Self::Html => format!(
-                "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
-                 <meta name=\"viewport\" content=\"width=device-width\"><title>{status} {title}</title>\n\
-                 <body style=\"font:1rem/1.5 system-ui;max-width:40rem;margin:4rem auto;padding:0 1rem\">\n\
-                 <h1>{status} {title}</h1>\n<p>{detail}</p>\n<p><small>seawall: {error}</small></p>\n</body></html>\n"
-            )
-            .into(),
-            Self::Text => format!("{status} {title}\n{detail}\n").into(),
-        }
-    }
-}
-
-/// Media ranges with their weights in thousandths.
-fn wishes(headers: &HeaderMap) -> Vec<(String, u16)> {
-    headers
-        .get_all(ACCEPT)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let weight = parts
-                .filter_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
-                .find_map(|weight| weight.parse::<f32>().ok())
-                .unwrap_or(1.0);
-            // Within 0 to 1000 after the clamp.
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-            let thousandths = (weight.clamp(0.0, 1.0) * 1000.0) as u16;
-            (name, thousandths)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn form(accept: &str) -> Form {
-        let value = HeaderValue::from_str(accept).expect("a value");
-        Form::best(Some(&HeaderMap::from_iter([(ACCEPT, value)])))
-    }
-
-    #[test]
-    fn the_body_is_what_the_client_likes_best() {
-        assert_eq!(Form::best(None), Form::Problem);
-        assert_eq!(form("*/*"), Form::Problem);
-        assert_eq!(form("text/html,application/xhtml+xml,*/*;q=0.8"), Form::Html);
-        assert_eq!(form("text/plain"), Form::Text);
-        assert_eq!(form("text/html;q=0.2, application/json"), Form::Problem);
-        assert_eq!(form("text/plain, text/html;q=0.9"), Form::Text);
-    }
 
     #[test]
     fn every_answer_says_what_rfc_9209_calls_it() {
