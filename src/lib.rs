@@ -16,7 +16,7 @@
 //! - `admission`: bounds per client, then the queue for a slot
 //! - `spool`: bodies in memory and on disk
 //! - `exchange`: **the life of an exchange** (`exchange/run.rs`), which no client can end
-//! - `replay`: answers that are kept for requests to come
+//! - `replay`: requests that come again, and the answers that are kept for them
 //! - `backend`: connections to the server behind
 //! - `socket`: what both sides read from and write to
 //! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own
@@ -35,7 +35,8 @@
 //! - **spool**: bytes held in memory, then in an unlinked temporary file
 //! - **refusal**: an answer that we make ourselves
 //! - **join**: a request that is answered by an exchange already running for an equal request
-//! - **replay**: a request that is answered from the kept result of a finished exchange
+//! - **replay**: a request that is answered from the kept result of a finished exchange, or from the
+//!   running one that will have it
 //! - **drain**: ending the process in order
 //! - **child**: the command given behind `--`, run as the backend; its **keeper** is a process that
 //!   outlives us and leaves nothing of the child behind
@@ -62,7 +63,6 @@ mod listen;
 mod observe;
 mod probe;
 mod refusal;
-#[cfg_attr(not(test), expect(dead_code, reason = "what keeps answers is there before who asks"))]
 mod replay;
 mod socket;
 mod spool;

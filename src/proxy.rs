@@ -1,8 +1,12 @@
 //! The life of a request, one line a step.
 
+mod handover;
+mod receive;
+
 use std::{
+    collections::HashMap,
     convert::Infallible,
-    future::{Future, poll_fn},
+    future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
@@ -10,17 +14,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, request};
 use http_body::Body;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::{
     admission::per_client::{ClientShare, Clients, TooMany},
-    backend::{Backend, Outbound},
+    backend::{Backend, Outbound, Writes},
     client::{self, ClientKey},
-    config::{self, Config, Limit, OnDisconnect, Route},
+    config::{self, Config, Route},
     connection::Connection,
-    exchange::{self, Identity, Plan, Policy, Ready, Registry, Watcher},
+    exchange::{self, Found, Registry, Replays, Watcher},
     headers::{self, Peer},
     observe::{
         access::AccessLog,
@@ -28,8 +32,9 @@ use crate::{
     },
     probe::Probe,
     refusal::Refusal,
+    replay::{self, Key},
     reply::Reply,
-    spool::{End, Full, Received, Retain, Store},
+    spool::Store,
     tasks::Tasks,
     visit::Visit,
 };
@@ -50,6 +55,7 @@ struct House {
     probes: Vec<Probe>,
     clients: Clients,
     registry: Registry,
+    replays: Replays,
     store: Store,
     tasks: Tasks,
     log: AccessLog,
@@ -57,17 +63,14 @@ struct House {
 
 impl Proxy {
     pub(crate) fn new(config: &Config, tasks: Tasks, log: AccessLog) -> Self {
-        let joined = |index| config.routes.iter().any(|route| route.join && route.backend == index);
-        let backends = config.backends.iter().enumerate();
         let house = House {
             routes: config.routes.clone(),
             bounds: Arc::new(config.client.clone()),
-            backends: backends
-                .map(|(index, backend)| Backend::new(backend, joined(index)))
-                .collect(),
+            backends: backends(config),
             probes: config.backends.iter().map(|backend| Probe::new(&backend.probe)).collect(),
             clients: Clients::new(&config.client),
             registry: Registry::new(&config.join),
+            replays: Replays::new(&config.replay),
             store: Store::new(&config.spool),
             tasks,
             log,
@@ -137,6 +140,7 @@ impl House {
         let visit = self.open(&head, connection);
         match self.answer(&visit, head, body).await {
             Ok(Answer::Exchange { head, watcher }) => Reply::of_exchange(head, watcher, visit),
+            Ok(Answer::Kept(answer)) => Reply::kept(answer, visit),
             Ok(Answer::Own(response, reason)) => Reply::own(response, reason, visit),
             Err(refusal) => Reply::refusal(&refusal, accept, visit),
         }
@@ -183,11 +187,22 @@ impl House {
             let answer = probe.answer(backend, |path| self.ask(backend, path)).await;
             return Ok(Answer::Own(answer, "probe: answered for the backend"));
         }
+        let key = key_of(&head, route)?;
         let admitted = self.admit(visit, &mut head, backend)?;
-        let body = self.receive(visit, body, route.max_body).await?;
+        let mut naming =
+            key.map(|key| Box::new(key.naming(&backend.config.name, &head, admitted.caller)));
+        let body = self.receive(visit, body, route.max_body, naming.as_deref_mut()).await?;
+        let patience = self.patience();
         let request = Outbound::new(head, body);
-        let mut watcher = self.join_or_start(visit, route, backend, admitted, request);
-        let head = self.await_head(&mut watcher, route).await?;
+        let ready = self.prepare(visit, route, backend, admitted, request);
+        let mut watcher = match naming {
+            None => self.join_or_start(ready, route),
+            Some(naming) => match self.run_attach_or_replay(ready, *naming, patience).await? {
+                Found::Exchange(watcher) => watcher,
+                Found::Kept(answer) => return Ok(Answer::Kept(answer)),
+            },
+        };
+        let head = self.await_head(&mut watcher, route, patience).await?;
         Ok(Answer::Exchange { head, watcher })
     }
 
@@ -232,152 +247,16 @@ impl House {
         headers::rebuild(head, peer, &id, &backend.host);
         Ok(Admitted { share, caller: client.to_canonical(), trusted })
     }
+}
 
-    /// Takes in the whole body before anything is asked of the backend.
-    async fn receive<B>(&self, visit: &Visit, body: B, max: u64) -> Result<Received, Refusal>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        if body.is_end_stream() {
-            return Ok(Received::Nothing);
-        }
-        // Boxed: most requests have no body.
-        Box::pin(self.receive_all(visit, body, max)).await
+/// Those that are one server share the count of what is written there.
+fn backends(config: &Config) -> Vec<Arc<Backend>> {
+    let mut writes: HashMap<&Uri, Arc<Writes>> = HashMap::new();
+    for route in config.routes.iter().filter(|route| route.join) {
+        writes.entry(&config.backends[route.backend].url).or_default();
     }
-
-    async fn receive_all<B>(
-        &self,
-        visit: &Visit,
-        mut body: B,
-        max: u64,
-    ) -> Result<Received, Refusal>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        if body.size_hint().lower() > max {
-            return Err(Refusal::BodyTooLong);
-        }
-        let spool = self.store.spool(Retain::All);
-        while let Some(frame) = self.next_frame(visit, &mut body).await? {
-            // Trailers end here: a body that is sent with its length has no place for them.
-            let Ok(chunk) = frame.into_data() else { continue };
-            if spool.written() + chunk.len() as u64 > max {
-                return Err(Refusal::BodyTooLong);
-            }
-            spool.write(chunk).await.map_err(|full: Full| {
-                tracing::warn!(reason = %full, "no room for a request body");
-                Refusal::SpoolFull
-            })?;
-        }
-        spool.end(End::Whole(None));
-        visit.received().await;
-        Ok(Received::Spooled(spool))
-    }
-
-    async fn next_frame<B>(
-        &self,
-        visit: &Visit,
-        body: &mut B,
-    ) -> Result<Option<http_body::Frame<Bytes>>, Refusal>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        let frame = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
-            Poll::Ready(None) => Poll::Ready(Ok(None)),
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(Some(frame))),
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Err(Refusal::Incomplete)),
-            // The rest will never come.
-            Poll::Pending if visit.is_half_closed() => Poll::Ready(Err(Refusal::Incomplete)),
-            Poll::Pending => Poll::Pending,
-        });
-        match timeout(self.bounds.body_stall, frame).await {
-            Ok(Err(refusal)) => {
-                // Half-closed, it can still be told; else nobody is there.
-                visit.let_go(refusal.reason());
-                Err(refusal)
-            }
-            Ok(frame) => frame,
-            Err(_) => Err(Refusal::BodyStalled),
-        }
-    }
-
-    /// Hands the request over to an exchange, its own or one that runs for an equal request; from
-    /// here on the client only watches.
-    fn join_or_start(
-        &self,
-        visit: &Visit,
-        route: &Route,
-        backend: &Arc<Backend>,
-        admitted: Admitted,
-        request: Outbound,
-    ) -> Watcher {
-        let Admitted { share, caller, trusted } = admitted;
-        let joins = route.join && request.only_asks();
-        let identity = joins.then(|| Identity::of(route.backend, request.head(), trusted));
-        let plan = self.plan(backend, route.on_disconnect, request);
-        let ready =
-            Ready { share, record: visit.record().clone(), plan, tasks: self.tasks.clone() };
-        match identity {
-            Some(identity) => self.registry.join_or_start(identity, caller, ready),
-            None => exchange::start(ready),
-        }
-    }
-
-    fn plan(
-        &self,
-        backend: &Arc<Backend>,
-        on_disconnect: Option<OnDisconnect>,
-        request: Outbound,
-    ) -> Plan {
-        let policy = Policy {
-            on_disconnect,
-            orphan: backend.config.orphan.clone(),
-            endless: backend.config.endless,
-        };
-        Plan {
-            backend: backend.clone(),
-            request,
-            policy,
-            store: self.store.clone(),
-            retain: Retain::Nothing,
-        }
-    }
-
-    /// Asks the backend how it is, for whoever wants to know.
-    fn ask(&self, backend: &Arc<Backend>, path: &str) -> Option<(Arc<Record>, Watcher)> {
-        let facts = Facts {
-            id: headers::request_id(),
-            client: None,
-            line: Some((Method::GET, path.into())),
-            began: Instant::now(),
-        };
-        let record = Record::open(&self.log, facts);
-        record.note(|outcome| outcome.because("asked for all who probe"));
-        let nobody = ClientKey::of(Ipv4Addr::UNSPECIFIED.into());
-        let share = self.clients.account(nobody).admit().ok()?;
-        let head = headers::of_probe(path, &backend.host, record.id())?;
-        let plan = self.plan(backend, None, Outbound::new(Box::new(head), Received::Nothing));
-        let ready = Ready { share, record: record.clone(), plan, tasks: self.tasks.clone() };
-        Some((record, exchange::start(ready)))
-    }
-
-    async fn await_head(
-        &self,
-        watcher: &mut Watcher,
-        route: &Route,
-    ) -> Result<exchange::Head, Refusal> {
-        let Limit::At(wait) = self.bounds.wait else { return watcher.head().await };
-        match timeout(wait, watcher.head()).await {
-            Ok(head) => head,
-            Err(_) => {
-                // Not where it would only be sent to be cut.
-                if route.on_disconnect != Some(OnDisconnect::Cancel) {
-                    watcher.promise();
-                }
-                Err(Refusal::StillWaiting)
-            }
-        }
-    }
+    let make = |backend: &config::Backend| Backend::new(backend, writes.get(&backend.url).cloned());
+    config.backends.iter().map(make).collect()
 }
 
 /// A request that is counted for its client.
@@ -394,8 +273,17 @@ enum Answer {
         head: exchange::Head,
         watcher: Watcher,
     },
+    Kept(replay::Answer),
     /// With the reason for the log.
     Own(Response<Bytes>, &'static str),
+}
+
+/// What the client calls its request, where that is honoured.
+fn key_of(head: &request::Parts, route: &Route) -> Result<Option<Key>, Refusal> {
+    if !route.replay || (head.method != Method::POST && head.method != Method::PATCH) {
+        return Ok(None);
+    }
+    Key::of(&head.headers).map_err(|_| Refusal::KeyMalformed)
 }
 
 fn path_of(head: &request::Parts) -> &str {

@@ -32,6 +32,14 @@ pub(crate) enum Refusal {
     NotImplemented(&'static str),
     TooManyExchanges,
     TooManyOrphans,
+    /// `Idempotency-Key` is no key.
+    KeyMalformed,
+    /// It was used for another request.
+    KeyOfAnother,
+    /// The request runs, and cannot be attached to.
+    StillRunning,
+    /// The request was run at another seawall, whose result cannot be had.
+    ResultUnknown,
     Loop,
     QueueFull,
     QueuedTooLong,
@@ -155,6 +163,33 @@ impl Refusal {
                     "http_request_denied",
                     "Too many orphans",
                     "This client has left as many running exchanges behind as client.orphans allows. Wait until they have ended.",
+                )
+            },
+            Self::KeyMalformed => client(
+                400,
+                "Malformed Idempotency-Key",
+                "The Idempotency-Key field is one string of 1 to 255 visible ASCII characters, such as a UUID.",
+            ),
+            Self::KeyOfAnother => client(
+                422,
+                "Idempotency-Key used before",
+                "This Idempotency-Key belongs to a request with another method, target or body. Nothing was sent to the backend.",
+            ),
+            Self::StillRunning => Answer {
+                retry_after: Some(1),
+                ..client(
+                    409,
+                    "Request still running",
+                    "The request with this Idempotency-Key is still running. Send it again when it has ended.",
+                )
+            },
+            Self::ResultUnknown => Answer {
+                retry_after: Some(5),
+                ..answer(
+                    503,
+                    "proxy_internal_error",
+                    "Result unknown",
+                    "The request with this Idempotency-Key was run, and its result cannot be had at present. It is not run twice.",
                 )
             },
             Self::Loop => answer(

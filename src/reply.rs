@@ -12,19 +12,26 @@ use http::{
 };
 use http_body::{Body, Frame, SizeHint};
 
-use crate::{exchange, exchange::Watcher, headers, refusal::Refusal, spool, visit::Visit};
+use crate::{
+    exchange::{self, Watcher},
+    headers,
+    observe::record::{Ended, Source},
+    refusal::Refusal,
+    replay, spool,
+    visit::Visit,
+};
 
 /// The body of every answer. While it lives, its exchange is watched.
 #[derive(Debug)]
 pub struct Reply {
-    source: Source,
+    source: Origin,
     visit: Option<Visit>,
     /// The end that is no end; told once the client has what came before it.
     cut: Option<CutShort>,
 }
 
 #[derive(Debug)]
-enum Source {
+enum Origin {
     Exchange {
         body: spool::Reader,
         /// Bytes to come, where the head says so.
@@ -47,8 +54,11 @@ impl Reply {
         visit: Visit,
     ) -> Response<Self> {
         let exchange::Head { mut parts, body, bodyless, brief } = head;
-        if watcher.source().is_some() {
+        if let Some(source) = watcher.source() {
             headers::collapsed(&mut parts, visit.record().id());
+            if source == Source::Replay {
+                headers::replayed(&mut parts.headers, visit.record().id());
+            }
             visit.note(|outcome| outcome.backend_status = Some(parts.status));
         }
         if brief {
@@ -57,8 +67,23 @@ impl Reply {
         visit.note(|outcome| outcome.status = Some(parts.status));
         let length = || parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
         let left = if bodyless { Some(0) } else { length() };
-        let source = Source::Exchange { body, left, _watcher: watcher };
+        let source = Origin::Exchange { body, left, _watcher: watcher };
         Response::from_parts(parts, Self { source, visit: Some(visit), cut: None })
+    }
+
+    /// The kept answer of the request that this one repeats.
+    pub(crate) fn kept(answer: replay::Answer, visit: Visit) -> Response<Self> {
+        let replay::Answer { status, fields, body } = answer;
+        visit.note(|outcome| {
+            outcome.status = Some(status);
+            outcome.source = Some(Source::Replay);
+            outcome.ended = Some(Ended::Delivered);
+        });
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = fields;
+        headers::replayed(response.headers_mut(), visit.record().id());
+        response.map(|body| Self { source: Origin::Own(Some(body)), visit: Some(visit), cut: None })
     }
 
     pub(crate) fn own(
@@ -70,7 +95,7 @@ impl Reply {
             outcome.status = Some(response.status());
             outcome.because(reason);
         });
-        response.map(|body| Self { source: Source::Own(Some(body)), visit: Some(visit), cut: None })
+        response.map(|body| Self { source: Origin::Own(Some(body)), visit: Some(visit), cut: None })
     }
 
     pub(crate) fn refusal(
@@ -89,7 +114,7 @@ impl Reply {
         let mut response = refusal.render(Some(&wishes));
         let id = visit.record().id().clone();
         response.headers_mut().insert(crate::headers::X_REQUEST_ID, id);
-        response.map(|body| Self { source: Source::Own(Some(body)), visit: Some(visit), cut: None })
+        response.map(|body| Self { source: Origin::Own(Some(body)), visit: Some(visit), cut: None })
     }
 }
 
@@ -106,8 +131,8 @@ impl Body for Reply {
             return this.poll_cut(cx);
         }
         let frame = match &mut this.source {
-            Source::Own(body) => body.take().map(|bytes| Ok(Frame::data(bytes))),
-            Source::Exchange { body, .. } => ready!(body.poll_frame(cx)),
+            Origin::Own(body) => body.take().map(|bytes| Ok(Frame::data(bytes))),
+            Origin::Exchange { body, .. } => ready!(body.poll_frame(cx)),
         };
         match frame {
             None => Poll::Ready(None),
@@ -124,23 +149,23 @@ impl Body for Reply {
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Own(body) => body.as_ref().is_none_or(Bytes::is_empty),
-            Source::Exchange { body, left, .. } => *left == Some(0) || body.is_ended(),
+            Origin::Own(body) => body.as_ref().is_none_or(Bytes::is_empty),
+            Origin::Exchange { body, left, .. } => *left == Some(0) || body.is_ended(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
+            Origin::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
             // The Content-Length field says it, where it is known.
-            Source::Exchange { .. } => SizeHint::default(),
+            Origin::Exchange { .. } => SizeHint::default(),
         }
     }
 }
 
 impl Reply {
     fn passed(&mut self, len: u64) {
-        if let Source::Exchange { left: Some(left), .. } = &mut self.source {
+        if let Origin::Exchange { left: Some(left), .. } = &mut self.source {
             *left = left.saturating_sub(len);
         }
         if let Some(visit) = &self.visit {
@@ -163,7 +188,7 @@ impl Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         // An answer of our own is handed over as it is; to HEAD, without its body.
-        let whole = matches!(self.source, Source::Own(_)) || self.is_end_stream();
+        let whole = matches!(self.source, Origin::Own(_)) || self.is_end_stream();
         if whole && let Some(visit) = self.visit.take() {
             visit.answered();
         }

@@ -30,7 +30,7 @@ use crate::{admission::queue::Slots, config, refusal::Refusal};
 pub(crate) struct Backend {
     pub(crate) config: config::Backend,
     pub(crate) slots: Slots,
-    /// Where some route to it joins requests.
+    /// Where some route to its server joins requests.
     pub(crate) writes: Option<Arc<Writes>>,
     /// For requests that name no host.
     pub(crate) host: http::HeaderValue,
@@ -42,10 +42,9 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// `joined`: requests to it may be answered by exchanges of others.
-    pub(crate) fn new(config: &config::Backend, joined: bool) -> Arc<Self> {
+    pub(crate) fn new(config: &config::Backend, writes: Option<Arc<Writes>>) -> Arc<Self> {
         Arc::new(Self {
-            writes: joined.then(Arc::default),
+            writes,
             slots: Slots::new(config.max_concurrency, &config.queue),
             host: host_of(&config.url),
             child: watch::Sender::default(),

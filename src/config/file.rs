@@ -6,8 +6,8 @@ use http::{Method, Uri};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    Backend, Child, Client, Config, Drain, Hold, Join, Log, OnDisconnect, Orphan, Queue, Route,
-    Runtime, Spool, layers::Mistake, values,
+    Backend, Child, Client, Config, Drain, Hold, Join, Log, OnDisconnect, Orphan, Queue, Replay,
+    Route, Runtime, Spool, layers::Mistake, values,
 };
 
 #[derive(Debug, Deserialize)]
@@ -19,6 +19,7 @@ pub(super) struct File {
     spool: Spool,
     child: Child,
     join: Join,
+    replay: Replay,
     log: Log,
     drain: Drain,
     runtime: Runtime,
@@ -63,6 +64,7 @@ struct RouteTable {
     #[serde(default, deserialize_with = "values::optional_size")]
     max_body: Option<u64>,
     join: bool,
+    replay: bool,
 }
 
 impl File {
@@ -99,6 +101,7 @@ impl File {
                 on_disconnect: route.on_disconnect,
                 max_body: route.max_body.unwrap_or(self.client.max_body),
                 join: route.join,
+                replay: route.replay,
             });
         }
         // Longest prefix first; among equals the narrower route, then the one written first.
@@ -113,6 +116,7 @@ impl File {
             on_disconnect: None,
             max_body: self.client.max_body,
             join: false,
+            replay: false,
         });
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -125,6 +129,7 @@ impl File {
             spool: self.spool,
             child: self.child,
             join: self.join,
+            replay: self.replay,
             log: self.log,
             drain: self.drain,
             runtime: self.runtime,

@@ -8,6 +8,7 @@ use super::{
     Config,
     file::File,
     layers::{Mistake, Node, Origin, Value},
+    redis_url,
 };
 
 /// A configuration in force, and what `seawall check` prints of it.
@@ -256,6 +257,10 @@ fn explain_missing(mut mistake: Mistake) -> Mistake {
 
 fn rows_of(node: &Node, key: &str, rows: &mut Vec<(String, Origin)>) {
     match &node.value {
+        Value::Scalar(toml::Value::String(url)) if key == "replay.redis" => {
+            let shown = toml::Value::String(redis_url::masked(url));
+            rows.push((format!("{key} = {shown}"), node.origin.clone()));
+        }
         Value::Scalar(value) => rows.push((format!("{key} = {value}"), node.origin.clone())),
         Value::Array(items) if items.iter().all(|item| matches!(item.value, Value::Scalar(_))) => {
             let texts: Vec<String> = items

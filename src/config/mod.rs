@@ -6,6 +6,7 @@
 mod file;
 mod layers;
 mod load;
+mod redis_url;
 mod values;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -16,6 +17,7 @@ use serde::Deserialize;
 
 pub use layers::{Mistake, Origin};
 pub use load::{Loaded, Mistakes, Overrides, load};
+pub use redis_url::RedisUrl;
 pub use values::{Limit, OnDisconnect, Workers};
 
 /// Everything that seawall was told, with no question left open.
@@ -35,6 +37,8 @@ pub struct Config {
     pub child: Child,
     /// Requests that are answered by exchanges of others.
     pub join: Join,
+    /// Requests that are answered from the result of one before.
+    pub replay: Replay,
     /// What is written where.
     pub log: Log,
     /// How the process ends.
@@ -116,6 +120,8 @@ pub struct Route {
     pub max_body: u64,
     /// Equal reads are answered by one exchange.
     pub join: bool,
+    /// `Idempotency-Key` is honoured.
+    pub replay: bool,
 }
 
 /// Bounds on what a client may do.
@@ -184,6 +190,38 @@ pub struct Join {
     /// Bytes of an answer that are held for those who join; longer ones are closed to newcomers.
     #[serde(deserialize_with = "values::size")]
     pub max_body: u64,
+}
+
+/// Requests that are answered from the result of one before.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Replay {
+    /// How long an answer is kept.
+    #[serde(deserialize_with = "values::duration")]
+    pub keep: Duration,
+    /// Answers kept in memory; beyond, the oldest goes.
+    #[serde(deserialize_with = "values::count")]
+    pub entries: usize,
+    /// Bytes of all answers kept in memory; beyond, the oldest goes.
+    #[serde(deserialize_with = "values::size")]
+    pub total: u64,
+    /// Bytes of the longest body that is kept.
+    #[serde(deserialize_with = "values::size")]
+    pub max_body: u64,
+    /// What becomes of a retry while its request runs.
+    pub while_running: WhileRunning,
+    /// Where several seawalls share what they know.
+    #[serde(deserialize_with = "values::redis")]
+    pub redis: Option<RedisUrl>,
+}
+
+/// What becomes of a retry while its request runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhileRunning {
+    /// It is answered by the exchange that runs.
+    Attach,
+    /// 409.
+    Conflict,
 }
 
 /// What is written where.

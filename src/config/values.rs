@@ -7,6 +7,8 @@ use serde::{
     de::{self, Visitor},
 };
 
+use super::RedisUrl;
+
 /// A bound that may be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit<T> {
@@ -97,6 +99,14 @@ pub(super) fn count<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Err
         other => Err(de::Error::custom(format_args!(
             "{other} is out of range; write a number from 1 to 1000000"
         ))),
+    }
+}
+
+/// The URL of a Redis; empty for none.
+pub(super) fn redis<'de, D: Deserializer<'de>>(input: D) -> Result<Option<RedisUrl>, D::Error> {
+    match String::deserialize(input)? {
+        url if url.is_empty() => Ok(None),
+        url => RedisUrl::read(&url).map(Some).map_err(de::Error::custom),
     }
 }
 

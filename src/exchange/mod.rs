@@ -13,6 +13,7 @@ mod identity;
 mod policy;
 mod reach;
 mod registry;
+mod replays;
 mod run;
 mod shared;
 mod sharing;
@@ -24,10 +25,15 @@ use http::response;
 use tokio::time::Instant;
 
 pub(crate) use self::{
-    identity::Identity, policy::Policy, registry::Registry, shared::Head, watcher::Watcher,
+    identity::Identity,
+    policy::Policy,
+    registry::Registry,
+    replays::{Found, Replays},
+    shared::Head,
+    watcher::Watcher,
 };
 use self::{
-    registry::Listing,
+    registry::Known,
     run::run,
     shared::{Open, Shared, State, keep},
     watcher::Running,
@@ -37,6 +43,7 @@ use crate::{
     backend::{Backend, Outbound, Watched},
     observe::record::{Ended, Record, Stage},
     refusal::Refusal,
+    replay,
     spool::{self, Retain},
     tasks::Tasks,
 };
@@ -66,7 +73,8 @@ pub(crate) struct Ready {
 pub(crate) struct Exchange {
     shared: Arc<Shared>,
     record: Arc<Record>,
-    listing: Option<Box<Listing>>,
+    /// Where others may join.
+    known: Option<Box<Known>>,
 }
 
 /// Starts an exchange for its client alone.
@@ -75,16 +83,19 @@ pub(crate) fn start(ready: Ready) -> Watcher {
 }
 
 /// Starts an exchange that others may join.
-fn start_open(ready: Ready, open: Box<Open>, listing: Option<Box<Listing>>) -> Watcher {
-    begin(ready, Some(open), listing)
+fn start_open(ready: Ready, open: Box<Open>, known: Box<Known>) -> Watcher {
+    begin(ready, Some(open), Some(known))
 }
 
-fn begin(ready: Ready, open: Option<Box<Open>>, listing: Option<Box<Listing>>) -> Watcher {
+fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Watcher {
     let Ready { share, record, plan, tasks } = ready;
     record.note(|outcome| outcome.stage = Stage::Queued);
     let writes = plan.backend.writes.clone().filter(|_| !plan.request.is_safe());
     let shared = Shared::new(share, writes, open);
-    let exchange = Exchange { shared: shared.clone(), record, listing };
+    if let Some(known) = &known {
+        known.runs(&shared);
+    }
+    let exchange = Exchange { shared: shared.clone(), record, known };
     let running = Running::new(run(exchange, plan, tasks.count_exchange()));
     Watcher::first(shared, Some(running))
 }
@@ -121,8 +132,11 @@ impl Exchange {
             outcome.reason = reason.or(outcome.reason);
         });
         self.tells();
-        if self.listing.is_none() {
+        if self.known.is_none() {
             return;
+        }
+        if ended != Ended::Delivered {
+            self.give_up();
         }
         let mut state = self.shared.state.lock();
         if let Some(open) = &mut state.open {
@@ -130,6 +144,21 @@ impl Exchange {
             // What is not whole is not for newcomers.
             state.closed |= ended != Ended::Delivered;
         }
+    }
+
+    /// Nothing is kept of it: whoever sends the request again runs it again.
+    fn give_up(&self) {
+        drop(self.known.as_ref().and_then(|known| known.claim()));
+    }
+
+    /// Keeps the whole answer for those who send the request again, and gives back what is to be
+    /// done so that other seawalls have it too.
+    async fn keep(&self, spool: &spool::Spool) -> Option<Box<replay::Kept>> {
+        let claim = self.known.as_ref()?.claim()?;
+        let (status, fields) = self.shared.state.lock().open.as_ref()?.head()?;
+        // Without it the claim is dropped, and a retry runs.
+        let body = spool.retained().await?;
+        claim.end(&replay::Answer { status, fields, body }).map(Box::new)
     }
 
     /// Stages only ever follow each other.
@@ -216,8 +245,8 @@ impl Drop for Exchange {
                 });
             }
         });
-        if let Some(listing) = self.listing.take() {
-            listing.end(&self.shared);
+        if let Some(known) = &self.known {
+            known.end(&self.shared);
         }
         let mut state = self.shared.state.lock();
         state.ended = true;

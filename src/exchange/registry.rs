@@ -10,7 +10,7 @@ use super::{
     shared::{Open, Shared, To},
     start, start_open,
 };
-use crate::spool::Retain;
+use crate::{replay::Claim, spool::Retain};
 
 /// The exchanges that run for requests that others may send as well. Each is in it from its start
 /// to its end, so its bound is that of exchanges: the slots and queues of all backends.
@@ -21,7 +21,16 @@ pub(crate) struct Registry {
     max_body: u64,
 }
 
-/// An exchange's place in the registry, until it is dropped.
+/// Where others find an exchange.
+#[derive(Debug)]
+pub(super) enum Known {
+    /// Who sends an equal request.
+    ToEquals(Listing),
+    /// Who sends the same one again. Given away when the exchange ends.
+    ToRetries(Mutex<Option<Claim<Arc<Shared>>>>),
+}
+
+/// An exchange's place in the registry.
 #[derive(Debug)]
 pub(super) struct Listing {
     registry: Registry,
@@ -51,21 +60,43 @@ impl Registry {
         // What an orphan may discard bounds what is retained of it, too.
         let bound = self.max_body.min(ready.plan.policy.orphan.max_bytes);
         ready.plan.retain = Retain::Upto(bound);
-        let listing = Box::new(Listing { registry: self.clone(), identity });
+        let known = Box::new(Known::ToEquals(Listing { registry: self.clone(), identity }));
         let open = Open::new(caller, To::Equals { writes, since: 0 });
-        let watcher = start_open(ready, open, Some(listing));
+        let watcher = start_open(ready, open, known);
         // The one before may run on; nobody finds it any more.
         running.insert(identity, watcher.shared.clone());
         watcher
     }
 }
 
-impl Listing {
-    /// Takes this exchange from the registry, unless another one is there by now.
+impl Known {
+    pub(super) fn to_retries(claim: Claim<Arc<Shared>>) -> Self {
+        Self::ToRetries(Mutex::new(Some(claim)))
+    }
+
+    /// From here on retries find it; equals do since it was listed.
+    pub(super) fn runs(&self, shared: &Arc<Shared>) {
+        if let Self::ToRetries(claim) = self
+            && let Some(claim) = &*claim.lock()
+        {
+            claim.runs(shared.clone());
+        }
+    }
+
+    /// To be kept, or dropped so that a retry can run.
+    pub(super) fn claim(&self) -> Option<Claim<Arc<Shared>>> {
+        match self {
+            Self::ToEquals(_) => None,
+            Self::ToRetries(claim) => claim.lock().take(),
+        }
+    }
+
+    /// The exchange is over. Unless another one is in its place by now, there is none.
     pub(super) fn end(&self, shared: &Arc<Shared>) {
-        let mut running = self.registry.running.lock();
-        if running.get(&self.identity).is_some_and(|listed| Arc::ptr_eq(listed, shared)) {
-            running.remove(&self.identity);
+        let Self::ToEquals(Listing { registry, identity }) = self else { return };
+        let mut running = registry.running.lock();
+        if running.get(identity).is_some_and(|listed| Arc::ptr_eq(listed, shared)) {
+            running.remove(identity);
         }
     }
 }

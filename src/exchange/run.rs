@@ -19,6 +19,7 @@ use crate::{
     headers,
     observe::record::Ended,
     refusal::Refusal,
+    replay::Kept,
     spool::{End, Retain, Spool, Store},
 };
 
@@ -37,12 +38,28 @@ pub(super) enum Stopped {
 }
 
 /// Runs the exchange to its end. Nothing that happens to a client ends it.
-pub(super) async fn run(exchange: Exchange, plan: Plan, _counted: TaskTrackerToken) {
+pub(super) fn run(
+    exchange: Exchange,
+    plan: Plan,
+    counted: TaskTrackerToken,
+) -> impl Future<Output = ()> {
+    // Here, since an `async fn` would hold it all twice.
     let Plan { backend, request, policy, store, retain } = plan;
-    if let Err(stopped) = shielded(&exchange, backend, request, &policy, &store, retain).await
-        && let Some(refusal) = stopped.refusal()
-    {
-        exchange.refuse(&refusal);
+    async move {
+        let ended = shielded(&exchange, backend, request, &policy, &store, retain).await;
+        let kept = ended.unwrap_or_else(|stopped| {
+            if let Some(refusal) = stopped.refusal() {
+                exchange.refuse(&refusal);
+            }
+            None
+        });
+        drop(exchange);
+        if let Some(kept) = kept {
+            // Boxed: few exchanges are kept.
+            Box::pin(kept.tell()).await;
+        }
+        // Only now: a drain waits until other seawalls have been told.
+        drop(counted);
     }
 }
 
@@ -53,7 +70,7 @@ async fn shielded(
     policy: &Policy,
     store: &Store,
     retain: Retain,
-) -> Result<(), Stopped> {
+) -> Result<Option<Box<Kept>>, Stopped> {
     let spool = store.spool(retain);
     let _cut = CutAtLast(&spool);
     let (mut slot, mut request, mut handed) = (None, request, None);
@@ -89,13 +106,12 @@ async fn shielded(
         Ok(_) => exchange.conclude(Ended::Delivered, None),
         Err(stopped) => exchange.conclude(stopped.ended(), stopped.reason()),
     }
-    spool.end(result.as_ref().map_or(End::Cut, End::clone));
-    if retain != Retain::Nothing {
-        // Nobody can join any more: what was retained and nobody has read is discarded.
-        let discarded = spool.release();
-        exchange.record().note(|outcome| outcome.discarded += discarded);
+    if retain == Retain::Nothing {
+        spool.end(result.as_ref().map_or(End::Cut, End::clone));
+        return result.map(|_| None);
     }
-    result.map(|_| ())
+    // Boxed: rare, and larger than the rest.
+    Box::pin(exchange.end_retained(&spool, result)).await
 }
 
 /// Whatever becomes of the task, nobody reads on in vain.
@@ -214,6 +230,27 @@ impl Exchange {
             }
         }
         Ok(End::Whole(None))
+    }
+
+    /// The end of an answer that was held for others.
+    async fn end_retained(
+        &self,
+        spool: &Spool,
+        result: Result<End, Stopped>,
+    ) -> Result<Option<Box<Kept>>, Stopped> {
+        if !spool.is_retained() {
+            // Before its client can have it all, and ask again.
+            self.give_up();
+        }
+        spool.end(result.as_ref().map_or(End::Cut, End::clone));
+        let unread = spool.unread();
+        self.record().note(|outcome| outcome.discarded += unread);
+        let kept = match &result {
+            Ok(_) => self.keep(spool).await,
+            Err(_) => None,
+        };
+        spool.release();
+        result.map(|_| kept)
     }
 
     /// Resolves once the exchange has been an orphan for longer than it may be, and nobody can join

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use http::response;
+use http::{HeaderMap, StatusCode, response};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -95,7 +95,6 @@ pub(super) enum To {
     /// Who sends an equal request, unless somebody has written since it was sent.
     Equals { writes: Arc<Writes>, since: u64 },
     /// Who sends the same request once more, and knows it.
-    #[expect(dead_code, reason = "for replay")]
     Retries,
 }
 
@@ -145,7 +144,7 @@ impl Shared {
         }
         let mut taken = Seat::of(Some(caller));
         if open.offer.is_some() {
-            taken.tell(Ok(open.head(caller)?));
+            taken.tell(Ok(open.head_for(caller)?));
         }
         state.watchers += 1;
         if state.orphaned.take().is_some() {
@@ -197,7 +196,7 @@ impl State {
         let spool = spool.clone();
         open.offer = Some(Offer { parts, spool, bodyless, brief, sharing, given: false });
         for seat in self.seats.iter_mut().flatten() {
-            let head = seat.caller.and_then(|caller| open.head(caller));
+            let head = seat.caller.and_then(|caller| open.head_for(caller));
             seat.tell(head.ok_or(NoHead::NotShared));
         }
     }
@@ -232,6 +231,12 @@ impl Open {
         Box::new(Self { caller, to, offer: None, fate: None })
     }
 
+    /// The head of the answer, to be kept.
+    pub(super) fn head(&self) -> Option<(StatusCode, HeaderMap)> {
+        let parts = &self.offer.as_ref()?.parts;
+        Some((parts.status, parts.headers.clone()))
+    }
+
     /// The exchange is about to be sent.
     pub(super) fn begin(&mut self) {
         if let To::Equals { writes, since } = &mut self.to {
@@ -247,7 +252,7 @@ impl Open {
         }
     }
 
-    fn sharing(&self, headers: &http::HeaderMap) -> Sharing {
+    fn sharing(&self, headers: &HeaderMap) -> Sharing {
         match self.to {
             To::Equals { .. } => Sharing::of(headers),
             // The same caller, by the scope of its key.
@@ -256,7 +261,7 @@ impl Open {
     }
 
     /// The answer from its first byte, where this caller may have it.
-    fn head(&mut self, caller: IpAddr) -> Option<Head> {
+    fn head_for(&mut self, caller: IpAddr) -> Option<Head> {
         let near = caller == self.caller;
         let offer = self.offer.as_mut()?;
         let may = match offer.sharing {

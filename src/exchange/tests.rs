@@ -20,7 +20,7 @@ fn opened() -> (Exchange, Watcher) {
     };
     let record = Record::open(&AccessLog::off(), facts);
     let shared = Shared::new(share, None, None);
-    let exchange = Exchange { shared: shared.clone(), record, listing: None };
+    let exchange = Exchange { shared: shared.clone(), record, known: None };
     (exchange, Watcher::first(shared, None))
 }
 

@@ -62,6 +62,13 @@ impl Watcher {
         )
     }
 
+    /// One who sends the request of an exchange again.
+    pub(super) fn retry(shared: &Arc<Shared>, seat: usize, ready: Ready) -> Self {
+        let Ready { share, record, .. } = ready;
+        let guest = Guest { source: Source::Replay, record, share: Some(share), spare: None };
+        Self::guest(shared, seat, guest)
+    }
+
     fn guest(shared: &Arc<Shared>, seat: usize, guest: Guest) -> Self {
         guest.record.note(|outcome| outcome.source = Some(guest.source));
         Self { shared: shared.clone(), seat, running: None, guest: Some(Box::new(guest)) }

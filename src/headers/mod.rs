@@ -25,6 +25,7 @@ use crate::{config::OnDisconnect, refusal::Refusal};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// By this the application overrules `on_disconnect` for one response.
 const SEAWALL_ON_DISCONNECT: HeaderName = HeaderName::from_static("seawall-on-disconnect");
@@ -189,6 +190,12 @@ pub(crate) fn is_same_answer(one: &response::Parts, other: &response::Parts) -> 
 pub(crate) fn collapsed(head: &mut response::Parts, id: &HeaderValue) {
     append(&mut head.headers, CACHE_STATUS, HeaderValue::from_static("seawall; collapsed"));
     head.headers.insert(X_REQUEST_ID, id.clone());
+}
+
+/// Marks an answer that an earlier request has brought about.
+pub(crate) fn replayed(headers: &mut HeaderMap, id: &HeaderValue) {
+    headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    headers.insert(X_REQUEST_ID, id.clone());
 }
 
 fn overruled(headers: &mut HeaderMap) -> Option<OnDisconnect> {

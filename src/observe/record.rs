@@ -44,7 +44,6 @@ pub(crate) enum Source {
     /// From the exchange that runs for an equal request.
     Join,
     /// From the exchange, running or over, for the same request before.
-    #[expect(dead_code, reason = "for replay")]
     Replay,
 }
 

@@ -13,7 +13,6 @@ mod link;
 mod scripts;
 #[cfg(test)]
 mod tests;
-mod url;
 
 use std::{
     fmt,
@@ -31,14 +30,13 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+pub(crate) use self::lease::Lease;
 use self::{
     lease::Held,
     link::Link,
     scripts::{State, Token, Value},
-    url::Url,
 };
-pub(crate) use self::{lease::Lease, url::BadUrl};
-use crate::tasks::Tasks;
+use crate::{config::RedisUrl, tasks::Tasks};
 
 /// Kept answers and claims that several seawalls share.
 #[derive(Debug, Clone)]
@@ -114,9 +112,9 @@ impl Bounds {
 
 impl Redis {
     /// Connects when it is first needed.
-    pub(crate) fn new(url: &str, bounds: Bounds) -> Result<Self, BadUrl> {
-        let link = Arc::new(Link::new(Url::read(url)?, bounds.timeout));
-        Ok(Self { link, bounds, tokens: Arc::default() })
+    pub(crate) fn new(url: &RedisUrl, bounds: Bounds) -> Self {
+        let link = Arc::new(Link::new(url.clone(), bounds.timeout));
+        Self { link, bounds, tokens: Arc::default() }
     }
 
     /// Claims the key, or says who has it.

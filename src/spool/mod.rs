@@ -15,8 +15,9 @@ mod body;
 mod budget;
 mod disk;
 mod reader;
+mod spill;
 
-use std::{collections::VecDeque, io, path::PathBuf, sync::Arc, task::Waker};
+use std::{collections::VecDeque, future::poll_fn, io, path::PathBuf, sync::Arc, task::Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -193,8 +194,8 @@ impl Spool {
             // Boxed: rare, and larger than the rest of the exchange.
             match Box::pin(self.spill()).await {
                 Ok(()) => {}
-                Err(full) if self.is_retained(|retain| retain == Retain::All) => return Err(full),
-                Err(_) if self.is_retained(|retain| retain != Retain::Nothing) => {
+                Err(full) if self.shared.state.lock().retain == Retain::All => return Err(full),
+                Err(_) if self.is_retained() => {
                     given_up += self.release();
                 }
                 // A slow reader holds it all, and there is no more room: the backend is read at
@@ -227,69 +228,33 @@ impl Spool {
         discarded
     }
 
-    fn is_retained(&self, so: impl FnOnce(Retain) -> bool) -> bool {
-        so(self.shared.state.lock().retain)
+    /// Can it still be read from the start?
+    pub(crate) fn is_retained(&self) -> bool {
+        self.shared.state.lock().retain != Retain::Nothing
+    }
+
+    /// How many bytes are retained that nobody has read, nor is about to.
+    pub(crate) fn unread(&self) -> u64 {
+        let state = self.shared.state.lock();
+        let alone = state.readers.iter().all(Option::is_none);
+        if alone && state.retain != Retain::Nothing { state.written - state.furthest } else { 0 }
+    }
+
+    /// All that was written, once that has ended whole; `None` where it is not retained.
+    pub(crate) async fn retained(&self) -> Option<Bytes> {
+        let mut reader = self.reader_from_start()?;
+        let mut all = BytesMut::new();
+        while let Some(frame) = poll_fn(|cx| reader.poll_frame(cx)).await {
+            if let Ok(data) = frame.ok()?.into_data() {
+                all.extend_from_slice(&data);
+            }
+        }
+        Some(all.freeze())
     }
 
     /// Bytes written so far, discarded ones included.
     pub(crate) fn written(&self) -> u64 {
         self.shared.state.lock().written
-    }
-
-    /// Moves all that memory holds to disk.
-    async fn spill(&self) -> Result<(), Full> {
-        let (file, offset, chunks, upto) = {
-            let mut state = self.shared.state.lock();
-            let bytes = state.written - state.memory_from;
-            let share = match &mut state.disk {
-                Some(disk) => disk.share.grow(bytes).then_some(None),
-                None => {
-                    let mut share = self.shared.limits.total_disk.share();
-                    share.grow(bytes).then_some(Some(share))
-                }
-            };
-            let Some(share) = share else { return Err(Full::Budget) };
-            state.spilling = true;
-            let chunks: Vec<Bytes> = state.chunks.iter().cloned().collect();
-            let upto = state.first + chunks.len() as u64;
-            let from = state.memory_from;
-            match (&state.disk, share) {
-                (Some(disk), _) => (Ok(disk.file()), from - disk.from, chunks, upto),
-                (None, share) => (Err((share, from)), 0, chunks, upto),
-            }
-        };
-        let file = match file {
-            Ok(file) => file,
-            Err((share, from)) => {
-                let made = disk::create(&self.shared.limits.dir).await;
-                let file = made.map_err(|error| self.spill_failed(error))?;
-                let share = share.unwrap_or_else(|| self.shared.limits.total_disk.share());
-                self.shared.state.lock().disk = Some(Disk::new(file.clone(), from, share));
-                file
-            }
-        };
-        let bytes: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        if let Err(error) = disk::write(file, offset, chunks).await {
-            if let Some(disk) = &mut self.shared.state.lock().disk {
-                disk.share.shrink(bytes);
-            }
-            return Err(self.spill_failed(error));
-        }
-        // Readers may have let the first of them go meanwhile; only this writer appends.
-        let mut state = self.shared.state.lock();
-        while state.first < upto {
-            state.drop_first();
-        }
-        state.spilling = false;
-        state.drop_passed_disk();
-        Ok(())
-    }
-
-    fn spill_failed(&self, error: io::Error) -> Full {
-        let mut state = self.shared.state.lock();
-        state.spilling = false;
-        state.drop_passed_disk();
-        Full::Disk(error)
     }
 }
 

@@ -1,5 +1,3 @@
-use std::future::poll_fn;
-
 use super::*;
 use crate::config;
 

@@ -144,6 +144,13 @@ impl Client {
         self.outcome().unwrap_or_else(|broken| panic!("the answer is not whole: {broken:?}"))
     }
 
+    /// The same, where a bound of seawall's own has to pass before it comes.
+    #[track_caller]
+    pub(crate) fn answer_within(&mut self, patience: Duration) -> Answer {
+        self.wire.socket.set_read_timeout(Some(patience)).unwrap();
+        self.answer()
+    }
+
     #[track_caller]
     pub(crate) fn answer_to_head(&mut self) -> Answer {
         self.outcome_of("HEAD")

@@ -12,6 +12,7 @@ pub(crate) mod command;
 mod family;
 mod lines;
 mod message;
+mod redis;
 mod seawall;
 mod talk;
 mod wire;
@@ -24,6 +25,7 @@ pub(crate) use board::Harm;
 pub(crate) use client::{Answer, Broken, Client, Leave};
 pub(crate) use family::{Family, kill};
 pub(crate) use message::{Framing, Head};
+pub(crate) use redis::Redis;
 pub(crate) use seawall::Seawall;
 pub(crate) use talk::Talk;
 

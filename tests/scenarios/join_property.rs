@@ -87,6 +87,9 @@ fn live(acts: &[Act], seawall: &Seawall, joined: &AtomicU64) {
                 client.head();
                 // As soon as the client hears of its write, and not only at the end.
                 written = String::from_utf8(client.chunk()).unwrap().parse().unwrap();
+                let answer = seawall.client().get(&format!("/{slow_ms}")).answer();
+                let seen: u64 = answer.text().parse().unwrap();
+                assert!(seen >= written, "was told of {written}, and saw {seen} afterwards");
                 client.rest(Framing::Chunked).unwrap();
             }
         }
@@ -127,6 +130,7 @@ fn serve(talk: &mut Talk, counter: &AtomicU64) -> io::Result<()> {
         }
     };
     talk.chunk(written.to_string())?;
+    work();
     talk.last_chunk()
 }
 

@@ -20,14 +20,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Lost, scripts::Scripts, url::Url};
-use crate::tasks::Tasks;
+use super::{Lost, scripts::Scripts};
+use crate::{config::RedisUrl, tasks::Tasks};
 
 pub(super) struct Link {
     pub scripts: Scripts,
     /// KiB of answers that may wait for a lost Redis to come back; beyond, they are given up.
     pub waiting: Semaphore,
-    url: Url,
+    url: RedisUrl,
     timeout: Duration,
     state: watch::Sender<State>,
     /// The log says that Redis is lost.
@@ -53,7 +53,7 @@ enum Connection {
 }
 
 impl Link {
-    pub(super) fn new(url: Url, timeout: Duration) -> Self {
+    pub(super) fn new(url: RedisUrl, timeout: Duration) -> Self {
         Self {
             scripts: Scripts::new(),
             waiting: Semaphore::new(WAITING),

@@ -24,13 +24,17 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Long enough that nothing expires while the machine is busy.
 fn store(url: &str) -> Redis {
-    Redis::new(url, Bounds::keep(Duration::from_secs(60))).expect("a URL")
+    at(url, Bounds::keep(Duration::from_secs(60)))
 }
 
 /// Whose claims expire soon.
 fn forgetful(url: &str, lease: Duration) -> Redis {
     let bounds = Bounds { lease, ..Bounds::keep(Duration::from_secs(60)) };
-    Redis::new(url, bounds).expect("a URL")
+    at(url, bounds)
+}
+
+fn at(url: &str, bounds: Bounds) -> Redis {
+    Redis::new(&RedisUrl::read(url).expect("a URL"), bounds)
 }
 
 async fn lease(store: &Redis) -> Lease {

@@ -133,7 +133,7 @@ async fn the_claim_of_a_seawall_that_is_killed_expires() {
 async fn an_answer_is_forgotten_when_it_is_old() {
     let redis = Server::start();
     let bounds = Bounds::keep(Duration::from_millis(300));
-    let store = Redis::new(&redis.url(), bounds).expect("a URL");
+    let store = at(&redis.url(), bounds);
     lease(&store).await.finish(b"").await.expect("kept");
     until("forgotten", async || matches!(store.claim(&KEY, &PRINT).await, Ok(Claim::Ours(_))))
         .await;

@@ -1,12 +1,15 @@
 //! The URL of a Redis, as the configuration has it.
 
-use ::redis::Client;
+use std::fmt;
+
+use redis::Client;
 
 /// Where Redis is, and how to get in.
-pub(super) struct Url {
-    pub client: Client,
+#[derive(Clone)]
+pub struct RedisUrl {
+    pub(crate) client: Client,
     /// For the log: without user and password.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// A mistake in the configuration. What was written is not repeated: it may hold a password.
@@ -28,13 +31,13 @@ pub(crate) enum BadUrl {
     Database,
 }
 
-impl Url {
-    pub(super) fn read(text: &str) -> Result<Self, BadUrl> {
+impl RedisUrl {
+    pub(crate) fn read(text: &str) -> Result<Self, BadUrl> {
         // Before anything is parsed: they cut a password in two, and its half passes for a port.
         if text.contains(['?', '#']) {
             return Err(BadUrl::Rest);
         }
-        let url = ::redis::parse_redis_url(text).ok_or(BadUrl::NotRedis)?;
+        let url = redis::parse_redis_url(text).ok_or(BadUrl::NotRedis)?;
         match url.scheme() {
             "redis" => {}
             "rediss" => return Err(BadUrl::Tls),
@@ -52,12 +55,28 @@ impl Url {
     }
 }
 
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_tuple("RedisUrl").field(&self.name).finish()
+    }
+}
+
+/// The URL for people to see.
+pub(super) fn masked(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    // A password that holds an "@" or a "/" is a mistake, and is not shown for that.
+    match rest.rsplit_once('@') {
+        Some((_, place)) => format!("{scheme}://***@{place}"),
+        None => url.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn mistake(url: &str) -> BadUrl {
-        Url::read(url).err().expect("a mistake")
+        RedisUrl::read(url).expect_err("a mistake")
     }
 
     #[test]
@@ -77,7 +96,7 @@ mod tests {
             assert_eq!(mistake(url), BadUrl::Rest, "{url}");
         }
         for url in ["redis://host", "redis://[::1]:7000/15", "redis://user:p%40ss@10.0.0.1/0"] {
-            assert!(Url::read(url).is_ok(), "{url}");
+            assert!(RedisUrl::read(url).is_ok(), "{url}");
         }
     }
 
@@ -95,8 +114,19 @@ mod tests {
     }
 
     #[test]
+    fn neither_user_nor_password_is_shown() {
+        for url in ["redis://me:hunter2@host:7000/3", "redis://:hunter2@host:7000/3"] {
+            assert_eq!(masked(url), "redis://***@host:7000/3");
+        }
+        assert_eq!(masked("redis://:hunt@er2@host"), "redis://***@host");
+        assert_eq!(masked("redis://host"), "redis://host");
+        let read = RedisUrl::read("redis://me:hunter2@host").expect("a URL");
+        assert!(!format!("{read:?}").contains("hunter2"));
+    }
+
+    #[test]
     fn the_name_for_the_log_is_without_user_and_password() {
-        let name = |url| Url::read(url).map(|url| url.name).unwrap_or_default();
+        let name = |url| RedisUrl::read(url).map(|url| url.name).unwrap_or_default();
         assert_eq!(name("redis://somebody:hunter2@host:7000/3"), "host:7000/3");
         assert_eq!(name("redis://:hunter2@[::1]"), "[::1]:6379/0");
     }

@@ -1,0 +1,102 @@
+//! A real Redis on a port of its own, without a trace on disk.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::until;
+
+pub(crate) struct Redis {
+    port: u16,
+    child: Child,
+    folder: TempDir,
+}
+
+impl Redis {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..10 {
+            // Not one that the system gives to whoever asks for any: it has to be free again when
+            // the server is started again.
+            let port = fastrand::u16(20_000..32_000);
+            let mut child = spawn(port, &folder);
+            if listens(&mut child, port) {
+                return Self { port, child, folder };
+            }
+        }
+        panic!("redis-server does not start");
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Nothing is said to anybody, and all data is lost.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// On the same port, empty.
+    pub(crate) fn start_again(&mut self) {
+        self.child = spawn(self.port, &self.folder);
+        assert!(listens(&mut self.child, self.port), "redis-server does not start again");
+    }
+
+    /// How many keys it holds.
+    pub(crate) fn keys(&self) -> usize {
+        let said = self.say("DBSIZE");
+        let count = said.lines().next().and_then(|line| line.strip_prefix(':')?.parse().ok());
+        count.unwrap_or_else(|| panic!("{said:?}"))
+    }
+
+    /// How many scripts it was asked to run. Whoever asked for one has its answer by then.
+    pub(crate) fn scripts(&self) -> usize {
+        let said = self.say("INFO commandstats");
+        let calls = said.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+        calls.and_then(|calls| calls.split(',').next()?.parse().ok()).unwrap_or(0)
+    }
+
+    fn say(&self, command: &str) -> String {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        socket.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
+        let mut said = String::new();
+        socket.read_to_string(&mut said).unwrap();
+        said
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(port: u16, folder: &TempDir) -> Child {
+    let started = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
+        .arg(folder.path())
+        .args(["--save", "", "--appendonly", "no"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn();
+    match started {
+        Ok(child) => child,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            panic!("these tests need redis-server: apt-get install redis-server")
+        }
+        Err(error) => panic!("redis-server: {error}"),
+    }
+}
+
+fn listens(child: &mut Child, port: u16) -> bool {
+    until("redis-server listens, or ends", || {
+        if child.try_wait().unwrap().is_some() {
+            return Some(false);
+        }
+        TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(true)
+    })
+}
