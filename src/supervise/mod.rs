@@ -43,6 +43,10 @@ const WELL: Duration = Duration::from_secs(10);
 /// So many lives in a row that were shorter are a crash loop.
 const CRASH_LOOP: u32 = 3;
 
+/// The last answer is out when the child is to end, but the view that gave it may still be at its
+/// last lines: a signal there is a traceback (seen with gunicorn's sync worker).
+const SETTLE: Duration = Duration::from_millis(100);
+
 /// What is run, and how.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -139,13 +143,18 @@ impl Supervisor {
     /// Ends the child: in order, or at once when `hurry` comes. Nothing is left of it then, and its
     /// output is written.
     pub(crate) async fn end(mut self, hurry: impl Future<Output = ()>) {
+        let mut hurry = pin!(hurry);
+        tokio::select! {
+            () = sleep(SETTLE) => {}
+            () = hurry.as_mut() => self.orders.at_once.cancel(),
+        }
         self.orders.end.cancel();
         if !self.over.is_terminated() {
             tokio::select! {
                 biased;
                 // Cancel-safe: it is awaited further.
                 _ = &mut self.over => {}
-                () = hurry => {
+                () = hurry, if !self.orders.at_once.is_cancelled() => {
                     self.orders.at_once.cancel();
                     let _ = (&mut self.over).await;
                 }
