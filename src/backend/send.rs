@@ -11,7 +11,6 @@ use tokio::time::sleep;
 use super::{
     Backend,
     dial::NoConnection,
-    hold::Turn,
     link::{Link, Lost},
 };
 use crate::{
@@ -36,6 +35,8 @@ pub(crate) struct Outbound {
     body: Received,
     /// The backend may have seen it: it was cut.
     is_sent: bool,
+    /// A connection made for it has ended before an answer: is there a server at all?
+    is_doubtful: bool,
 }
 
 /// The head of the backend's answer, and the connection on which the rest will come.
@@ -70,7 +71,7 @@ impl Outbound {
         }
         // What the connection left there is not for the backend's connection.
         head.extensions.clear();
-        Self { head, body, is_sent: false }
+        Self { head, body, is_sent: false, is_doubtful: false }
     }
 
     /// The request, and what it takes to send it again where that may be needed.
@@ -108,10 +109,9 @@ impl Backend {
     pub(crate) async fn connect(
         &self,
         request: &Outbound,
-        turn: &Turn<'_>,
+        is_trial: bool,
     ) -> Result<Box<Link>, Refusal> {
-        let is_trial = matches!(turn, Turn::Try { .. });
-        let is_doubtful = is_trial || request.is_sent;
+        let is_doubtful = is_trial || request.is_doubtful;
         if request.is_idempotent()
             && !is_doubtful
             && let Some(link) = self.pool.take(self.slots.in_use())
@@ -148,7 +148,7 @@ impl Backend {
         let bound = if is_doubtful { bound.min(TRY) } else { bound };
         let stream = self.dialler.dial(bound).await.map_err(|error| {
             // Once: whoever tries again and again says nothing new.
-            if self.is_there() {
+            if !self.is_away() {
                 tracing::warn!(backend = self.config.name, url = %self.config.url, %error, "cannot connect");
             }
             match error {
@@ -178,6 +178,7 @@ impl Backend {
     ) -> Result<Sent, Refusal> {
         watched.begin();
         let (body, was_sent) = (request.body.clone(), request.is_sent);
+        let was_kept = link.was_kept;
         let can_repeat = request.is_idempotent() && !was_sent;
         let (message, copy) = request.into_message(can_repeat);
         let copy = Mutex::new(copy);
@@ -194,7 +195,8 @@ impl Backend {
         match copy.into_inner().or(unsent) {
             Some(request) if !heard && watched.is_wanted() => {
                 tracing::debug!(backend = self.config.name, %error, "no answer: sending once more");
-                Ok(Sent::Again(Outbound { is_sent: was_sent || sent, ..request }))
+                let is_sent = was_sent || sent;
+                Ok(Sent::Again(Outbound { is_sent, is_doubtful: is_sent || !was_kept, ..request }))
             }
             _ => Err(self.failed(&error)),
         }
