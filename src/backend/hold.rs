@@ -43,8 +43,9 @@ struct Away {
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     /// As the only one, to see whether the backend is back.
-    pub(crate) is_trial: bool,
-    /// None for who found the backend there.
+    pub(super) is_trial: bool,
+    pub(super) was_held: bool,
+    /// None for who found the backend there, and for who has let the next one go.
     first: Option<First<'a>>,
 }
 
@@ -61,12 +62,16 @@ struct Place<'a>(&'a AtomicUsize);
 
 impl Turn<'_> {
     pub(crate) fn at_once() -> Self {
-        Self { is_trial: false, first: None }
+        Self { is_trial: false, was_held: false, first: None }
+    }
+
+    pub(crate) fn is_trial(&self) -> bool {
+        self.is_trial
     }
 
     /// Has it waited in line?
     pub(crate) fn was_held(&self) -> bool {
-        self.first.is_some()
+        self.was_held
     }
 
     /// The next one in line may follow, unless it is to wait for what comes of this one.
@@ -145,7 +150,7 @@ impl Hold {
         // Cancel-safe: whoever stops waiting gives up the place in the line, and that is wanted.
         let Ok(permit) = self.first.acquire().await else { return Err(Refusal::Internal) };
         let first = First { _permit: permit, _place: place };
-        Ok(Turn { is_trial: self.is_away(), first: Some(first) })
+        Ok(Turn { is_trial: self.is_away(), was_held: true, first: Some(first) })
     }
 
     /// Resolves when a request that waits since `came` has waited too long for a backend that is
@@ -217,7 +222,7 @@ mod tests {
         hold.back();
         drop(first);
         let mut second = second.await.expect("a turn");
-        assert!(!second.is_trial && second.was_held() && !hold.is_open());
+        assert!(!second.is_trial && second.was_held && !hold.is_open());
         assert!(is_pending(third.as_mut()).await);
         second.lets_the_next_go();
         let third = third.await.expect("a turn");

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::{
     Backend,
     dial::NoConnection,
+    hold::Turn,
     link::{Link, Lost},
 };
 use crate::{
@@ -27,6 +28,9 @@ const TRY: Duration = Duration::from_millis(500);
 /// What accepts in place of a server that is not there (the published port of a container) closes
 /// the connection before long. What has not been sent by then cannot have been seen.
 const LISTEN: Duration = Duration::from_millis(10);
+/// A process that ends closes its connections one after the other, and its listener somewhere in
+/// between: a request that was cut a moment ago could be cut once more, by the same restart.
+const PARTING: Duration = Duration::from_millis(50);
 
 /// A request as the backend is to get it, whole.
 #[derive(Debug)]
@@ -109,11 +113,17 @@ impl Backend {
     pub(crate) async fn connect(
         &self,
         request: &Outbound,
-        is_trial: bool,
+        turn: &Turn<'_>,
     ) -> Result<Box<Link>, Refusal> {
-        let is_doubtful = is_trial || request.is_doubtful;
+        let listen = match turn {
+            Turn { is_trial: true, .. } => Some(LISTEN),
+            Turn { was_held, .. } if request.is_doubtful => {
+                Some(if *was_held { LISTEN } else { PARTING })
+            }
+            Turn { .. } => None,
+        };
         if request.is_idempotent()
-            && !is_doubtful
+            && listen.is_none()
             && let Some(link) = self.pool.take(self.slots.in_use())
         {
             return Ok(link);
@@ -121,7 +131,7 @@ impl Backend {
         // Boxed: dialling is rare, and its future is many times the size of all others.
         Box::pin(async {
             loop {
-                match self.attempt(is_doubtful).await {
+                match self.attempt(listen).await {
                     Ok(link) => {
                         self.hold.back();
                         return Ok(link);
@@ -131,7 +141,7 @@ impl Backend {
                             return Err(why);
                         }
                         self.hold.lost(why.clone());
-                        if !is_trial {
+                        if !turn.is_trial {
                             return Err(why);
                         }
                     }
@@ -142,10 +152,10 @@ impl Backend {
         .await
     }
 
-    async fn attempt(&self, is_doubtful: bool) -> Result<Box<Link>, Refusal> {
+    async fn attempt(&self, listen: Option<Duration>) -> Result<Box<Link>, Refusal> {
         self.pool.make_room(self.slots.in_use());
         let bound = self.config.connect_timeout;
-        let bound = if is_doubtful { bound.min(TRY) } else { bound };
+        let bound = if listen.is_some() { bound.min(TRY) } else { bound };
         let stream = self.dialler.dial(bound).await.map_err(|error| {
             // Once: whoever tries again and again says nothing new.
             if !self.is_away() {
@@ -159,10 +169,10 @@ impl Backend {
             }
         })?;
         let mut link = Link::over(stream).await.map_err(|error| self.failed(&error))?;
-        if is_doubtful && link.closes_within(LISTEN).await {
-            return Err(Refusal::ClosedEarly);
+        match listen {
+            Some(listen) if link.closes_within(listen).await => Err(Refusal::ClosedEarly),
+            _ => Ok(link),
         }
-        Ok(link)
     }
 
     /// Sends the request and awaits the head of the answer.

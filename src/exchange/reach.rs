@@ -37,15 +37,15 @@ impl Exchange {
                 Some(slot) => slot,
                 None => self.wait_for_slot(backend, request, &mut turn).await?,
             };
-            if !turn.is_trial && backend.is_away() {
+            if !turn.is_trial() && backend.is_away() {
                 // It went away while this one was in the queue.
                 continue;
             }
-            let link = if turn.is_trial {
-                Box::pin(self.held(backend, request, backend.connect(request, true))).await?
+            let link = if turn.is_trial() {
+                Box::pin(self.held(backend, request, backend.connect(request, &turn))).await?
             } else {
                 // Not to be left half-way: the backend would see a connection without a request.
-                backend.connect(request, false).await
+                backend.connect(request, &turn).await
             };
             match link {
                 Ok(link) => return Ok((slot, link)),

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::harness::{Leave, Seawall, Site, Talk, pattern, until};
 use crate::hold::{AWAY, ask, echo};
@@ -157,6 +158,24 @@ fn a_get_that_nobody_accepted_goes_once_more_when_the_listener_was_closed() {
 }
 
 #[test]
+fn a_get_is_not_cut_twice_by_a_server_that_takes_its_time_to_end() {
+    let site = Site::new();
+    let listener = site.listen();
+    let seawall = Seawall::at(&site, "");
+    let mut client = ask(&seawall, "/page");
+    let (cut, _) = listener.accept().unwrap();
+    drop(cut);
+    // The next one is in the queue of a listener that nobody serves any more.
+    let (again, _) = listener.accept().unwrap();
+    thread::sleep(Duration::from_millis(20));
+    drop((again, listener));
+    seawall.wait_for_diagnostic(AWAY);
+    let backend = site.open(echo);
+    assert_eq!(client.answer().text(), "/page");
+    assert_eq!(backend.targets(), ["/page"]);
+}
+
+#[test]
 fn what_accepts_in_place_of_the_server_and_closes_is_not_taken_for_it() {
     let site = Site::new();
     let stand_in = StandIn::at(&site);
@@ -225,7 +244,7 @@ fn a_slow_page_of_the_old_server_keeps_its_slot_while_the_new_one_starts() {
     let old = site.open(|talk| {
         talk.hold("view")?;
         talk.close();
-        talk.answer(talk.target())
+        talk.answer_with("200 OK", "Connection: close\r\n", talk.target())
     });
     let seawall = Seawall::at(&site, "max_concurrency = 1");
     let mut slow = ask(&seawall, "/slow");
