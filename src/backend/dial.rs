@@ -4,6 +4,8 @@ use std::{error::Error, io, time::Duration};
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
+use socket2::SockRef;
+use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
 use crate::{config, socket::Socket};
@@ -41,7 +43,14 @@ impl Dialler {
     pub(super) async fn dial(&self, timeout: Duration) -> Result<Socket, NoConnection> {
         let dialled = self.connector.clone().oneshot(self.url.clone());
         match tokio::time::timeout(timeout, dialled).await {
-            Ok(Ok(stream)) => Ok(Socket(stream.into_inner())),
+            Ok(Ok(stream)) => match stream.into_inner() {
+                stream if is_its_own_peer(&stream) => {
+                    // Reset, so that the port is free at once for whom it belongs to.
+                    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                    Err(NoConnection::Refused)
+                }
+                stream => Ok(Socket(stream)),
+            },
             Ok(Err(error)) => Err(NoConnection::of(error.into())),
             Err(_) => Err(NoConnection::TimedOut),
         }
@@ -66,5 +75,33 @@ impl NoConnection {
             source = cause.source();
         }
         Self::Unreachable(error)
+    }
+}
+
+/// Where nobody listens at a port of this machine, and the system gives that very port to who
+/// dials it, TCP connects the socket with itself. Who tries for long enough gets there.
+fn is_its_own_peer(stream: &TcpStream) -> bool {
+    matches!((stream.local_addr(), stream.peer_addr()), (Ok(own), Ok(peer)) if own == peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_met_itself_is_nobody_else() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&any.into()).expect("a port");
+        socket.connect(&socket.local_addr().expect("an address")).expect("itself");
+        socket.set_nonblocking(true).expect("not blocking");
+        let stream = TcpStream::from_std(socket.into()).expect("a stream");
+        assert!(is_its_own_peer(&stream));
+
+        let listener = tokio::net::TcpListener::bind(any).await.expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        assert!(!is_its_own_peer(&TcpStream::connect(address).await.expect("another")));
     }
 }

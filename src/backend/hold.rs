@@ -1,8 +1,10 @@
 //! Waiting for a backend that is away: down, or restarting.
 //!
-//! Whoever cannot connect says so, and from then on requests wait instead of failing, before they
-//! ask for a slot. The first in line tries again and again, the others wait for what comes of it.
-//! So they come to a server that listens, and in no greater number than there are slots.
+//! Whoever cannot connect says so, and from then on requests wait instead of failing, in one line,
+//! before they ask for a slot. The first in line tries again and again, the others wait for what
+//! comes of it. Once it is back, each lets the next one go as soon as it has a slot, or a place in
+//! the queue for one. So they come to a server that listens, in the order in which they came, and in
+//! no greater number than there are slots.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -26,7 +28,8 @@ pub(super) struct Hold {
     bounds: config::Hold,
     away: watch::Sender<Option<Away>>,
     held: AtomicUsize,
-    trial: Semaphore,
+    /// Who has its permit is the first in line. Handed on in the order of asking.
+    first: Semaphore,
 }
 
 #[derive(Debug, Clone)]
@@ -36,22 +39,48 @@ struct Away {
     why: Refusal,
 }
 
-/// What a request may do.
+/// That a request may go on.
 #[derive(Debug)]
-pub(crate) enum Turn<'a> {
-    /// Go on.
-    Go,
-    /// Go on as the only one, to see whether the backend is back.
-    Try {
-        /// Given back when the backend is back, or somebody else is to try.
-        _trial: SemaphorePermit<'a>,
-        _place: Place<'a>,
-    },
+pub(crate) struct Turn<'a> {
+    /// As the only one, to see whether the backend is back.
+    pub(super) is_trial: bool,
+    pub(super) was_held: bool,
+    /// None for who found the backend there, and for who has let the next one go.
+    first: Option<First<'a>>,
+}
+
+/// The first in line, until it is dropped.
+#[derive(Debug)]
+struct First<'a> {
+    _permit: SemaphorePermit<'a>,
+    _place: Place<'a>,
 }
 
 /// A place among the held, given up when dropped.
 #[derive(Debug)]
-pub(crate) struct Place<'a>(&'a AtomicUsize);
+struct Place<'a>(&'a AtomicUsize);
+
+impl Turn<'_> {
+    pub(crate) fn at_once() -> Self {
+        Self { is_trial: false, was_held: false, first: None }
+    }
+
+    pub(crate) fn is_trial(&self) -> bool {
+        self.is_trial
+    }
+
+    /// Has it waited in line?
+    pub(crate) fn was_held(&self) -> bool {
+        self.was_held
+    }
+
+    /// The next one in line may follow, unless it is to wait for what comes of this one.
+    pub(crate) fn lets_the_next_go(&mut self) {
+        if !self.is_trial {
+            self.first = None;
+        }
+    }
+}
 
 impl Hold {
     pub(super) fn new(name: &str, bounds: &config::Hold) -> Self {
@@ -60,17 +89,22 @@ impl Hold {
             bounds: bounds.clone(),
             away: watch::Sender::new(None),
             held: AtomicUsize::new(0),
-            trial: Semaphore::new(1),
+            first: Semaphore::new(1),
         }
     }
 
     /// Does anybody wait for the backend at all?
     pub(super) fn is_on(&self) -> bool {
-        !self.bounds.longest.is_zero()
+        !self.bounds.longest.is_zero() && self.bounds.max > 0
     }
 
     pub(super) fn is_away(&self) -> bool {
         self.away.borrow().is_some()
+    }
+
+    /// Does nobody wait in line, or has to?
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_away() && self.first.available_permits() > 0
     }
 
     /// Nobody can connect, for this reason.
@@ -78,17 +112,16 @@ impl Hold {
         if !self.is_on() {
             return;
         }
-        self.away.send_modify(|away| {
-            if away.is_none() {
-                let reason = why.reason();
-                tracing::warn!(
-                    backend = self.name,
-                    reason,
-                    "the backend is away: holding requests"
-                );
+        self.away.send_if_modified(|away| {
+            if let Some(away) = away {
+                // No news to those who wait: this is said at every try.
+                away.why = why;
+                return false;
             }
-            let since = away.as_ref().map_or_else(Instant::now, |away| away.since);
-            *away = Some(Away { since, why });
+            let reason = why.reason();
+            tracing::warn!(backend = self.name, reason, "the backend is away: holding requests");
+            *away = Some(Away { since: Instant::now(), why });
+            true
         });
     }
 
@@ -106,21 +139,18 @@ impl Hold {
         });
     }
 
-    /// Waits until the backend is back, or until it is this request's turn to try: first come, first
-    /// served. Refuses where `backend.hold.max` requests wait already.
+    /// Waits in line: first come, first served. Refuses where `backend.hold.max` requests wait for a
+    /// backend that is away.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, Refusal> {
-        let Some(away) = self.away.borrow().clone() else { return Ok(Turn::Go) };
-        let place = self.place().ok_or(away.why)?;
-        let mut changes = self.away.subscribe();
-        tokio::select! {
-            biased;
-            // Cancel-safe: whoever stops waiting gives up the place in the line, and that is wanted.
-            _ = changes.wait_for(Option::is_none) => Ok(Turn::Go),
-            trial = self.trial.acquire() => Ok(match trial {
-                Ok(trial) if self.is_away() => Turn::Try { _trial: trial, _place: place },
-                _ => Turn::Go,
-            }),
-        }
+        let place = match (self.place(), &*self.away.borrow()) {
+            (Some(place), _) => place,
+            (None, Some(away)) => return Err(away.why.clone()),
+            (None, None) => return Ok(Turn::at_once()),
+        };
+        // Cancel-safe: whoever stops waiting gives up the place in the line, and that is wanted.
+        let Ok(permit) = self.first.acquire().await else { return Err(Refusal::Internal) };
+        let first = First { _permit: permit, _place: place };
+        Ok(Turn { is_trial: self.is_away(), was_held: true, first: Some(first) })
     }
 
     /// Resolves when a request that waits since `came` has waited too long for a backend that is
@@ -176,19 +206,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_tries_and_the_others_wait_for_what_comes_of_it() {
+    async fn one_tries_and_the_others_follow_one_by_one() {
         let hold = hold(9);
-        assert!(matches!(hold.turn().await, Ok(Turn::Go)));
+        assert!(hold.is_open());
         hold.lost(Refusal::ConnectionRefused);
-        let first = hold.turn().await;
-        assert!(matches!(first, Ok(Turn::Try { .. })));
+        assert!(!hold.is_open());
+        let mut first = hold.turn().await.expect("a turn");
+        assert!(first.is_trial);
         let mut second = pin!(hold.turn());
         let mut third = pin!(hold.turn());
         assert!(is_pending(second.as_mut()).await);
         assert!(is_pending(third.as_mut()).await);
+        first.lets_the_next_go();
+        assert!(is_pending(second.as_mut()).await);
         hold.back();
-        assert!(matches!(second.await, Ok(Turn::Go)));
-        assert!(matches!(third.await, Ok(Turn::Go)));
+        drop(first);
+        let mut second = second.await.expect("a turn");
+        assert!(!second.is_trial && second.was_held && !hold.is_open());
+        assert!(is_pending(third.as_mut()).await);
+        second.lets_the_next_go();
+        let third = third.await.expect("a turn");
+        assert!(!third.is_trial && !hold.is_open());
+        drop(third);
+        assert!(hold.is_open());
     }
 
     #[tokio::test(start_paused = true)]
@@ -199,7 +239,7 @@ mod tests {
         let mut second = pin!(hold.turn());
         assert!(is_pending(second.as_mut()).await);
         drop(first);
-        assert!(matches!(second.await, Ok(Turn::Try { .. })));
+        assert!(second.await.expect("a turn").is_trial);
     }
 
     #[tokio::test(start_paused = true)]

@@ -42,6 +42,8 @@ pub(crate) struct Link {
     connection: Option<Driven>,
     driver: Driver,
     progress: Arc<Progress>,
+    /// It has served another exchange before.
+    pub(super) was_kept: bool,
 }
 
 /// Why no head of an answer came, and how far it had got.
@@ -66,6 +68,7 @@ impl Link {
             connection: Some(connection),
             driver: Driver::new(),
             progress,
+            was_kept: false,
         }))
     }
 

@@ -55,7 +55,7 @@ impl Backend {
         })
     }
 
-    /// Waits while the backend is away, until this request may go on.
+    /// Waits while the backend is away, and behind those who do, until this request may go on.
     pub(crate) async fn turn(&self) -> Result<Turn<'_>, Refusal> {
         self.hold.turn().await
     }
@@ -63,7 +63,12 @@ impl Backend {
     /// May requests go on without waiting, as far as anybody knows? For a child that ends again and
     /// again they do not wait: whoever asks is to see why.
     pub(crate) fn is_there(&self) -> bool {
-        !self.hold.is_away() || self.crash_loop().is_some()
+        self.hold.is_open() || self.crash_loop().is_some()
+    }
+
+    /// Is it away, and waited for?
+    pub(crate) fn is_away(&self) -> bool {
+        self.hold.is_away() && self.crash_loop().is_none()
     }
 
     /// Do requests wait for it while it is away?
@@ -90,8 +95,9 @@ impl Backend {
 
     /// Keeps a connection whose exchange is over, if it can serve another. Before the exchange
     /// gives its slot away: connections, busy and idle together, never outnumber the slots.
-    pub(crate) fn keep(&self, link: Box<Link>) {
+    pub(crate) fn keep(&self, mut link: Box<Link>) {
         if link.is_ready() {
+            link.was_kept = true;
             self.pool.keep(link);
         }
     }

@@ -28,6 +28,9 @@ const TRY: Duration = Duration::from_millis(500);
 /// What accepts in place of a server that is not there (the published port of a container) closes
 /// the connection before long. What has not been sent by then cannot have been seen.
 const LISTEN: Duration = Duration::from_millis(10);
+/// A process that ends closes its connections one after the other, and its listener somewhere in
+/// between: a request that was cut a moment ago could be cut once more, by the same restart.
+const PARTING: Duration = Duration::from_millis(50);
 
 /// A request as the backend is to get it, whole.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub(crate) struct Outbound {
     body: Received,
     /// The backend may have seen it: it was cut.
     is_sent: bool,
+    /// A connection made for it has ended before an answer: is there a server at all?
+    is_doubtful: bool,
 }
 
 /// The head of the backend's answer, and the connection on which the rest will come.
@@ -71,7 +76,7 @@ impl Outbound {
         }
         // What the connection left there is not for the backend's connection.
         head.extensions.clear();
-        Self { head, body, is_sent: false }
+        Self { head, body, is_sent: false, is_doubtful: false }
     }
 
     /// Does it only read (RFC 9110, section 9.2.1)?
@@ -126,10 +131,15 @@ impl Backend {
         request: &Outbound,
         turn: &Turn<'_>,
     ) -> Result<Box<Link>, Refusal> {
-        let is_trial = matches!(turn, Turn::Try { .. });
-        let is_doubtful = is_trial || request.is_sent;
+        let listen = match turn {
+            Turn { is_trial: true, .. } => Some(LISTEN),
+            Turn { was_held, .. } if request.is_doubtful => {
+                Some(if *was_held { LISTEN } else { PARTING })
+            }
+            Turn { .. } => None,
+        };
         if request.is_idempotent()
-            && !is_doubtful
+            && listen.is_none()
             && let Some(link) = self.pool.take(self.slots.in_use())
         {
             return Ok(link);
@@ -137,7 +147,7 @@ impl Backend {
         // Boxed: dialling is rare, and its future is many times the size of all others.
         Box::pin(async {
             loop {
-                match self.attempt(is_doubtful).await {
+                match self.attempt(listen).await {
                     Ok(link) => {
                         self.hold.back();
                         return Ok(link);
@@ -147,7 +157,7 @@ impl Backend {
                             return Err(why);
                         }
                         self.hold.lost(why.clone());
-                        if !is_trial {
+                        if !turn.is_trial {
                             return Err(why);
                         }
                     }
@@ -158,13 +168,13 @@ impl Backend {
         .await
     }
 
-    async fn attempt(&self, is_doubtful: bool) -> Result<Box<Link>, Refusal> {
+    async fn attempt(&self, listen: Option<Duration>) -> Result<Box<Link>, Refusal> {
         self.pool.make_room(self.slots.in_use());
         let bound = self.config.connect_timeout;
-        let bound = if is_doubtful { bound.min(TRY) } else { bound };
+        let bound = if listen.is_some() { bound.min(TRY) } else { bound };
         let stream = self.dialler.dial(bound).await.map_err(|error| {
             // Once: whoever tries again and again says nothing new.
-            if self.is_there() {
+            if !self.is_away() {
                 tracing::warn!(backend = self.config.name, url = %self.config.url, %error, "cannot connect");
             }
             match error {
@@ -175,10 +185,10 @@ impl Backend {
             }
         })?;
         let mut link = Link::over(stream).await.map_err(|error| self.failed(&error))?;
-        if is_doubtful && link.closes_within(LISTEN).await {
-            return Err(Refusal::ClosedEarly);
+        match listen {
+            Some(listen) if link.closes_within(listen).await => Err(Refusal::ClosedEarly),
+            _ => Ok(link),
         }
-        Ok(link)
     }
 
     /// Sends the request and awaits the head of the answer.
@@ -194,6 +204,7 @@ impl Backend {
     ) -> Result<Sent, Refusal> {
         watched.begin();
         let (body, was_sent) = (request.body.clone(), request.is_sent);
+        let was_kept = link.was_kept;
         let can_repeat = request.is_idempotent() && !was_sent;
         let (message, copy) = request.into_message(can_repeat);
         let copy = Mutex::new(copy);
@@ -213,7 +224,8 @@ impl Backend {
         match copy.into_inner().or(unsent) {
             Some(request) if !heard && watched.is_wanted() => {
                 tracing::debug!(backend = self.config.name, %error, "no answer: sending once more");
-                Ok(Sent::Again(Outbound { is_sent: was_sent || sent, ..request }))
+                let is_sent = was_sent || sent;
+                Ok(Sent::Again(Outbound { is_sent, is_doubtful: is_sent || !was_kept, ..request }))
             }
             _ => Err(self.failed(&error)),
         }

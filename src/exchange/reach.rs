@@ -2,7 +2,10 @@
 //!
 //! Until the request is sent, its client's leave ends it, and the backend never hears of it.
 
-use std::future::Future;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+};
 
 use tokio::time::Instant;
 
@@ -14,7 +17,8 @@ use crate::{
 };
 
 impl Exchange {
-    /// Waits while the backend is away, then for a slot, and connects.
+    /// Waits while the backend is away, then for a slot, and connects. A request that the backend
+    /// may have seen already brings the slot that it had.
     pub(super) async fn reach(
         &self,
         backend: &Backend,
@@ -22,20 +26,26 @@ impl Exchange {
         mut slot: Option<Slot>,
     ) -> Result<(Slot, Box<Link>), Stopped> {
         loop {
-            if !backend.is_there() {
-                // Whoever is to try may need it.
+            let mut turn = if backend.is_there() {
+                Turn::at_once()
+            } else {
+                // Whoever is to try may need it: nobody has a slot who waits in line.
                 slot = None;
-            }
-            let turn = self.wait_for_turn(backend, request).await?;
+                self.wait_for_turn(backend, request).await?
+            };
             let slot = match slot.take() {
                 Some(slot) => slot,
-                None => self.wait_for_slot(backend, request).await?,
+                None => self.wait_for_slot(backend, request, &mut turn).await?,
             };
-            let connect = backend.connect(request, &turn);
-            let link = match turn {
+            if !turn.is_trial() && backend.is_away() {
+                // It went away while this one was in the queue.
+                continue;
+            }
+            let link = if turn.is_trial() {
+                Box::pin(self.held(backend, request, backend.connect(request, &turn))).await?
+            } else {
                 // Not to be left half-way: the backend would see a connection without a request.
-                Turn::Go => connect.await,
-                Turn::Try { .. } => Box::pin(self.held(backend, request, connect)).await?,
+                backend.connect(request, &turn).await
             };
             match link {
                 Ok(link) if self.is_wanted() => return Ok((slot, link)),
@@ -51,23 +61,42 @@ impl Exchange {
         backend: &'a Backend,
         request: &Outbound,
     ) -> Result<Turn<'a>, Stopped> {
-        if backend.is_there() {
-            return Ok(Turn::Go);
-        }
         // Boxed, as all that is rare: every exchange would bear its size.
         let turn = Box::pin(self.held(backend, request, backend.turn())).await?;
         turn.map_err(Stopped::NoAnswer)
     }
 
-    async fn wait_for_slot(&self, backend: &Backend, request: &Outbound) -> Result<Slot, Stopped> {
-        if let Some(slot) = backend.slots.free_slot() {
-            return if self.is_wanted() { Ok(slot) } else { Err(Stopped::Abandoned) };
-        }
+    async fn wait_for_slot(
+        &self,
+        backend: &Backend,
+        request: &Outbound,
+        turn: &mut Turn<'_>,
+    ) -> Result<Slot, Stopped> {
+        let slot = match backend.slots.free_slot() {
+            Some(slot) => slot,
+            None => Box::pin(self.queue(backend, request, turn)).await?,
+        };
+        turn.lets_the_next_go();
+        if self.is_wanted() { Ok(slot) } else { Err(left(request)) }
+    }
+
+    async fn queue(
+        &self,
+        backend: &Backend,
+        request: &Outbound,
+        turn: &mut Turn<'_>,
+    ) -> Result<Slot, Stopped> {
         let queued = Instant::now();
-        let slot = Box::pin(self.patiently(backend, request, backend.slots.slot())).await;
+        let mut slot = pin!(backend.slots.slot(turn.was_held()));
+        let in_order = poll_fn(|cx| {
+            let polled = slot.as_mut().poll(cx);
+            // Its place in the queue is taken by now.
+            turn.lets_the_next_go();
+            polled
+        });
+        let slot = self.patiently(backend, request, in_order).await;
         self.record().note(|outcome| outcome.queue += queued.elapsed());
-        let slot = slot?.map_err(Stopped::NoSlot)?;
-        if self.is_wanted() { Ok(slot) } else { Err(Stopped::Abandoned) }
+        slot?.map_err(Stopped::NoSlot)
     }
 
     /// Awaits `part`, which waits for the backend to come back.
@@ -90,9 +119,8 @@ impl Exchange {
         request: &Outbound,
         part: impl Future<Output = T>,
     ) -> Result<T, Stopped> {
-        let is_sent = request.is_sent();
         let outwaited = async {
-            let is_page_load = !is_sent && request.is_page_load();
+            let is_page_load = !request.is_sent() && request.is_page_load();
             backend.outwaited(self.record().began(), is_page_load).await
         };
         tokio::select! {

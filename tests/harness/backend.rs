@@ -4,7 +4,9 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
+
+use socket2::{Domain, Socket, Type};
 
 use super::board::{Board, Exchange, Harm, State};
 use super::message::Head;
@@ -14,6 +16,14 @@ use super::wire::Wire;
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
     board: Arc<Board>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// An address at which nobody listens yet, or any more. It is nobody else's meanwhile: whoever
+/// connects is refused.
+pub(crate) struct Site {
+    address: SocketAddr,
+    _kept: Socket,
 }
 
 type Script = dyn Fn(&mut Talk) -> io::Result<()> + Send + Sync;
@@ -24,7 +34,7 @@ impl Backend {
     pub(crate) fn start(
         script: impl Fn(&mut Talk) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Self::run(Arc::new(script), None)
+        Self::run(any_address(), Arc::new(script), None)
     }
 
     /// One that serves one connection at a time to its end, an idle one too, as the simplest
@@ -32,18 +42,29 @@ impl Backend {
     pub(crate) fn one_thread(
         script: impl Fn(&mut Talk) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        Self::run(Arc::new(script), Some(Arc::new(Mutex::new(()))))
+        Self::run(any_address(), Arc::new(script), Some(Arc::new(Mutex::new(()))))
     }
 
-    fn run(script: Arc<Script>, only_thread: Option<Arc<Mutex<()>>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// One that takes over a listener, with all who have connected to it by now.
+    pub(crate) fn over(
+        listener: TcpListener,
+        script: impl Fn(&mut Talk) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self::run(listener, Arc::new(script), None)
+    }
+
+    fn run(
+        listener: TcpListener,
+        script: Arc<Script>,
+        only_thread: Option<Arc<Mutex<()>>>,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let board = Arc::new(Board::default());
         let watched = board.clone();
-        thread::spawn(move || {
+        let accepting = thread::spawn(move || {
             for socket in listener.incoming() {
                 let Ok(socket) = socket else { continue };
-                if watched.state().stopped {
+                if watched.state().closed {
                     return;
                 }
                 let (wire, connection) = watched.accept(socket);
@@ -55,7 +76,15 @@ impl Backend {
                 });
             }
         });
-        Self { address, board }
+        Self { address, board, accepting: Mutex::new(Some(accepting)) }
+    }
+
+    /// Nobody listens any more when this returns. What was accepted goes on.
+    pub(crate) fn close(&self) {
+        let Some(accepting) = self.accepting.lock().unwrap().take() else { return };
+        self.board.change(|state| state.closed = true);
+        drop(TcpStream::connect(self.address));
+        let _ = accepting.join();
     }
 
     pub(crate) fn url(&self) -> String {
@@ -180,8 +209,57 @@ impl Backend {
 impl Drop for Backend {
     fn drop(&mut self) {
         self.board.change(|state| state.stopped = true);
-        drop(TcpStream::connect(self.address));
+        self.close();
     }
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let kept = reusable();
+        kept.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = kept.local_addr().unwrap().as_socket().unwrap();
+        Self { address, _kept: kept }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on, connecting succeeds.
+    pub(crate) fn listen(&self) -> TcpListener {
+        let socket = reusable();
+        socket.bind(&self.address.into()).unwrap();
+        socket.listen(128).unwrap();
+        socket.into()
+    }
+
+    /// One where connecting neither succeeds nor fails, as long as the pair is kept.
+    pub(crate) fn that_hangs() -> ((Socket, TcpStream), SocketAddr) {
+        let full = reusable();
+        full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        full.listen(0).unwrap();
+        let address = full.local_addr().unwrap().as_socket().unwrap();
+        // Takes the only place there is in its queue: the kernel now drops whoever else knocks.
+        let first = TcpStream::connect(address).unwrap();
+        ((full, first), address)
+    }
+
+    pub(crate) fn open(
+        &self,
+        script: impl Fn(&mut Talk) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Backend {
+        Backend::over(self.listen(), script)
+    }
+}
+
+fn reusable() -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket
+}
+
+fn any_address() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
 /// The life of one connection.

@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) most_open: usize,
     /// Bytes and resets that belong to no exchange.
     pub(super) strays: Vec<String>,
+    /// Nobody is accepted any more.
+    pub(super) closed: bool,
     pub(super) stopped: bool,
 }
 

@@ -20,7 +20,7 @@ mod wire;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use backend::Backend;
+pub(crate) use backend::{Backend, Site};
 pub(crate) use board::Harm;
 pub(crate) use client::{Answer, Broken, Client, Leave};
 pub(crate) use family::{Family, kill};

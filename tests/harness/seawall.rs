@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::command::binary;
 use super::lines::Lines;
-use super::{Backend, Client, Leave, until};
+use super::{Backend, Client, Leave, Site, until};
 
 pub(crate) struct Seawall {
     pub(crate) address: SocketAddr,
@@ -33,6 +33,14 @@ impl Seawall {
         Self::start(&format!(
             "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"{}\"\n{settings}",
             backend.url()
+        ))
+    }
+
+    /// The same before a backend that is away.
+    pub(crate) fn at(site: &Site, settings: &str) -> Self {
+        Self::start(&format!(
+            "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"{}\"\n{settings}",
+            site.url()
         ))
     }
 
@@ -103,6 +111,18 @@ impl Seawall {
             self.access_log.all()
         );
         lines
+    }
+
+    /// Waits for a diagnostic with this message.
+    #[track_caller]
+    pub(crate) fn wait_for_diagnostic(&self, message: &str) -> Value {
+        let mut lines = self.diagnostics.wait(1, |line| line["message"] == message);
+        assert!(
+            !lines.is_empty(),
+            "waited in vain for {message:?}; there are {}",
+            self.diagnostics.all()
+        );
+        lines.remove(0)
     }
 
     /// The lines of the access log so far.

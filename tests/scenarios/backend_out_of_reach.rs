@@ -1,10 +1,8 @@
 //! A backend that cannot be reached: each way has its status, its word in `Proxy-Status`, its line.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 
-use socket2::{Domain, Socket, Type};
-
-use crate::harness::Seawall;
+use crate::harness::{Seawall, Site};
 
 /// What becomes of those who wait for it is told in `hold`.
 const NOT_HELD: &str = "listen = \"127.0.0.1:0\"\n[[backend]]\nhold = { for = \"0s\" }";
@@ -37,12 +35,7 @@ fn a_name_that_nobody_knows_is_a_502() {
 
 #[test]
 fn a_backend_that_does_not_accept_is_a_504() {
-    let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    full.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
-    full.listen(0).unwrap();
-    let address = full.local_addr().unwrap().as_socket().unwrap();
-    // Takes the only place there is in its queue: the kernel now drops whoever else knocks.
-    let _first = TcpStream::connect(address).unwrap();
+    let (_queue, address) = Site::that_hangs();
     let settings = "connect_timeout = \"300ms\"";
     let seawall = Seawall::start(&format!("{NOT_HELD}\nurl = \"http://{address}\"\n{settings}"));
     let mut client = seawall.client();

@@ -1,0 +1,335 @@
+//! Hold: the shapes of a restart, and what becomes of the requests that it cut.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::harness::{Leave, Seawall, Site, Talk, pattern, until};
+use crate::hold::{AWAY, ask, echo};
+
+#[test]
+fn a_get_that_the_restart_cut_goes_once_more_when_it_is_over() {
+    for end in Leave::BOTH {
+        let site = Site::new();
+        let old = site.open(cut_by(end));
+        let seawall = Seawall::at(&site, "");
+        let mut client = ask(&seawall, "/page");
+        old.wait_held("cut", 1);
+        old.close();
+        old.release("cut");
+        seawall.wait_for_diagnostic(AWAY);
+        let new = site.open(echo);
+        assert_eq!(client.answer().text(), "/page");
+        assert_eq!((old.targets(), new.targets()), (vec!["/page".into()], vec!["/page".into()]));
+        let line = seawall.line_of("/page");
+        assert!(line["held_ms"].as_f64().unwrap() > 0.0, "{line}");
+        new.assert_unharmed();
+    }
+}
+
+#[test]
+fn an_upload_that_may_be_repeated_goes_once_more_whole() {
+    let site = Site::new();
+    let old = site.open(cut_by(Leave::Reset));
+    let seawall = Seawall::at(&site, "");
+    let body = pattern(2_000_000);
+    let mut client = seawall.client();
+    client.send("PUT /file HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n").send(&body);
+    old.wait_held("cut", 1);
+    old.close();
+    old.release("cut");
+    seawall.wait_for_diagnostic(AWAY);
+    let _new = site.open(|talk| {
+        let body = talk.request().body;
+        talk.answer(body)
+    });
+    assert_eq!(client.answer().body, body);
+}
+
+#[test]
+fn a_post_that_the_restart_cut_is_a_502_and_never_run_twice() {
+    for end in Leave::BOTH {
+        let site = Site::new();
+        let old = site.open(cut_by(end));
+        let seawall = Seawall::at(&site, "");
+        let mut client = seawall.client();
+        client.post("/order", b"one of each");
+        old.wait_held("cut", 1);
+        old.close();
+        old.release("cut");
+        let answer = client.answer();
+        assert_eq!(answer.status(), 502, "{answer:?}");
+        let status = answer.head.field("proxy-status").unwrap();
+        assert!(status.contains("connection_terminated"), "{status}");
+        assert_eq!(seawall.line_of("/order")["ended"], "failed");
+        let new = site.open(echo);
+        assert_eq!(ask(&seawall, "/page").answer().text(), "/page");
+        assert_eq!((old.targets(), new.targets()), (vec!["/order".into()], vec!["/page".into()]));
+    }
+}
+
+#[test]
+fn a_get_that_is_cut_twice_is_not_sent_a_third_time() {
+    let site = Site::new();
+    let old = site.open(cut_by(Leave::Reset));
+    let seawall = Seawall::at(&site, "");
+    let mut client = ask(&seawall, "/page");
+    old.wait_held("cut", 1);
+    old.close();
+    old.release("cut");
+    seawall.wait_for_diagnostic(AWAY);
+    let next = site.open(cut_by(Leave::Reset));
+    next.wait_held("cut", 1);
+    next.close();
+    next.release("cut");
+    assert_eq!(client.answer().status(), 502);
+    let last = site.open(echo);
+    assert_eq!(ask(&seawall, "/other").answer().text(), "/other");
+    assert_eq!((next.targets(), last.targets()), (vec!["/page".into()], vec!["/other".into()]));
+}
+
+#[test]
+fn an_orphan_that_the_restart_cut_is_not_sent_again_for_nobody() {
+    for leave in Leave::BOTH {
+        let site = Site::new();
+        let old = site.open(cut_by(Leave::Reset));
+        let seawall = Seawall::at(&site, "");
+        let orphan = ask(&seawall, "/orphan");
+        old.wait_held("cut", 1);
+        seawall.leave(orphan, leave);
+        old.close();
+        old.release("cut");
+        assert_eq!(seawall.line_of("/orphan")["ended"], "failed");
+        let new = site.open(echo);
+        assert_eq!(ask(&seawall, "/page").answer().text(), "/page");
+        assert_eq!(new.targets(), ["/page"]);
+    }
+}
+
+#[test]
+fn one_that_was_cut_and_leaves_while_it_is_held_is_not_sent_again() {
+    let site = Site::new();
+    let old = site.open(cut_by(Leave::Reset));
+    let seawall = Seawall::at(&site, "");
+    let client = ask(&seawall, "/page");
+    old.wait_held("cut", 1);
+    old.close();
+    old.release("cut");
+    seawall.wait_for_diagnostic(AWAY);
+    seawall.leave(client, Leave::Fin);
+    // The backend knows of it: nothing was abandoned.
+    let line = seawall.line_of("/page");
+    assert_eq!((&line["ended"], &line["left"]), (&"failed".into(), &"waiting".into()), "{line}");
+    let new = site.open(echo);
+    assert_eq!(ask(&seawall, "/other").answer().text(), "/other");
+    assert_eq!((new.targets(), new.connections()), (vec!["/other".into()], 1));
+}
+
+#[test]
+fn who_connected_while_nobody_accepted_is_served_by_who_does() {
+    let site = Site::new();
+    let listener = site.listen();
+    let seawall = Seawall::at(&site, "");
+    let mut page = ask(&seawall, "/page");
+    let mut order = seawall.client();
+    order.post("/order", b"one of each");
+    seawall.settle();
+    assert!(page.hears_nothing() && order.hears_nothing());
+    let backend = crate::harness::Backend::over(listener, echo);
+    assert_eq!((page.answer().text(), order.answer().text()), ("/page".into(), "/order".into()));
+    assert_eq!((backend.exchanges().len(), backend.connections()), (2, 2));
+    backend.assert_unharmed();
+}
+
+#[test]
+fn a_get_that_nobody_accepted_goes_once_more_when_the_listener_was_closed() {
+    let site = Site::new();
+    let listener = site.listen();
+    let seawall = Seawall::at(&site, "");
+    let mut client = ask(&seawall, "/page");
+    seawall.settle();
+    drop(listener);
+    seawall.wait_for_diagnostic(AWAY);
+    let backend = site.open(echo);
+    assert_eq!(client.answer().text(), "/page");
+    assert_eq!(backend.targets(), ["/page"]);
+}
+
+#[test]
+fn a_get_is_not_cut_twice_by_a_server_that_takes_its_time_to_end() {
+    let site = Site::new();
+    let listener = site.listen();
+    let seawall = Seawall::at(&site, "");
+    let mut client = ask(&seawall, "/page");
+    let (cut, _) = listener.accept().unwrap();
+    drop(cut);
+    // The next one is in the queue of a listener that nobody serves any more.
+    let (again, _) = listener.accept().unwrap();
+    thread::sleep(Duration::from_millis(20));
+    drop((again, listener));
+    seawall.wait_for_diagnostic(AWAY);
+    let backend = site.open(echo);
+    assert_eq!(client.answer().text(), "/page");
+    assert_eq!(backend.targets(), ["/page"]);
+}
+
+#[test]
+fn what_accepts_in_place_of_the_server_and_closes_is_not_taken_for_it() {
+    let site = Site::new();
+    let stand_in = StandIn::at(&site);
+    let seawall = Seawall::at(&site, "[runtime]\nworkers = 2");
+    let mut first = ask(&seawall, "/first");
+    seawall.wait_for_diagnostic(AWAY);
+    let mut orders: Vec<_> = (0..20)
+        .map(|number| {
+            let mut order = seawall.client();
+            order.post(&format!("/order/{number}"), b"one of each");
+            order
+        })
+        .collect();
+    let tried = stand_in.accepted();
+    until("it is tried some more", || (stand_in.accepted() > tried + 5).then_some(()));
+    assert!(first.hears_nothing());
+    // One tries, the others wait for what comes of it.
+    assert_eq!(stand_in.most_at_once(), 1);
+    stand_in.end();
+    let backend = site.open(echo);
+    assert_eq!(first.answer().text(), "/first");
+    for (number, order) in orders.iter_mut().enumerate() {
+        assert_eq!(order.answer().text(), format!("/order/{number}"));
+    }
+    assert_eq!(backend.exchanges().len(), 21);
+    backend.assert_unharmed();
+}
+
+#[test]
+fn a_page_that_always_breaks_holds_up_nobody_else() {
+    let site = Site::new();
+    let backend = site.open(|talk| match &*talk.target() {
+        "/breaks" => {
+            talk.reset();
+            Ok(())
+        }
+        _ => talk.answer(talk.target()),
+    });
+    for slots in [1, 8] {
+        let seawall =
+            Seawall::at(&site, &format!("max_concurrency = {slots}\n[runtime]\nworkers = 2"));
+        backend.forget();
+        thread::scope(|scope| {
+            for visitor in 0..4 {
+                let seawall = &seawall;
+                scope.spawn(move || {
+                    for round in 0..20 {
+                        if visitor == 0 {
+                            assert_eq!(ask(seawall, "/breaks").answer().status(), 502);
+                        }
+                        let target = format!("/{visitor}/{round}");
+                        assert_eq!(ask(seawall, &target).answer().text(), target);
+                    }
+                });
+            }
+        });
+        let broken = backend.targets().iter().filter(|target| *target == "/breaks").count();
+        assert_eq!(broken, 2 * 20);
+        assert!(!seawall.diagnostics().iter().any(|line| line["message"] == AWAY));
+    }
+}
+
+#[test]
+fn a_slow_page_of_the_old_server_keeps_its_slot_while_the_new_one_starts() {
+    let site = Site::new();
+    let old = site.open(|talk| {
+        talk.hold("view")?;
+        talk.close();
+        talk.answer_with("200 OK", "Connection: close\r\n", talk.target())
+    });
+    let seawall = Seawall::at(&site, "max_concurrency = 1");
+    let mut slow = ask(&seawall, "/slow");
+    old.wait_held("view", 1);
+    // In order: it finishes what it has, and accepts no more.
+    old.close();
+    let mut next = ask(&seawall, "/next");
+    let mut after = ask(&seawall, "/after");
+    seawall.settle();
+    old.release("view");
+    assert_eq!(slow.answer().text(), "/slow");
+    seawall.wait_for_diagnostic(AWAY);
+    let new = site.open(echo);
+    assert_eq!((next.answer().text(), after.answer().text()), ("/next".into(), "/after".into()));
+    assert_eq!(new.targets(), ["/next", "/after"]);
+    assert_eq!(new.most_open_at_once(), 1);
+    old.assert_unharmed();
+    new.assert_unharmed();
+}
+
+/// Holds a request until the scene says that the server dies, then ends its connection in this way.
+fn cut_by(end: Leave) -> impl Fn(&mut Talk) -> std::io::Result<()> + Send + Sync + 'static {
+    move |talk| {
+        talk.hold("cut")?;
+        match end {
+            Leave::Fin => talk.close(),
+            Leave::Reset => talk.reset(),
+        }
+        Ok(())
+    }
+}
+
+/// Accepts and closes, as the published port of a container does whose server is not there yet.
+struct StandIn {
+    address: std::net::SocketAddr,
+    counts: Arc<Counts>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Counts {
+    ended: AtomicBool,
+    accepted: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl StandIn {
+    fn at(site: &Site) -> Self {
+        let listener = site.listen();
+        let address = listener.local_addr().unwrap();
+        let counts = Arc::<Counts>::default();
+        let own = counts.clone();
+        let thread = thread::spawn(move || own.stand_in(&listener));
+        Self { address, counts, thread }
+    }
+
+    fn accepted(&self) -> usize {
+        self.counts.accepted.load(Relaxed)
+    }
+
+    fn most_at_once(&self) -> usize {
+        self.counts.most.load(Relaxed)
+    }
+
+    fn end(self) {
+        self.counts.ended.store(true, Relaxed);
+        drop(std::net::TcpStream::connect(self.address));
+        self.thread.join().unwrap();
+    }
+}
+
+impl Counts {
+    fn stand_in(&self, listener: &TcpListener) {
+        loop {
+            let mut at_once = vec![listener.accept().unwrap()];
+            listener.set_nonblocking(true).unwrap();
+            while let Ok(another) = listener.accept() {
+                at_once.push(another);
+            }
+            listener.set_nonblocking(false).unwrap();
+            if self.ended.load(Relaxed) {
+                return;
+            }
+            self.accepted.fetch_add(at_once.len(), Relaxed);
+            self.most.fetch_max(at_once.len(), Relaxed);
+        }
+    }
+}
