@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::{Backend, Leave, Seawall};
+use crate::harness::{Backend, Leave, Seawall, pattern};
 use crate::join::{ON, ONE_SLOT, ask, assert_collapsed, held};
 
 #[test]
@@ -142,4 +142,30 @@ fn client_wait_lets_go_of_one_and_not_of_the_others() {
     backend.release("view");
     assert_collapsed(&joins.answer());
     assert_eq!(backend.exchanges().len(), 1);
+}
+
+#[test]
+fn an_orphan_that_others_could_join_is_discarded_in_flat_memory() {
+    const PARTS: usize = 128;
+    let backend = Backend::start(|talk| {
+        let part = pattern(1 << 20);
+        talk.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PARTS << 20))?;
+        talk.hold("left")?;
+        (0..PARTS).try_for_each(|_| talk.write(&part))
+    });
+    let seawall = Seawall::with(&backend, ON);
+    let mut client = ask(&seawall, "/dump");
+    client.head();
+    backend.wait_held("left", 1);
+    seawall.leave(client, Leave::Reset);
+    let before = seawall.memory("VmHWM");
+    backend.release("left");
+    let line = seawall.line_of("/dump");
+    assert_eq!(
+        (&line["ended"], &line["discarded_bytes"]),
+        (&"discarded".into(), &(PARTS << 20).into())
+    );
+    let grown = seawall.memory("VmHWM") - before;
+    assert!(grown <= 8 * 1024, "{grown} KiB more at the peak than before");
+    backend.assert_unharmed();
 }

@@ -78,6 +78,7 @@ fn a_retry_while_it_runs_is_attached_to_it() {
         backend.release("view");
         let answer = retry.answer();
         assert_replayed(&answer, 200, "done");
+        assert_eq!(answer.head.field("set-cookie"), Some("order=1"));
         assert_eq!(backend.exchanges().len(), 1);
     }
 }
@@ -414,5 +415,6 @@ fn held() -> Backend {
 
 fn answers_when_released(talk: &mut Talk) -> io::Result<()> {
     talk.hold("view")?;
-    talk.answer("done")
+    // A retry is of the same caller, so this is his as well.
+    talk.answer_with("200 OK", "Set-Cookie: order=1\r\n", "done")
 }

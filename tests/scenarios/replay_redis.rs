@@ -28,8 +28,10 @@ fn a_retry_that_reaches_another_seawall_waits_for_the_running_one() {
     let first = post(&one, "/", "k", "one");
     backend.wait_held("view", 1);
     one.leave(first, Leave::Reset);
+    let asked = redis.scripts();
     let mut retries = [(); 3].map(|()| post(&other, "/", "k", "one"));
     other.settle();
+    until("one was told that it runs", || (redis.scripts() > asked).then_some(()));
     backend.release("view");
     for retry in &mut retries {
         assert_replayed(&retry.answer(), 200, "order 0");
@@ -52,8 +54,10 @@ fn a_waiting_retry_runs_it_where_the_running_one_comes_to_nothing() {
     let [one, other] = [(); 2].map(|()| before(&backend, &redis, ""));
     let mut first = post(&one, "/", "k", "one");
     backend.wait_held("view", 1);
+    let asked = redis.scripts();
     let mut retries = [(); 3].map(|()| post(&other, "/", "k", "one"));
     other.settle();
+    until("one was told that it runs", || (redis.scripts() > asked).then_some(()));
     backend.release("view");
     assert_eq!(first.answer().status(), 502);
     for retry in &mut retries {
@@ -154,7 +158,7 @@ fn what_ended_without_redis_is_told_to_it_when_it_is_back() {
     backend.release("view");
     first.answer();
     redis.start_again();
-    until("the answer is in Redis", || (redis.keys() == 1).then_some(()));
+    until("Redis is told", || (redis.requests() == 1).then_some(()));
     assert_replayed(&post(&other, "/", "k", "one").answer(), 200, "order 0");
     assert_eq!(backend.exchanges().len(), 1);
 }
