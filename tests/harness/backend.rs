@@ -111,6 +111,14 @@ impl Backend {
         });
     }
 
+    /// Waits for the first request with this target.
+    pub(crate) fn wait_begun(&self, target: &str) {
+        self.wait(&format!("{target} has come"), |state| {
+            let mut exchanges = state.exchanges.iter();
+            exchanges.any(|exchange| exchange.head.target() == target).then_some(())
+        });
+    }
+
     /// Waits for the first request with this target, and for the end of its answer.
     pub(crate) fn wait_answered(&self, target: &str) -> Exchange {
         self.wait(&format!("{target} is answered"), |state| {

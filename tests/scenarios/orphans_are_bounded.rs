@@ -41,7 +41,7 @@ fn an_exchange_whose_client_waits_may_run_longer() {
     // That an orphan begun later has been cut tells that its bound has passed for the patient
     // client's exchange too.
     let orphan = ask(&seawall, "/orphan");
-    seawall.settle();
+    backend.wait_begun("/orphan");
     orphan.leave(Leave::Reset);
     assert_eq!(seawall.line_of("/orphan")["ended"], "cut");
     backend.release("view");
