@@ -75,7 +75,7 @@ fn cut_means_that_a_bound_ended_it_and_names_the_bound() {
     let backend = Backend::start(hangs);
     let seawall = Seawall::with(&backend, "orphan = { max_duration = \"200ms\" }");
     let client = ask(&seawall, "/hangs");
-    seawall.settle();
+    backend.wait_begun("/hangs");
     client.leave(Leave::Fin);
     let line = the_only_line(&seawall);
     assert_eq!((&line["ended"], &line["left"]), (&"cut".into(), &"waiting".into()), "{line}");

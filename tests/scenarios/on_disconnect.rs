@@ -88,7 +88,7 @@ fn a_route_that_finishes_for_a_while_cuts_what_takes_longer() {
         "[[route]]\npath = \"/\"\non_disconnect = { finish_for = \"300ms\" }",
     );
     let client = ask(&seawall, "/");
-    seawall.settle();
+    backend.wait_begun("/");
     client.leave(Leave::Fin);
     let line = seawall.line_of("/");
     assert_eq!((&line["ended"], &line["left"]), (&"cut".into(), &"waiting".into()), "{line}");

@@ -14,7 +14,7 @@ fn an_orphan_that_runs_for_too_long_is_cut_and_its_slot_is_free() {
     let seawall =
         Seawall::with(&backend, "max_concurrency = 1\norphan = { max_duration = \"300ms\" }");
     let client = ask(&seawall, "/hangs");
-    seawall.settle();
+    backend.wait_begun("/hangs");
     let mut next = ask(&seawall, "/next");
     client.leave(Leave::Fin);
     assert_eq!(next.answer().text(), "served");
