@@ -32,6 +32,7 @@ mod headers;
 mod hold;
 mod hold_bounds;
 mod hold_restarts;
+mod hold_stand_in;
 mod log_lines;
 mod messages;
 mod on_disconnect;
