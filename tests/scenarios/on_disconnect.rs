@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::harness::{Backend, Client, Leave, Seawall, Talk};
+use crate::harness::{Backend, Client, Leave, Seawall, Talk, until};
 
 #[test]
 fn a_route_that_cancels_ends_the_exchange_with_its_client() {
@@ -17,7 +17,7 @@ fn a_route_that_cancels_ends_the_exchange_with_its_client() {
             "max_concurrency = 1\n[[route]]\npath = \"/search\"\non_disconnect = \"cancel\"",
         );
         let client = ask(&seawall, "/search?q=a");
-        seawall.settle();
+        until("it has reached the backend", || backend.targets().pop());
         let mut next = ask(&seawall, "/search?q=ab");
         client.leave(leave);
         assert_eq!(next.answer().text(), "served");
