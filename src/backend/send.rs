@@ -23,7 +23,8 @@ use crate::{
 /// Between two tries of a backend that is away. Short, since whoever waits is to be served as soon
 /// as it is back.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long such a try may take: a name may lead elsewhere by then.
+/// How long the first such try may take, since a name may lead elsewhere by then; each one has twice
+/// as long as the one before, up to `backend.connect_timeout`.
 const TRY: Duration = Duration::from_millis(500);
 /// What accepts in place of a server that is not there (the published port of a container) closes
 /// the connection before long. What has not been sent by then cannot have been seen.
@@ -146,8 +147,10 @@ impl Backend {
         }
         // Boxed: dialling is rare, and its future is many times the size of all others.
         Box::pin(async {
+            let longest = self.config.connect_timeout;
+            let mut bound = if listen.is_some() { longest.min(TRY) } else { longest };
             loop {
-                match self.attempt(listen).await {
+                match self.attempt(bound, listen).await {
                     Ok(link) => {
                         self.hold.back();
                         return Ok(link);
@@ -163,15 +166,18 @@ impl Backend {
                     }
                 }
                 sleep(PAUSE).await;
+                bound = longest.min(bound * 2);
             }
         })
         .await
     }
 
-    async fn attempt(&self, listen: Option<Duration>) -> Result<Box<Link>, Refusal> {
+    async fn attempt(
+        &self,
+        bound: Duration,
+        listen: Option<Duration>,
+    ) -> Result<Box<Link>, Refusal> {
         self.pool.make_room(self.slots.in_use());
-        let bound = self.config.connect_timeout;
-        let bound = if listen.is_some() { bound.min(TRY) } else { bound };
         let stream = self.dialler.dial(bound).await.map_err(|error| {
             // Once: whoever tries again and again says nothing new.
             if !self.is_away() {

@@ -12,6 +12,7 @@
 //! - `harm`: what counts as harm in a server's output
 //! - `seawall`: the program under test, and its access log
 //! - `wrapped`: the servers behind `seawall --`, as typed; `terminal.py`: where
+//! - `restarts`: the servers restart on their `stage`, under `load`
 //! - `process`, `output`: child processes, ended in any case, and what they write
 //! - `apps/`: the views, on each framework; `setup` installs what they need
 
@@ -23,14 +24,17 @@ mod direct;
 #[path = "../harness/family.rs"]
 mod family;
 mod harm;
+mod load;
 mod output;
 mod process;
+mod restarts;
 mod rude;
 mod scenes;
 mod seawall;
 mod server;
 mod servers;
 mod shielded;
+mod stage;
 mod storm;
 mod wrapped;
 

@@ -29,6 +29,15 @@ impl Client {
         client
     }
 
+    /// One request, whole, and its answer; where nobody listens, that is told too.
+    pub(crate) fn asks(to: SocketAddr, request: impl AsRef<[u8]>) -> Result<Vec<u8>, String> {
+        let stream = TcpStream::connect(to).map_err(|error| format!("no connection: {error}"))?;
+        stream.set_read_timeout(Some(PATIENCE)).expect("a bound for reading");
+        let mut client = Self(stream);
+        client.0.write_all(request.as_ref()).map_err(|error| format!("not sent: {error}"))?;
+        client.answered()
+    }
+
     pub(crate) fn and_sends(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).expect("the other side reads");
     }

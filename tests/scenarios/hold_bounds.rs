@@ -172,6 +172,52 @@ fn the_bound_of_the_queue_holds_for_who_was_held_too() {
     assert_eq!(backend.targets(), ["/first"]);
 }
 
+#[test]
+fn a_client_that_is_let_go_by_client_wait_still_has_its_order_run() {
+    let site = Site::new();
+    let seawall = Seawall::at(&site, "[client]\nwait = \"100ms\"");
+    let mut client = seawall.client();
+    let answer = client.post("/order", b"one of each").answer();
+    assert_eq!(answer.status(), 504, "{answer:?}");
+    drop(client);
+    seawall.settle();
+    let backend = site.open(echo);
+    backend.wait_answered("/order");
+    let line = seawall.line_of("/order");
+    assert_eq!((&line["status"], &line["backend_status"]), (&504.into(), &200.into()), "{line}");
+    assert_eq!(backend.targets(), ["/order"]);
+    backend.assert_unharmed();
+}
+
+#[test]
+fn the_drain_waits_for_who_is_held() {
+    let site = Site::new();
+    let mut seawall = Seawall::at(&site, "");
+    let mut client = ask(&seawall, "/page");
+    seawall.wait_for_diagnostic(AWAY);
+    seawall.signal("TERM");
+    seawall.wait_not_listening();
+    assert!(seawall.is_running() && client.hears_nothing());
+    let _backend = site.open(echo);
+    assert_eq!(client.answer().text(), "/page");
+    assert_eq!(seawall.wait_exit(), Some(0));
+}
+
+#[test]
+fn who_is_still_held_at_the_bound_of_the_drain_is_told_of_in_the_log() {
+    let site = Site::new();
+    let mut seawall = Seawall::at(&site, "[drain]\ntimeout = \"200ms\"");
+    let _client = ask(&seawall, "/page");
+    seawall.wait_for_diagnostic(AWAY);
+    seawall.signal("TERM");
+    assert_eq!(seawall.wait_exit(), Some(3));
+    let line = seawall.line_of("/page");
+    assert_eq!(
+        (&line["ended"], &line["reason"]),
+        (&"abandoned".into(), &"the process ended".into())
+    );
+}
+
 #[track_caller]
 fn assert_unreachable(answer: &Answer, status: u16, error: &str) {
     assert_eq!(answer.status(), status, "{answer:?}");

@@ -1,12 +1,9 @@
 //! Hold: the shapes of a restart, and what becomes of the requests that it cut.
 
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
-use crate::harness::{Leave, Seawall, Site, Talk, pattern, until};
+use crate::harness::{Backend, Leave, Seawall, Site, Talk, pattern};
 use crate::hold::{AWAY, ask, echo};
 
 #[test]
@@ -137,7 +134,7 @@ fn who_connected_while_nobody_accepted_is_served_by_who_does() {
     order.post("/order", b"one of each");
     seawall.settle();
     assert!(page.hears_nothing() && order.hears_nothing());
-    let backend = crate::harness::Backend::over(listener, echo);
+    let backend = Backend::over(listener, echo);
     assert_eq!((page.answer().text(), order.answer().text()), ("/page".into(), "/order".into()));
     assert_eq!((backend.exchanges().len(), backend.connections()), (2, 2));
     backend.assert_unharmed();
@@ -173,35 +170,6 @@ fn a_get_is_not_cut_twice_by_a_server_that_takes_its_time_to_end() {
     let backend = site.open(echo);
     assert_eq!(client.answer().text(), "/page");
     assert_eq!(backend.targets(), ["/page"]);
-}
-
-#[test]
-fn what_accepts_in_place_of_the_server_and_closes_is_not_taken_for_it() {
-    let site = Site::new();
-    let stand_in = StandIn::at(&site);
-    let seawall = Seawall::at(&site, "[runtime]\nworkers = 2");
-    let mut first = ask(&seawall, "/first");
-    seawall.wait_for_diagnostic(AWAY);
-    let mut orders: Vec<_> = (0..20)
-        .map(|number| {
-            let mut order = seawall.client();
-            order.post(&format!("/order/{number}"), b"one of each");
-            order
-        })
-        .collect();
-    let tried = stand_in.accepted();
-    until("it is tried some more", || (stand_in.accepted() > tried + 5).then_some(()));
-    assert!(first.hears_nothing());
-    // One tries, the others wait for what comes of it.
-    assert_eq!(stand_in.most_at_once(), 1);
-    stand_in.end();
-    let backend = site.open(echo);
-    assert_eq!(first.answer().text(), "/first");
-    for (number, order) in orders.iter_mut().enumerate() {
-        assert_eq!(order.answer().text(), format!("/order/{number}"));
-    }
-    assert_eq!(backend.exchanges().len(), 21);
-    backend.assert_unharmed();
 }
 
 #[test]
@@ -274,62 +242,5 @@ fn cut_by(end: Leave) -> impl Fn(&mut Talk) -> std::io::Result<()> + Send + Sync
             Leave::Reset => talk.reset(),
         }
         Ok(())
-    }
-}
-
-/// Accepts and closes, as the published port of a container does whose server is not there yet.
-struct StandIn {
-    address: std::net::SocketAddr,
-    counts: Arc<Counts>,
-    thread: JoinHandle<()>,
-}
-
-#[derive(Default)]
-struct Counts {
-    ended: AtomicBool,
-    accepted: AtomicUsize,
-    most: AtomicUsize,
-}
-
-impl StandIn {
-    fn at(site: &Site) -> Self {
-        let listener = site.listen();
-        let address = listener.local_addr().unwrap();
-        let counts = Arc::<Counts>::default();
-        let own = counts.clone();
-        let thread = thread::spawn(move || own.stand_in(&listener));
-        Self { address, counts, thread }
-    }
-
-    fn accepted(&self) -> usize {
-        self.counts.accepted.load(Relaxed)
-    }
-
-    fn most_at_once(&self) -> usize {
-        self.counts.most.load(Relaxed)
-    }
-
-    fn end(self) {
-        self.counts.ended.store(true, Relaxed);
-        drop(std::net::TcpStream::connect(self.address));
-        self.thread.join().unwrap();
-    }
-}
-
-impl Counts {
-    fn stand_in(&self, listener: &TcpListener) {
-        loop {
-            let mut at_once = vec![listener.accept().unwrap()];
-            listener.set_nonblocking(true).unwrap();
-            while let Ok(another) = listener.accept() {
-                at_once.push(another);
-            }
-            listener.set_nonblocking(false).unwrap();
-            if self.ended.load(Relaxed) {
-                return;
-            }
-            self.accepted.fetch_add(at_once.len(), Relaxed);
-            self.most.fetch_max(at_once.len(), Relaxed);
-        }
     }
 }

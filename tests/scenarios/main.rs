@@ -33,6 +33,7 @@ mod headers;
 mod hold;
 mod hold_bounds;
 mod hold_restarts;
+mod hold_stand_in;
 mod join;
 mod join_leaves;
 mod join_property;

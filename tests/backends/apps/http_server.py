@@ -3,6 +3,7 @@
 It reads no chunked request: a body without a Content-Length does not exist for it.
 """
 
+import os
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
@@ -45,6 +46,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 kind = ThreadingHTTPServer if "--threaded" in sys.argv else HTTPServer
-with kind(("127.0.0.1", 0), Handler) as server:
+with kind(("127.0.0.1", int(os.environ.get("PORT", 0))), Handler) as server:
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
