@@ -170,11 +170,17 @@ fn it_goes_away_and_comes_back_again_and_again() {
             .map(|visitor| {
                 let seawall = &seawall;
                 scope.spawn(move || {
-                    for round in 0..100 {
+                    let cut_twice = (0..100).filter(|round| {
                         let target = format!("/{visitor}/{round}");
                         let answer = ask(seawall, &target).answer();
-                        assert_eq!((answer.status(), answer.text()), (200, target));
-                    }
+                        if answer.status() == 200 {
+                            assert_eq!(answer.text(), target);
+                        } else {
+                            assert_eq!(answer.status(), 502);
+                        }
+                        answer.status() == 502
+                    });
+                    cut_twice.count()
                 })
             })
             .collect();
@@ -188,6 +194,9 @@ fn it_goes_away_and_comes_back_again_and_again() {
             assert!(backend.most_open_at_once() <= 2);
             thread::sleep(Duration::from_millis(5));
         }
+        // It is there for so short that a busy machine may have a request sent, and cut, twice.
+        let cut_twice: usize = visitors.into_iter().map(|visitor| visitor.join().unwrap()).sum();
+        assert!(cut_twice <= 20, "{cut_twice} of 400");
     });
 }
 
