@@ -12,6 +12,10 @@ use std::{
 
 use parking_lot::Mutex;
 
+/// What a poll itself makes ready is polled again, so many times, before others have their turn:
+/// thousands that come back to life at once would all have their buffers at once.
+const AT_ONCE: usize = 4;
+
 /// The one who drives a connection.
 #[derive(Debug)]
 pub(super) struct Driver {
@@ -41,20 +45,23 @@ impl Driver {
     pub(super) fn poll<T>(
         &self,
         cx: &Context<'_>,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        // What happened until now is seen by this poll; what the last task waited for is over.
-        *self.seat.0.lock() = State::default();
-        let polled = poll(&mut Context::from_waker(&self.waker));
-        if polled.is_pending() {
+        for _ in 0..AT_ONCE {
+            // What happened until now is seen by this poll; what the last task waited for is over.
+            *self.seat.0.lock() = State::default();
+            let polled = poll(&mut Context::from_waker(&self.waker));
+            if polled.is_ready() {
+                return polled;
+            }
             let mut state = self.seat.0.lock();
-            if state.woken {
-                cx.waker().wake_by_ref();
-            } else {
+            if !state.woken {
                 state.waiting = Some(cx.waker().clone());
+                return polled;
             }
         }
-        polled
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
