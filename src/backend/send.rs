@@ -105,6 +105,11 @@ impl Outbound {
         }
     }
 
+    /// Should its connection be lost: the backend has seen it, and may be about to end.
+    fn once_more(self) -> Self {
+        Self { is_sent: true, is_doubtful: true, ..self }
+    }
+
     fn is_idempotent(&self) -> bool {
         self.head.method.is_idempotent()
     }
@@ -221,8 +226,7 @@ impl Backend {
         };
         let Lost { error, heard, sent, unsent } = match link.send(message, orphaned).await {
             Ok(answer) => {
-                let again = copy.into_inner().map(|request| Outbound { is_sent: true, ..request });
-                return Ok(Sent::Answered(answer, again));
+                return Ok(Sent::Answered(answer, copy.into_inner().map(Outbound::once_more)));
             }
             Err(lost) => lost,
         };

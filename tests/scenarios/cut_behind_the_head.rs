@@ -45,6 +45,28 @@ fn a_page_that_a_restart_cuts_behind_its_head_arrives_whole() {
 }
 
 #[test]
+fn it_does_not_go_over_another_connection_of_the_server_that_ends() {
+    let backend = Backend::start(|talk| match talk.target().as_str() {
+        "/other" => {
+            talk.answer("other")?;
+            talk.turn_stale()
+        }
+        _ => cut_at_first(talk, "X-Version: 1\r\n"),
+    });
+    let seawall = Seawall::with(&backend, "idle = \"1h\"\n[runtime]\nworkers = 1");
+    let mut client = seawall.client();
+    client.get("/page");
+    assert_eq!(client.head().status(), 200);
+    backend.wait_held("cut", 1);
+    assert_eq!(seawall.client().get("/other").answer().text(), "other");
+    // Its connection is kept, and lost.
+    seawall.line_of("/other");
+    backend.release("cut");
+    assert_eq!(client.read(6), b"served");
+    assert_eq!(backend.targets(), ["/page", "/other", "/page"]);
+}
+
+#[test]
 fn another_answer_is_not_put_behind_that_head() {
     let backend = backend("X-Version: 2\r\n");
     let seawall = Seawall::before(&backend);
