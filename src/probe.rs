@@ -3,7 +3,7 @@
 //! A kubelet gives up after a second, and asks again; a server that is busy would be asked more and
 //! more, and break a pipe each time. So the path `backend.probe` is answered here: by what the
 //! backend said within the last second, or by what is known of it. It is asked at most once a second
-//! for everybody, by one exchange at a time.
+//! for everybody, by one exchange at a time, which is given as long as an orphan.
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
@@ -74,7 +74,8 @@ impl Probe {
             {
                 known.asked = Some((Instant::now(), record));
                 // Nobody who leaves ends it.
-                Tasks::background(hear(watcher, self.known.clone()));
+                let longest = backend.config.orphan.max_duration;
+                Tasks::background(hear(watcher, self.known.clone(), longest));
             }
             false
         });
@@ -112,29 +113,37 @@ impl Known {
     }
 }
 
-/// Takes the answer to its end, for all who probe.
-async fn hear(mut watcher: Watcher, known: Arc<watch::Sender<Known>>) {
-    let (is_own, answer) = match watcher.head().await {
-        Ok(mut head) => {
-            let mut body = BytesMut::new();
-            while let Some(Ok(frame)) = poll_fn(|cx| head.body.poll_frame(cx)).await {
-                if let Ok(chunk) = frame.into_data()
-                    && body.len() + chunk.len() <= BODY
-                {
-                    body.extend_from_slice(&chunk);
-                }
-            }
-            let mut answer = plain(head.parts.status, body.freeze());
-            if let Some(kind) = head.parts.headers.get(CONTENT_TYPE) {
-                answer.headers_mut().insert(CONTENT_TYPE, kind.clone());
-            }
-            (true, answer)
-        }
-        Err(refusal) => (false, refusal.render(None)),
+/// Takes the answer to its end, for all who probe; within a bound, else a backend that never answers
+/// would have the slot for ever.
+async fn hear(mut watcher: Watcher, known: Arc<watch::Sender<Known>>, longest: Duration) {
+    let heard = timeout(longest, take(&mut watcher)).await;
+    // Before anybody asks again.
+    drop(watcher);
+    let (is_own, answer) = match heard {
+        Ok(Ok(answer)) => (true, answer),
+        Ok(Err(refusal)) => (false, refusal.render(None)),
+        Err(_) => (false, Refusal::CutShort.render(None)),
     };
     known.send_modify(|known| {
         *known = Known { asked: None, answer: Some((Instant::now(), answer)), is_own };
     });
+}
+
+async fn take(watcher: &mut Watcher) -> Result<Response<Bytes>, Refusal> {
+    let mut head = watcher.head().await?;
+    let mut body = BytesMut::new();
+    while let Some(Ok(frame)) = poll_fn(|cx| head.body.poll_frame(cx)).await {
+        if let Ok(chunk) = frame.into_data()
+            && body.len() + chunk.len() <= BODY
+        {
+            body.extend_from_slice(&chunk);
+        }
+    }
+    let mut answer = plain(head.parts.status, body.freeze());
+    if let Some(kind) = head.parts.headers.get(CONTENT_TYPE) {
+        answer.headers_mut().insert(CONTENT_TYPE, kind.clone());
+    }
+    Ok(answer)
 }
 
 fn plain(status: StatusCode, body: Bytes) -> Response<Bytes> {

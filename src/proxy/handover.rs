@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
+    time::Duration,
 };
 
 use http::Method;
@@ -78,7 +79,9 @@ impl House {
         let share = self.clients.account(nobody).admit().ok()?;
         let head = headers::of_probe(path, &backend.host, record.id())?;
         let request = Outbound::new(Box::new(head), Received::Nothing);
-        let ready = self.ready(share, record.clone(), backend, None, request);
+        let mut ready = self.ready(share, record.clone(), backend, None, request);
+        // Whoever hears it out does so for as long; without him, it is cut at once.
+        ready.plan.policy.orphan.max_duration = Duration::ZERO;
         Some((record, exchange::start(ready)))
     }
 

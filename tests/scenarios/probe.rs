@@ -109,6 +109,25 @@ fn a_prober_that_gives_up_breaks_no_pipe() {
 }
 
 #[test]
+fn a_probe_that_is_never_answered_gives_its_slot_back() {
+    let backend = Backend::start(|talk| {
+        talk.hold("probe")?;
+        talk.answer("well")
+    });
+    let orphan = "orphan = { max_duration = \"200ms\", max_bytes = \"1MiB\" }";
+    let seawall = Seawall::with(&backend, &format!("{SETTINGS}\n{orphan}"));
+    probe(&seawall);
+    let asked = seawall.wait_for_log(|line| line["reason"] == "orphan.max_duration reached");
+    assert_eq!(asked["ended"], "cut", "{asked}");
+    until("it is asked again", || {
+        probe(&seawall);
+        (backend.targets().len() > 1).then_some(())
+    });
+    backend.release("probe");
+    until("it is well again", || (probe(&seawall).1 == "well").then_some(()));
+}
+
+#[test]
 fn a_backend_that_is_away_is_not_well() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let seawall = Seawall::start(&format!(
