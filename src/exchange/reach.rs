@@ -17,26 +17,25 @@ use crate::{
 };
 
 impl Exchange {
-    /// Waits while the backend is away, then for a slot, and connects. A request that the backend
-    /// may have seen already brings the slot that it had.
+    /// Waits while the backend is away, then for a `slot`, and connects. A request that the backend
+    /// may have seen already has one.
     pub(super) async fn reach(
         &self,
         backend: &Backend,
         request: &Outbound,
-        mut slot: Option<Slot>,
-    ) -> Result<(Slot, Box<Link>), Stopped> {
+        slot: &mut Option<Slot>,
+    ) -> Result<Box<Link>, Stopped> {
         loop {
             let mut turn = if backend.is_there() {
                 Turn::at_once()
             } else {
                 // Whoever is to try may need it: nobody has a slot who waits in line.
-                slot = None;
+                *slot = None;
                 self.wait_for_turn(backend, request).await?
             };
-            let slot = match slot.take() {
-                Some(slot) => slot,
-                None => self.wait_for_slot(backend, request, &mut turn).await?,
-            };
+            if slot.is_none() {
+                *slot = Some(self.wait_for_slot(backend, request, &mut turn).await?);
+            }
             if !turn.is_trial() && backend.is_away() {
                 // It went away while this one was in the queue.
                 continue;
@@ -48,7 +47,7 @@ impl Exchange {
                 backend.connect(request, &turn).await
             };
             match link {
-                Ok(link) if self.is_wanted() => return Ok((slot, link)),
+                Ok(link) if self.is_wanted() => return Ok(link),
                 Ok(_) => return Err(left(request)),
                 Err(_) if backend.holds() => {}
                 Err(why) => return Err(Stopped::NoAnswer(why)),

@@ -14,7 +14,7 @@ use super::{
     policy::{Allowance, Policy},
 };
 use crate::{
-    admission::queue::{NoSlot, Slot},
+    admission::queue::NoSlot,
     backend::{Answer, Backend, Link, Outbound, Sent, Watched as _},
     headers,
     observe::record::Ended,
@@ -35,6 +35,14 @@ pub(super) enum Stopped {
     NoAnswer(Refusal),
     /// The backend broke the answer off.
     BrokenOff,
+}
+
+/// What the client gets of an answer.
+enum Heard {
+    /// All of it; so it ended.
+    All(End),
+    /// Nothing but perhaps its head, before a restart cut it. The request can go once more.
+    Nothing(Outbound),
 }
 
 /// Runs the exchange to its end. Nothing that happens to a client ends it.
@@ -74,34 +82,23 @@ async fn shielded(
     let spool = store.spool(retain);
     let _cut = CutAtLast(&spool);
     let (mut slot, mut request, mut handed) = (None, request, None);
-    let (slot, sent, result) = loop {
-        let reached = exchange.reach(&backend, &request, slot).await;
-        let (reached, link) =
-            reached.inspect_err(|stopped| exchange.conclude(stopped.ended(), stopped.reason()))?;
-        let sent = Instant::now();
-        let (answer, again) = match exchange.send(&backend, link, request, policy).await {
-            Ok(Sent::Answered(answer, again)) => (answer, again),
-            Ok(Sent::Again(again)) => {
-                (slot, request) = (Some(reached), again);
-                continue;
-            }
-            Err(stopped) => break (reached, sent, Err(stopped)),
+    let result = loop {
+        let link = match exchange.reach(&backend, &request, &mut slot).await {
+            Ok(link) => link,
+            Err(stopped) => break Err(stopped),
         };
-        let result = exchange.pass_on(&backend, answer, policy, &spool, &mut handed).await;
-        match (result, again) {
-            // A restart has cut it behind its head, and the client has no more than that.
-            (Err(Stopped::BrokenOff), Some(again))
-                if spool.written() == 0 && exchange.is_wanted() =>
-            {
-                (slot, request) = (Some(reached), again);
-            }
-            (result, _) => break (reached, sent, result),
+        let sent = Instant::now();
+        let heard = exchange.ask(&backend, link, request, policy, &spool, &mut handed).await;
+        exchange.record().note(|outcome| outcome.backend += sent.elapsed());
+        match heard {
+            Ok(Heard::All(end)) => break Ok(end),
+            Ok(Heard::Nothing(again)) => request = again,
+            Err(stopped) => break Err(stopped),
         }
     };
-    exchange.record().note(|outcome| outcome.backend = sent.elapsed());
     // The connection is closed or kept by now: only then may the next exchange have the slot. And
     // only then does the client learn that it has all: its next request finds the slot free.
-    drop::<Slot>(slot);
+    drop(slot);
     match &result {
         Ok(_) => exchange.conclude(Ended::Delivered, None),
         Err(stopped) => exchange.conclude(stopped.ended(), stopped.reason()),
@@ -125,18 +122,31 @@ impl Drop for CutAtLast<'_> {
 }
 
 impl Exchange {
-    async fn send(
+    /// Sends the request, and passes on what comes of it.
+    async fn ask(
         &self,
         backend: &Backend,
         link: Box<Link>,
         request: Outbound,
         policy: &Policy,
-    ) -> Result<Sent, Stopped> {
-        tokio::select! {
+        spool: &Spool,
+        handed: &mut Option<response::Parts>,
+    ) -> Result<Heard, Stopped> {
+        let sent = tokio::select! {
             biased;
-            sent = backend.send(link, request, self) => sent.map_err(Stopped::NoAnswer),
+            sent = backend.send(link, request, self) => sent.map_err(Stopped::NoAnswer)?,
             // What is dropped here is the exchange itself: it is cut.
-            reason = self.outlived(policy.allowance(false, None)) => Err(Stopped::Cut(reason)),
+            reason = self.outlived(policy.allowance(false, None)) => return Err(Stopped::Cut(reason)),
+        };
+        let (answer, again) = match sent {
+            Sent::Answered(answer, again) => (answer, again),
+            Sent::Again(again) => return Ok(Heard::Nothing(again)),
+        };
+        match (self.pass_on(backend, answer, policy, spool, handed).await, again) {
+            (Err(Stopped::BrokenOff), Some(again)) if spool.written() == 0 && self.is_wanted() => {
+                Ok(Heard::Nothing(again))
+            }
+            (result, _) => result.map(Heard::All),
         }
     }
 
