@@ -150,7 +150,7 @@ impl House {
         let facts = Facts {
             id: headers::id_of(&head.headers),
             client: connection.as_ref().map(|connection| self.name_of(connection, head)),
-            line: Some((head.method.clone(), path_of(head).into())),
+            line: Some((head.method.clone(), headers::target(head).into())),
             began: Instant::now(),
         };
         Visit::new(Record::open(&self.log, facts), connection)
@@ -284,10 +284,6 @@ fn key_of(head: &request::Parts, route: &Route) -> Result<Option<Key>, Refusal> 
         return Ok(None);
     }
     Key::of(&head.headers).map_err(|_| Refusal::KeyMalformed)
-}
-
-fn path_of(head: &request::Parts) -> &str {
-    head.uri.path_and_query().map_or("*", http::uri::PathAndQuery::as_str)
 }
 
 fn host_of(head: &request::Parts) -> Option<&str> {

@@ -5,9 +5,10 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_LENGTH, FORWARDED, PRAGMA, UPGRADE_INSECURE_REQUESTS, VIA},
     request,
 };
-use sha2::{Digest as _, Sha256};
 
-use crate::headers::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID};
+use crate::headers::{
+    self, Digest, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID,
+};
 
 /// Backend, method, target, and all fields of a request but a few: equal for equal requests, and
 /// for no others.
@@ -43,17 +44,17 @@ impl Identity {
         };
         let mut names: Vec<&HeaderName> = head.headers.keys().filter(counts).collect();
         names.sort_unstable_by_key(|name| name.as_str());
-        let mut hash = Sha256::new();
-        hash.update(backend.to_be_bytes());
-        update(&mut hash, head.method.as_str().as_bytes());
-        update(&mut hash, target(head).as_bytes());
+        let mut digest = Digest::default();
+        digest.text(&backend.to_be_bytes());
+        digest.text(head.method.as_str().as_bytes());
+        digest.text(headers::target(head).as_bytes());
         for name in names {
             for value in head.headers.get_all(name) {
-                update(&mut hash, name.as_str().as_bytes());
-                update(&mut hash, value.as_bytes());
+                digest.text(name.as_str().as_bytes());
+                digest.text(value.as_bytes());
             }
         }
-        Self(hash.finalize().into())
+        Self(digest.end())
     }
 }
 
@@ -63,16 +64,6 @@ pub(super) fn is_volatile(name: &HeaderName) -> bool {
 
 pub(super) fn is_of_forwarding(name: &HeaderName) -> bool {
     FORWARDING.contains(name)
-}
-
-fn target(head: &request::Parts) -> &str {
-    head.uri.path_and_query().map_or("*", http::uri::PathAndQuery::as_str)
-}
-
-/// With its length before it, so that no two texts run into each other.
-fn update(hash: &mut Sha256, text: &[u8]) {
-    hash.update(text.len().to_be_bytes());
-    hash.update(text);
 }
 
 #[cfg(test)]

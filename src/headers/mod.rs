@@ -1,5 +1,6 @@
 //! The fields of messages that pass through: what is refused, removed, and added.
 
+mod digest;
 mod forwarding;
 mod hop_by_hop;
 
@@ -14,8 +15,9 @@ use http::{
     uri::{Authority, PathAndQuery},
 };
 
-pub(crate) use self::forwarding::{
-    PeerFields, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO,
+pub(crate) use self::{
+    digest::Digest,
+    forwarding::{PeerFields, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
 };
 use self::{
     forwarding::{append, forward},
@@ -256,6 +258,11 @@ pub(crate) fn request_id() -> HeaderValue {
     let random = fastrand::u128(..).to_le_bytes();
     let id = random.map(|byte| DIGITS[usize::from(byte & 15)]);
     HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// The path with its query; `*` where the request is for none.
+pub(crate) fn target(head: &request::Parts) -> &str {
+    head.uri.path_and_query().map_or("*", PathAndQuery::as_str)
 }
 
 /// `Max-Forwards` for the two methods that have it (RFC 9110, section 7.6.2): `Some(0)` is for us

@@ -6,7 +6,8 @@
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION, request};
-use sha2::{Digest as _, Sha256};
+
+use crate::headers::{self, Digest};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Bytes of the longest key.
@@ -34,7 +35,7 @@ pub(crate) struct Name {
 #[derive(Debug)]
 pub(crate) struct Naming {
     key: [u8; 32],
-    fingerprint: Sha256,
+    fingerprint: Digest,
 }
 
 impl Key {
@@ -67,34 +68,33 @@ impl Key {
     /// Of a head as the backend gets it. The caller is who its `Authorization` says, else its
     /// address.
     pub(crate) fn naming(&self, backend: &str, head: &request::Parts, address: IpAddr) -> Naming {
-        let mut key = Sha256::new();
-        update(&mut key, backend.as_bytes());
-        update(&mut key, &self.0);
+        let mut key = Digest::default();
+        key.text(backend.as_bytes());
+        key.text(&self.0);
         if head.headers.contains_key(AUTHORIZATION) {
             for value in head.headers.get_all(AUTHORIZATION) {
-                update(&mut key, b"authorization");
-                update(&mut key, value.as_bytes());
+                key.text(b"authorization");
+                key.text(value.as_bytes());
             }
         } else {
-            update(&mut key, b"address");
-            update(&mut key, address.to_string().as_bytes());
+            key.text(b"address");
+            key.text(address.to_string().as_bytes());
         }
-        let mut fingerprint = Sha256::new();
-        update(&mut fingerprint, head.method.as_str().as_bytes());
-        let target = head.uri.path_and_query().map_or("*", http::uri::PathAndQuery::as_str);
-        update(&mut fingerprint, target.as_bytes());
-        Naming { key: key.finalize().into(), fingerprint }
+        let mut fingerprint = Digest::default();
+        fingerprint.text(head.method.as_str().as_bytes());
+        fingerprint.text(headers::target(head).as_bytes());
+        Naming { key: key.end(), fingerprint }
     }
 }
 
 impl Naming {
-    /// More of the body. It comes last, so it needs no length.
+    /// More of the body.
     pub(crate) fn body(&mut self, chunk: &[u8]) {
-        self.fingerprint.update(chunk);
+        self.fingerprint.last(chunk);
     }
 
     pub(crate) fn end(self) -> Name {
-        Name { key: self.key, fingerprint: self.fingerprint.finalize().into() }
+        Name { key: self.key, fingerprint: self.fingerprint.end() }
     }
 }
 
@@ -117,12 +117,6 @@ fn unquoted(text: &[u8]) -> Result<Vec<u8>, Malformed> {
         None | Some(b';') => Ok(key),
         _ => Err(Malformed),
     }
-}
-
-/// With its length before it, so that no two texts run into each other.
-fn update(hash: &mut Sha256, text: &[u8]) {
-    hash.update(text.len().to_be_bytes());
-    hash.update(text);
 }
 
 #[cfg(test)]
