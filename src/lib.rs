@@ -34,6 +34,7 @@
 //! - **queue**: requests received whole, waiting for a slot
 //! - **spool**: bytes held in memory, then in an unlinked temporary file
 //! - **refusal**: an answer that we make ourselves
+//! - **hold**: waiting while the backend is away, down or restarting
 //! - **join**: a request that is answered by an exchange already running for an equal request
 //! - **replay**: a request that is answered from the kept result of a finished exchange, or from the
 //!   running one that will have it

@@ -373,6 +373,7 @@ mod tests {
         let text = String::from_utf8(Refusal::HeadTimeout.bytes().to_vec()).expect("text");
         assert!(text.starts_with("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n"));
     }
+
     #[test]
     fn what_the_child_wrote_cannot_become_part_of_the_page() {
         let loops = Refusal::CrashLoop("a < b & c\n<script>alert(\"1\")</script>".into());

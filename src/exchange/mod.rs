@@ -6,8 +6,12 @@
 //! head, that client's task runs it, since they would only wake each other; from then on, and as
 //! soon as that client leaves, it is a task of its own.
 //!
+//! Its way to the backend is [`reach`]; what it has in common with its watchers, and the lock under
+//! which all is decided between them, is [`shared`].
+//!
 //! Others may join it ([`registry`]) when their request is equal ([`identity`]) and nobody has
-//! written since it was sent; what it brings may still be for one of them alone ([`sharing`]).
+//! written since it was sent; what it brings may still be for one of them alone ([`sharing`]). Who
+//! sends the same request again is attached to it, or given what it came to ([`replays`]).
 
 mod identity;
 mod policy;

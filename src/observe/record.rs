@@ -53,8 +53,8 @@ pub(crate) struct Facts {
     pub id: http::HeaderValue,
     /// Address and port.
     pub client: Option<Arc<str>>,
-    /// None where the head did not parse.
-    /// The path, with its query, is a copy: a slice would keep the whole read buffer.
+    /// None where the head did not parse. The path, with its query, is a copy: a slice would keep
+    /// the whole read buffer.
     pub line: Option<(Method, Box<str>)>,
     pub began: Instant,
 }

@@ -16,7 +16,6 @@ mod servers;
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use rustix::process::Pid;
-
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep, timeout},
