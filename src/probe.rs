@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     backend::Backend,
-    exchange::Watcher,
+    exchange::{Head, Watcher},
     observe::record::{Record, Stage},
     refusal::Refusal,
     tasks::Tasks,
@@ -105,6 +105,11 @@ impl Known {
         if is_silent {
             return Refusal::ProbeUnanswered.render(None);
         }
+        self.as_it_was()
+    }
+
+    /// It works, and nothing newer is known of it.
+    fn as_it_was(&self) -> Response<Bytes> {
         match &self.answer {
             Some((_, last)) if self.is_own => last.clone(),
             _ => plain(StatusCode::OK, Bytes::from_static(b"busy\n")),
@@ -114,27 +119,43 @@ impl Known {
 
 /// Takes the answer to its end, for all who probe.
 async fn hear(mut watcher: Watcher, known: Arc<watch::Sender<Known>>) {
-    let (is_own, answer) = match watcher.head().await {
-        Ok(mut head) => {
-            let mut body = BytesMut::new();
-            while let Some(Ok(frame)) = poll_fn(|cx| head.body.poll_frame(cx)).await {
-                if let Ok(chunk) = frame.into_data()
-                    && body.len() + chunk.len() <= BODY
-                {
-                    body.extend_from_slice(&chunk);
-                }
-            }
-            let mut answer = plain(head.parts.status, body.freeze());
-            if let Some(kind) = head.parts.headers.get(CONTENT_TYPE) {
-                answer.headers_mut().insert(CONTENT_TYPE, kind.clone());
-            }
-            (true, answer)
-        }
-        Err(refusal) => (false, refusal.render(None)),
+    let heard = match watcher.head().await {
+        Ok(head) => own(head).await,
+        Err(refusal) => Err(refusal),
     };
     known.send_modify(|known| {
+        let (is_own, answer) = match heard {
+            Ok(answer) => (true, answer),
+            // All slots are taken: it was not asked, because it is busy.
+            Err(Refusal::QueueFull | Refusal::QueuedTooLong) => (known.is_own, known.as_it_was()),
+            Err(refusal) => (false, refusal.render(None)),
+        };
         *known = Known { asked: None, answer: Some((Instant::now(), answer)), is_own };
     });
+}
+
+/// The backend's own answer, once it is whole.
+async fn own(mut head: Head) -> Result<Response<Bytes>, Refusal> {
+    let mut body = BytesMut::new();
+    let mut is_short = true;
+    while let Some(frame) = poll_fn(|cx| head.body.poll_frame(cx)).await {
+        // Broken off: what came of it must not look whole.
+        let frame = frame.map_err(|_| Refusal::AnswerMalformed)?;
+        if let Ok(chunk) = frame.into_data() {
+            is_short &= body.len() + chunk.len() <= BODY;
+            if is_short {
+                body.extend_from_slice(&chunk);
+            }
+        }
+    }
+    if !is_short {
+        body.clear();
+    }
+    let mut answer = plain(head.parts.status, body.freeze());
+    if let Some(kind) = head.parts.headers.get(CONTENT_TYPE) {
+        answer.headers_mut().insert(CONTENT_TYPE, kind.clone());
+    }
+    Ok(answer)
 }
 
 fn plain(status: StatusCode, body: Bytes) -> Response<Bytes> {
