@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     backend::Backend,
-    exchange::Watcher,
+    exchange::{Head, Watcher},
     observe::record::{Record, Stage},
     refusal::Refusal,
     tasks::Tasks,
@@ -106,6 +106,11 @@ impl Known {
         if is_silent {
             return Refusal::ProbeUnanswered.render(None);
         }
+        self.as_it_was()
+    }
+
+    /// It works, and nothing newer is known of it.
+    fn as_it_was(&self) -> Response<Bytes> {
         match &self.answer {
             Some((_, last)) if self.is_own => last.clone(),
             _ => plain(StatusCode::OK, Bytes::from_static(b"busy\n")),
@@ -116,28 +121,38 @@ impl Known {
 /// Takes the answer to its end, for all who probe; within a bound, else a backend that never answers
 /// would have the slot for ever.
 async fn hear(mut watcher: Watcher, known: Arc<watch::Sender<Known>>, longest: Duration) {
-    let heard = timeout(longest, take(&mut watcher)).await;
+    let heard = timeout(longest, own(&mut watcher)).await;
     // Before anybody asks again.
     drop(watcher);
-    let (is_own, answer) = match heard {
-        Ok(Ok(answer)) => (true, answer),
-        Ok(Err(refusal)) => (false, refusal.render(None)),
-        Err(_) => (false, Refusal::CutShort.render(None)),
-    };
+    let heard = heard.unwrap_or(Err(Refusal::CutShort));
     known.send_modify(|known| {
+        let (is_own, answer) = match heard {
+            Ok(answer) => (true, answer),
+            // All slots are taken: it was not asked, because it is busy.
+            Err(Refusal::QueueFull | Refusal::QueuedTooLong) => (known.is_own, known.as_it_was()),
+            Err(refusal) => (false, refusal.render(None)),
+        };
         *known = Known { asked: None, answer: Some((Instant::now(), answer)), is_own };
     });
 }
 
-async fn take(watcher: &mut Watcher) -> Result<Response<Bytes>, Refusal> {
+/// The backend's own answer, once it is whole.
+async fn own(watcher: &mut Watcher) -> Result<Response<Bytes>, Refusal> {
     let mut head = watcher.head().await?;
     let mut body = BytesMut::new();
-    while let Some(Ok(frame)) = poll_fn(|cx| head.body.poll_frame(cx)).await {
-        if let Ok(chunk) = frame.into_data()
-            && body.len() + chunk.len() <= BODY
-        {
-            body.extend_from_slice(&chunk);
+    let mut is_short = true;
+    while let Some(frame) = poll_fn(|cx| head.body.poll_frame(cx)).await {
+        // Broken off: what came of it must not look whole.
+        let frame = frame.map_err(|_| Refusal::AnswerMalformed)?;
+        if let Ok(chunk) = frame.into_data() {
+            is_short &= body.len() + chunk.len() <= BODY;
+            if is_short {
+                body.extend_from_slice(&chunk);
+            }
         }
+    }
+    if !is_short {
+        body.clear();
     }
     let mut answer = plain(head.parts.status, body.freeze());
     if let Some(kind) = head.parts.headers.get(CONTENT_TYPE) {

@@ -66,6 +66,8 @@ pub(crate) trait Watched: Sync {
     fn begin(&self);
     /// Is it to be sent?
     fn is_wanted(&self) -> bool;
+    /// May somebody come yet who waits for it too?
+    fn is_open(&self) -> bool;
     /// Resolves when nobody waits any more.
     fn orphaned(&self) -> impl Future<Output = ()> + Send;
 }
@@ -219,10 +221,13 @@ impl Backend {
         let can_repeat = request.is_idempotent() && !was_sent;
         let (message, copy) = request.into_message(can_repeat);
         let copy = Mutex::new(copy);
-        // Nobody has it sent again any more; and it holds the client's read buffer.
+        // Nobody has it sent again any more, unless somebody joins; and it holds the client's read
+        // buffer.
         let orphaned = async {
             watched.orphaned().await;
-            drop(copy.lock().take());
+            if !watched.is_open() {
+                drop(copy.lock().take());
+            }
         };
         let Lost { error, heard, sent, unsent } = match link.send(message, orphaned).await {
             Ok(answer) => {

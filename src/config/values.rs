@@ -46,7 +46,7 @@ impl OnDisconnect {
             "cancel" => Some(Self::Cancel),
             other => {
                 let wait = other.strip_prefix("finish_for=")?;
-                humantime::parse_duration(wait).ok().map(Self::FinishFor)
+                read_duration(wait).map(Self::FinishFor)
             }
         }
     }
@@ -61,11 +61,15 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, 
             to.write_str("a duration such as \"30s\", \"500ms\" or \"10m\"")
         }
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-            humantime::parse_duration(text)
-                .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            read_duration(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
         }
     }
     input.deserialize_any(Reader)
+}
+
+/// Not beyond [`LONGEST`].
+fn read_duration(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST)
 }
 
 /// `"256KiB"`, `"1 GB"`, or a plain number of bytes.
@@ -127,9 +131,9 @@ impl<'de> Deserialize<'de> for Limit<Duration> {
                 if text == "off" {
                     return Ok(Limit::Off);
                 }
-                humantime::parse_duration(text)
+                read_duration(text)
                     .map(Limit::At)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
         input.deserialize_any(Reader)
@@ -191,6 +195,9 @@ impl<'de> Deserialize<'de> for Workers {
     }
 }
 
+/// A hundred years of 365 days: added to the clock, far longer ones overflow, and that panics.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +211,14 @@ mod tests {
             Some(OnDisconnect::FinishFor(Duration::from_millis(1500)))
         );
         assert_eq!(OnDisconnect::from_header("finish_for=soon"), None);
+        assert_eq!(OnDisconnect::from_header("finish_for=200000000000000d"), None);
         assert_eq!(OnDisconnect::from_header("stop"), None);
+    }
+
+    #[test]
+    fn a_duration_that_no_clock_can_hold_is_none() {
+        assert_eq!(read_duration("36500d"), Some(LONGEST));
+        assert_eq!(read_duration("36501d"), None);
+        assert_eq!(read_duration("200000000000000d"), None);
     }
 }

@@ -230,6 +230,11 @@ impl Watched for Exchange {
         is_wanted
     }
 
+    fn is_open(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.open.is_some() && !state.closed
+    }
+
     async fn orphaned(&self) {
         self.orphaned_since().await;
     }

@@ -32,6 +32,8 @@ fn a_value_that_is_none_is_named_with_its_line() {
         "idle = 5",
         "queue = { max = 1, timeout = \"1 parsec\" }",
         "orphan = { max_bytes = \"1 shelf\" }",
+        // The clock would overflow.
+        "hold = { for = \"200000000000000d\" }",
     ] {
         let said = check(settings);
         assert_eq!(said.code, Some(2), "{settings}: {said:?}");

@@ -97,6 +97,45 @@ fn an_orphan_that_is_joined_is_none_any_more() {
 }
 
 #[test]
+fn who_refreshes_a_page_that_a_restart_then_cuts_gets_it_all_the_same() {
+    let backend = Backend::start(|talk| {
+        if talk.is_first("/") {
+            talk.hold("cut")?;
+            talk.reset();
+            return Ok(());
+        }
+        talk.answer("served")
+    });
+    let seawall = Seawall::with(&backend, ON);
+    let client = ask(&seawall, "/");
+    backend.wait_held("cut", 1);
+    seawall.leave(client, Leave::Fin);
+    let mut joins = ask(&seawall, "/");
+    seawall.settle();
+    backend.release("cut");
+    let answer = joins.answer();
+    assert_collapsed(&answer);
+    assert_eq!(answer.text(), "served");
+    assert_eq!(backend.targets(), ["/", "/"]);
+}
+
+#[test]
+fn for_nobody_a_page_that_a_restart_cuts_is_not_run_again() {
+    let backend = Backend::start(|talk| {
+        talk.hold("cut")?;
+        talk.reset();
+        Ok(())
+    });
+    let seawall = Seawall::with(&backend, ON);
+    let client = ask(&seawall, "/");
+    backend.wait_held("cut", 1);
+    seawall.leave(client, Leave::Fin);
+    backend.release("cut");
+    assert_eq!(seawall.line_of("/")["ended"], "failed");
+    assert_eq!(backend.targets(), ["/"]);
+}
+
+#[test]
 fn whoever_comes_back_to_an_orphan_stops_its_clock_and_whoever_leaves_again_starts_it() {
     let backend = held();
     let seawall =

@@ -91,6 +91,57 @@ fn a_busy_one_thread_backend_is_well_and_left_alone() {
 }
 
 #[test]
+fn a_backend_with_a_full_queue_is_as_well_as_it_was() {
+    for known in [false, true] {
+        let backend = open();
+        let seawall = Seawall::with(
+            &backend,
+            &format!("{SETTINGS}\nqueue = {{ max = 1, timeout = \"60s\" }}"),
+        );
+        let as_it_was = if known { "/healthz" } else { "busy\n" };
+        if known {
+            assert_eq!(probe(&seawall).1, as_it_was);
+        }
+        let mut slow = ask(&seawall, "/slow");
+        backend.wait_held("/slow", 1);
+        let mut queued = ask(&seawall, "/queued");
+        seawall.settle();
+        assert_eq!(seawall.client().get("/refused").answer().status(), 503);
+        // The backend is to be asked once more; there is no place for that.
+        until("it was to be asked once more", || {
+            assert_eq!(probe(&seawall), (200, as_it_was.into()));
+            let asked = seawall.log().into_iter().rev();
+            let mut asked = asked.filter(|line| line["reason"] == "Queue full");
+            asked.any(|line| line["path"] == "/healthz").then_some(())
+        });
+        assert_eq!(probe(&seawall), (200, as_it_was.into()));
+        backend.release("/slow");
+        backend.release("/queued");
+        assert_eq!(slow.answer().text(), "/slow");
+        assert_eq!(queued.answer().text(), "/queued");
+        backend.assert_unharmed();
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_not_taken_for_health() {
+    let backend = Backend::start(|talk| {
+        talk.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"database\": \"w")?;
+        talk.close();
+        Ok(())
+    });
+    let seawall = Seawall::with(&backend, SETTINGS);
+    assert_eq!(probe(&seawall).0, 502);
+}
+
+#[test]
+fn a_long_answer_is_passed_on_without_its_body() {
+    let backend = Backend::start(|talk| talk.answer("x".repeat(100_000)));
+    let seawall = Seawall::with(&backend, SETTINGS);
+    assert_eq!(probe(&seawall), (200, String::new()));
+}
+
+#[test]
 fn a_prober_that_gives_up_breaks_no_pipe() {
     for leave in Leave::BOTH {
         let backend = held();
