@@ -49,7 +49,7 @@ struct Wrap {
     /// End when the command ends, with its exit code, instead of starting it again.
     #[arg(long, requires = "words")]
     once: bool,
-    /// The command insists on this port; it is left as it is.
+    /// The command listens on this port of its own; its arguments are left as they are.
     #[arg(long, requires = "words", value_name = "PORT")]
     port_of: Option<NonZeroU16>,
     /// The command to run as the backend. It finds its port in PORT, in place of {port} in its

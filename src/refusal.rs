@@ -256,7 +256,7 @@ impl Refusal {
                     503,
                     "destination_unavailable",
                     "The server is restarting",
-                    "It does not answer at the moment: it is starting, restarting, or down. This page asks again by itself, and shows the answer as soon as there is one.",
+                    "It does not answer at the moment: it is starting, restarting, or down.",
                 )
             },
             Self::ProbeUnanswered => answer(

@@ -194,6 +194,22 @@ impl de::Error for Mistake {
         Self::new(message)
     }
 
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let found = match found {
+            de::Unexpected::Seq => "a list".to_owned(),
+            de::Unexpected::Map => "a table".to_owned(),
+            found => found.to_string().replace('`', ""),
+        };
+        let expected = match expected.to_string().as_str() {
+            "i64" => "a whole number".to_owned(),
+            "a boolean" => "true or false".to_owned(),
+            "a string" => "text in quotes".to_owned(),
+            "a sequence" => "a list, in brackets".to_owned(),
+            expected => expected.to_owned(),
+        };
+        Self::new(format_args!("{found} does not fit here; expected {expected}"))
+    }
+
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         Self::new(format_args!("unknown key \"{field}\"{}", nearest(field, expected)))
     }
@@ -283,6 +299,12 @@ impl<'de> Deserializer<'de> for &Node {
                 let mistake = <Mistake as de::Error>::unknown_field(key, fields);
                 return Err(mistake.within(key, node));
             }
+        } else {
+            // serde would name our struct.
+            let mut mistake =
+                Mistake::new(format_args!("expected a table with some of {}", list(fields)));
+            mistake.origin = Some(self.origin.clone());
+            return Err(mistake);
         }
         self.deserialize_any(visitor)
     }

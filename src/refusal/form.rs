@@ -75,6 +75,7 @@ impl Form {
                 let output = output.as_deref().map_or(String::new(), |text| {
                     format!("<pre style=\"overflow:auto\">{}</pre>\n", escape(text))
                 });
+                let again = if reloads { AGAIN } else { "" };
                 let reload = retry_after.filter(|_| reloads).map_or(String::new(), |seconds| {
                     format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">")
                 });
@@ -82,7 +83,7 @@ impl Form {
                     "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
                      <meta name=\"viewport\" content=\"width=device-width\">{reload}<title>{status} {title}</title>\n\
                      <body style=\"font:1rem/1.5 system-ui;max-width:40rem;margin:4rem auto;padding:0 1rem\">\n\
-                     <h1>{status} {title}</h1>\n<p>{detail}</p>\n{output}<p><small>seawall: {error}</small></p>\n</body></html>\n"
+                     <h1>{status} {title}</h1>\n<p>{detail}{again}</p>\n{output}<p><small>seawall: {error}</small></p>\n</body></html>\n"
                 )
                 .into()
             }
@@ -93,6 +94,10 @@ impl Form {
         }
     }
 }
+
+/// What only a page does.
+const AGAIN: &str =
+    " This page asks again by itself, and shows the answer as soon as there is one.";
 
 /// Text for the inside of an element.
 fn escape(text: &str) -> Cow<'_, str> {

@@ -119,7 +119,10 @@ impl Supervisor {
         let first = lives.start().await?;
         if !lives.plan.command.is_told() {
             let port = lives.plan.command.port();
-            tracing::info!(port, "the command must go by PORT; if it insists, give --port-of");
+            tracing::info!(
+                port,
+                "the command is not one that is known: it must listen on PORT; if it has a port of its own, give --port-of"
+            );
         }
         let (ending, over) = oneshot::channel();
         Tasks::background(async move {
@@ -183,11 +186,11 @@ impl Lives {
             let lived = format_args!("{:.1} s", lived.as_secs_f64()).to_string();
             if self.plan.once {
                 self.tell(Child::CrashLoop(self.last_words(&ended)));
-                tracing::info!(ended, lived, "the child has ended");
+                tracing::info!(ended, lived, "the command has ended");
                 return code;
             }
             let pause = pause(self.short);
-            tracing::warn!(ended, lived, ?pause, "the child has ended; it is started again");
+            tracing::warn!(ended, lived, ?pause, "the command has ended; it is started again");
             if self.short >= CRASH_LOOP {
                 self.tell(Child::CrashLoop(self.last_words(&ended)));
             } else {
@@ -205,7 +208,7 @@ impl Lives {
     async fn start(&self) -> Result<Life, NotStarted> {
         let life = Life::start(&self.plan).await?;
         let (port, pid) = (self.plan.command.port(), life.pid());
-        tracing::info!(command = %self.plan.command, port, pid, "the child is started");
+        tracing::info!(command = %self.plan.command, port, pid, "the command is started");
         // In a crash loop it has to prove itself first.
         if self.short < CRASH_LOOP {
             self.tell(Child::Running);
