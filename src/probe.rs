@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     backend::Backend,
-    exchange::{Head, Watcher},
+    exchange::Watcher,
     observe::record::{Record, Stage},
     refusal::Refusal,
     tasks::Tasks,

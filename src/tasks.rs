@@ -2,7 +2,7 @@
 
 use std::{future::Future, io};
 
-use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use tokio_util::task::TaskTracker;
 
 /// The tasks of one process, counted by kind.
 #[derive(Debug, Clone, Default)]
@@ -26,17 +26,9 @@ impl Tasks {
         drop(self.connections.spawn(task));
     }
 
-    /// Counts an exchange, whoever runs it, until the token is dropped.
-    pub fn count_exchange(&self) -> TaskTrackerToken {
-        self.exchanges.token()
-    }
-
-    /// Runs an exchange that is counted already on the current worker; nothing but its own end ends
-    /// it. Where the worker itself is ending, the exchange is dropped.
-    pub fn exchange(exchange: impl Future<Output = ()> + Send + 'static) {
-        if tokio::runtime::Handle::try_current().is_ok() {
-            Self::background(exchange);
-        }
+    /// Runs one exchange on the current worker; nothing but its own end ends it.
+    pub fn exchange(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.exchanges.spawn(task));
     }
 
     /// Runs until the worker ends; nobody waits for it.

@@ -1,10 +1,8 @@
 //! The shielded exchange: one request sent to the backend, one response read to its end.
 //!
-//! It stands on its own ([`run`]) and owns the backend's side: slot, connection, spool. Clients
-//! only watch it. A client that leaves drops its [`Watcher`]; the exchange does not notice, but
-//! for what policy and bounds make of an orphan ([`policy`]). While its first client waits for the
-//! head, that client's task runs it, since they would only wake each other; from then on, and as
-//! soon as that client leaves, it is a task of its own.
+//! It is a task of its own ([`run`]) that owns the backend's side: slot, connection, spool. Clients
+//! only watch it. A client that leaves drops its [`Watcher`]; the task does not notice, but for what
+//! policy and bounds make of an orphan ([`policy`]).
 //!
 //! Its way to the backend is [`reach`]; what it has in common with its watchers, and the lock under
 //! which all is decided between them, is [`shared`].
@@ -40,7 +38,6 @@ use self::{
     registry::Known,
     run::run,
     shared::{Open, Shared, State, keep},
-    watcher::Running,
 };
 use crate::{
     admission::per_client::ClientShare,
@@ -100,8 +97,9 @@ fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Wa
         known.runs(&shared);
     }
     let exchange = Exchange { shared: shared.clone(), record, known };
-    let running = Running::new(run(exchange, plan, tasks.count_exchange()));
-    Watcher::first(shared, Some(running))
+    // Boxed: a task is moved several times before it rests.
+    tasks.exchange(Box::pin(run(exchange, plan)));
+    Watcher::first(shared)
 }
 
 impl Exchange {

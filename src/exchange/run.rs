@@ -7,7 +7,6 @@ use http::response;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, Incoming};
 use tokio::time::{Instant, sleep_until};
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     Exchange, Plan,
@@ -46,11 +45,7 @@ enum Heard {
 }
 
 /// Runs the exchange to its end. Nothing that happens to a client ends it.
-pub(super) fn run(
-    exchange: Exchange,
-    plan: Plan,
-    counted: TaskTrackerToken,
-) -> impl Future<Output = ()> {
+pub(super) fn run(exchange: Exchange, plan: Plan) -> impl Future<Output = ()> {
     // Here, since an `async fn` would hold it all twice.
     let Plan { backend, request, policy, store, retain } = plan;
     async move {
@@ -63,11 +58,9 @@ pub(super) fn run(
         });
         drop(exchange);
         if let Some(kept) = kept {
-            // Boxed: few exchanges are kept.
+            // Boxed: few exchanges are kept. A drain waits until other seawalls have been told.
             Box::pin(kept.tell()).await;
         }
-        // Only now: a drain waits until other seawalls have been told.
-        drop(counted);
     }
 }
 

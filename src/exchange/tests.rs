@@ -21,7 +21,7 @@ fn opened() -> (Exchange, Watcher) {
     let record = Record::open(&AccessLog::off(), facts);
     let shared = Shared::new(share, None, None);
     let exchange = Exchange { shared: shared.clone(), record, known: None };
-    (exchange, Watcher::first(shared, None))
+    (exchange, Watcher::first(shared))
 }
 
 fn spool() -> spool::Spool {
@@ -106,7 +106,7 @@ async fn the_answer_is_handed_over_only_once() {
 
 #[test]
 fn a_sleeping_exchange_is_small() {
-    fn size<A, B, C, F: Future>(_: fn(A, B, C) -> F) -> usize {
+    fn size<A, B, F: Future>(_: fn(A, B) -> F) -> usize {
         size_of::<F>()
     }
     // Thousands may sleep at once; what is rare and large is boxed where it is awaited.

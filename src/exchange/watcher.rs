@@ -1,9 +1,7 @@
 //! A client's side of an exchange.
 
 use std::{
-    fmt,
-    future::{Future, poll_fn},
-    pin::Pin,
+    future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -25,8 +23,6 @@ use crate::{
 pub(crate) struct Watcher {
     pub(super) shared: Arc<Shared>,
     seat: usize,
-    /// The exchange itself, while this client's task runs it.
-    running: Option<Running>,
     /// Of one who did not start the exchange.
     guest: Option<Box<Guest>>,
 }
@@ -43,13 +39,9 @@ struct Guest {
     spare: Option<(Plan, Tasks)>,
 }
 
-/// An exchange that is run by whoever polls it, and by a task of its own once that one has dropped
-/// it: nobody can end it.
-pub(super) struct Running(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
-
 impl Watcher {
-    pub(super) fn first(shared: Arc<Shared>, running: Option<Running>) -> Self {
-        Self { shared, seat: 0, running, guest: None }
+    pub(super) fn first(shared: Arc<Shared>) -> Self {
+        Self { shared, seat: 0, guest: None }
     }
 
     /// One who joins an exchange that is there already, with what it takes to have its own.
@@ -71,7 +63,7 @@ impl Watcher {
 
     fn guest(shared: &Arc<Shared>, seat: usize, guest: Guest) -> Self {
         guest.record.note(|outcome| outcome.source = Some(guest.source));
-        Self { shared: shared.clone(), seat, running: None, guest: Some(Box::new(guest)) }
+        Self { shared: shared.clone(), seat, guest: Some(Box::new(guest)) }
     }
 
     /// Whether the exchange is another's.
@@ -96,21 +88,12 @@ impl Watcher {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, NoHead>> {
-        if self.running.as_mut().is_some_and(|running| running.is_over(cx)) {
-            self.running = None;
-        }
         let mut state = self.shared.state.lock();
         let seat = state.seat(self.seat);
         let Some(answer) = seat.answer.take() else {
-            // Who runs the exchange sees for itself what comes of it.
-            if self.running.is_none() {
-                keep(&mut seat.waker, cx);
-            }
+            keep(&mut seat.waker, cx);
             return Poll::Pending;
         };
-        drop(state);
-        // The body comes at the backend's pace, whatever the client takes of it.
-        self.running = None;
         Poll::Ready(answer)
     }
 
@@ -177,34 +160,5 @@ fn guest_ended(
     });
     if let Some((_, Some(reason))) = fate {
         outcome.because(reason);
-    }
-}
-
-impl Running {
-    pub(super) fn new(exchange: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(Some(Box::pin(exchange)))
-    }
-
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let polled = self.0.as_mut().map(|exchange| exchange.as_mut().poll(cx));
-        let over = !matches!(polled, Some(Poll::Pending));
-        if over {
-            self.0 = None;
-        }
-        over
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(exchange) = self.0.take() {
-            Tasks::exchange(exchange);
-        }
-    }
-}
-
-impl fmt::Debug for Running {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.debug_struct("Running").field("over", &self.0.is_none()).finish()
     }
 }
