@@ -5,7 +5,7 @@
 //! backend said within the last second, or by what is known of it. It is asked at most once a second
 //! for everybody, by one exchange at a time, which is given as long as an orphan.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_TYPE, request};
@@ -63,7 +63,7 @@ impl Probe {
     /// What the backend says or said, or what is known of it. `ask` begins an exchange.
     pub(crate) async fn answer(
         &self,
-        backend: &Backend,
+        backend: &Arc<Backend>,
         ask: impl FnOnce(&str) -> Option<(Arc<Record>, Watcher)>,
     ) -> Response<Bytes> {
         let mut changes = self.known.subscribe();
@@ -74,8 +74,7 @@ impl Probe {
             {
                 known.asked = Some((Instant::now(), record));
                 // Nobody who leaves ends it.
-                let longest = backend.config.orphan.max_duration;
-                Tasks::background(hear(watcher, self.known.clone(), longest));
+                Tasks::background(hear(watcher, self.known.clone(), backend.clone()));
             }
             false
         });
@@ -118,10 +117,18 @@ impl Known {
     }
 }
 
-/// Takes the answer to its end, for all who probe; within a bound, else a backend that never answers
-/// would have the slot for ever.
-async fn hear(mut watcher: Watcher, known: Arc<watch::Sender<Known>>, longest: Duration) {
-    let heard = timeout(longest, own(&mut watcher)).await;
+/// Takes the answer to its end, for all who probe. Not for ever, else a backend that never answers
+/// would have the slot as long; and while it is away hardly at all, else a drain would wait for that.
+async fn hear(mut watcher: Watcher, known: Arc<watch::Sender<Known>>, backend: Arc<Backend>) {
+    let longest = backend.config.orphan.max_duration;
+    let heard = {
+        let mut own = pin!(timeout(longest, own(&mut watcher)));
+        let mut heard = timeout(FRESH, own.as_mut()).await;
+        while heard.is_err() && !backend.is_away() {
+            heard = timeout(FRESH, own.as_mut()).await;
+        }
+        heard.unwrap_or(Ok(Err(Refusal::Restarting)))
+    };
     // Before anybody asks again.
     drop(watcher);
     let heard = heard.unwrap_or(Err(Refusal::CutShort));

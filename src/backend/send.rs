@@ -31,7 +31,7 @@ const TRY: Duration = Duration::from_millis(500);
 const LISTEN: Duration = Duration::from_millis(10);
 /// A process that ends closes its connections one after the other, and its listener somewhere in
 /// between: a request that was cut a moment ago could be cut once more, by the same restart.
-const PARTING: Duration = Duration::from_millis(50);
+const PARTING: Duration = Duration::from_millis(100);
 
 /// A request as the backend is to get it, whole.
 #[derive(Debug)]

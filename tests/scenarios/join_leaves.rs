@@ -139,12 +139,12 @@ fn for_nobody_a_page_that_a_restart_cuts_is_not_run_again() {
 fn whoever_comes_back_to_an_orphan_stops_its_clock_and_whoever_leaves_again_starts_it() {
     let backend = held();
     let seawall =
-        Seawall::with(&backend, "orphan = { max_duration = \"700ms\" }\n[[route]]\njoin = true");
+        Seawall::with(&backend, "orphan = { max_duration = \"2s\" }\n[[route]]\njoin = true");
     let client = ask(&seawall, "/");
     backend.wait_held("view", 1);
     seawall.leave(client, Leave::Fin);
     let joins = ask(&seawall, "/");
-    thread::sleep(Duration::from_millis(900));
+    thread::sleep(Duration::from_millis(2200));
     assert!(joins.hears_nothing(), "it was cut, although somebody waits");
     seawall.leave(joins, Leave::Fin);
     let line = seawall.wait_for_log(|line| line["ended"] == "cut");

@@ -216,3 +216,15 @@ fn the_log_tells_probes_from_visits() {
     let asked = seawall.wait_for_log(|line| line["reason"] == "asked for all who probe");
     assert_eq!((&asked["client"], &asked["backend_status"]), (&None::<u8>.into(), &200.into()));
 }
+
+#[test]
+fn a_drain_does_not_wait_for_a_probe_of_a_backend_that_is_away() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut seawall = Seawall::start(&format!(
+        "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"http://{nobody}\"\nprobe = \"/healthz\""
+    ));
+    assert_eq!(probe(&seawall).0, 503);
+    seawall.signal("TERM");
+    // backend.hold.for is 30 s, and a scene is stuck after 10.
+    assert_eq!(seawall.wait_exit(), Some(0));
+}
