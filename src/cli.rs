@@ -1,6 +1,12 @@
 //! The command line, and the exit codes.
 
-use std::{ffi::OsString, num::NonZeroU16, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    num::NonZeroU16,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -156,12 +162,12 @@ impl Cli {
         let (options, wrap) = (self.options, self.wrap);
         let done = match self.task.unwrap_or(Task::Run(Wrap::default())) {
             Task::Run(inner) => inner.or(wrap).serve(&options),
-            Task::Check(inner) => inner.or(wrap).load(&options).map(|(loaded, command)| {
-                print!("{}", loaded.explain());
+            Task::Check(inner) => inner.or(wrap).load(&options).and_then(|(loaded, command)| {
+                write!(io::stdout(), "{}", loaded.explain())?;
                 if let Some(command) = command {
-                    println!("# to be run as: {command}");
+                    writeln!(io::stdout(), "# to be run as: {command}")?;
                 }
-                Exit::InOrder
+                Ok(Exit::InOrder)
             }),
             Task::Demo { once } => demo::run(once).map(|()| Exit::InOrder).map_err(Failure::from),
             Task::Keeper(keeper) => keeper.run().map(|()| Exit::InOrder).map_err(Failure::from),

@@ -4,7 +4,11 @@
 mod fragile;
 mod rude;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use tokio::sync::oneshot;
 
@@ -89,17 +93,28 @@ pub(crate) fn run(once: bool) -> Result<(), Failed> {
 }
 
 fn play(alone: &Fragile, shielded: &Fragile, wall: SocketAddr, once: bool) -> Result<(), Failed> {
-    println!("A server that does one thing at a time, and clients without manners.\n");
-    println!("{:36}  {:34}  behind seawall", "the client", "the server alone");
+    let mut out = io::stdout();
+    writeln!(out, "A server that does one thing at a time, and clients without manners.\n")?;
+    writeln!(out, "{:36}  {:34}  behind seawall", "the client", "the server alone")?;
     for act in &ACTS {
         let direct = perform(act, alone, alone.address())?;
         let through = perform(act, shielded, wall)?;
-        println!("{:36}  {:34}  {}", act.name, direct.tell(), through.tell());
+        writeln!(out, "{:36}  {:34}  {}", act.name, direct.tell(), through.tell())?;
     }
-    println!("\n\"next\" is how long a patient client that came afterwards waited for its answer.");
+    writeln!(
+        out,
+        "\n\"next\" is how long a patient client that came afterwards waited for its answer."
+    )?;
     if !once {
-        println!("\nseawall serves on: http://{wall}/ (try /download, and close the tab midway)");
-        println!("The fragile server behind it: http://{}/   End with Ctrl-C.", shielded.address());
+        writeln!(
+            out,
+            "\nseawall serves on: http://{wall}/ (try /download, and close the tab midway)"
+        )?;
+        writeln!(
+            out,
+            "The fragile server behind it: http://{}/   End with Ctrl-C.",
+            shielded.address()
+        )?;
     }
     Ok(())
 }
