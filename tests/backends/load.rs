@@ -24,6 +24,14 @@ struct Seen {
     failed: Option<String>,
 }
 
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// How often a view began, of requests by one method.
 pub(crate) struct Tally {
     pub(crate) requests: usize,
@@ -44,8 +52,9 @@ impl Load {
                 let load = &load;
                 scope.spawn(move || load.ask(to, client));
             }
+            // Also where that fails: else the clients would go on for ever.
+            let _over = Over(&load.over);
             restarts(&|| load.wait());
-            load.over.store(true, Relaxed);
         });
         load
     }
