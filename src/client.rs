@@ -1,48 +1,69 @@
 //! Who is calling: the address to log, and the key for per-client bounds.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 use http::{HeaderMap, HeaderName};
-use ipnet::IpNet;
+
+use crate::{config::Trusted, headers::Scheme};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// What per-client bounds count by: an IPv4 address, or an IPv6 network of 64 bits, which is what
-/// one subscriber has at least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ClientKey(IpAddr);
+/// The other end of a connection: a client, or a proxy before us.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hop {
+    /// None over a Unix socket, where nobody has one.
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) scheme: Scheme,
+}
 
-impl ClientKey {
-    pub(crate) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V6(long) => {
-                let network = u128::from(long) & !u128::from(u64::MAX);
-                Self(IpAddr::V6(Ipv6Addr::from(network)))
-            }
-            short @ IpAddr::V4(_) => Self(short),
+/// What per-client bounds count by: an IPv4 address, or an IPv6 network of 64 bits, which is what
+/// one subscriber has at least. All who have no address are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ClientKey(Option<IpAddr>);
+
+impl Hop {
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip())
+    }
+}
+
+impl fmt::Display for Hop {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => address.fmt(to),
+            None => to.write_str("unix"),
         }
     }
 }
 
-/// Is what this peer says of others to be believed?
-pub(crate) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
-    let peer = peer.to_canonical();
-    trusted.iter().any(|network| network.contains(&peer))
+impl ClientKey {
+    pub(crate) fn of(address: Option<IpAddr>) -> Self {
+        Self(address.map(|address| match address.to_canonical() {
+            IpAddr::V6(long) => {
+                let network = u128::from(long) & !u128::from(u64::MAX);
+                IpAddr::V6(Ipv6Addr::from(network))
+            }
+            short @ IpAddr::V4(_) => short,
+        }))
+    }
 }
 
 /// The client behind trusted proxies: the last address in `X-Forwarded-For` that is not itself a
 /// trusted proxy. Without trusted proxies, the peer.
-pub(crate) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    if !is_trusted(peer, trusted) {
-        return peer;
+pub(crate) fn address(hop: &Hop, headers: &HeaderMap, trusted: &Trusted) -> Option<IpAddr> {
+    let mut client = hop.ip();
+    if !trusted.contains(client) {
+        return client;
     }
-    let mut client = peer;
     let hops = headers.get_all(X_FORWARDED_FOR).into_iter().rev();
     for hop in hops.filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(',')) {
         // What cannot be read ends the trail: whoever wrote it is the client we know.
         let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
-        client = address;
-        if !is_trusted(address, trusted) {
+        client = Some(address);
+        if !trusted.contains(client) {
             break;
         }
     }
@@ -53,17 +74,24 @@ pub(crate) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
 mod tests {
     use super::*;
 
-    fn client(peer: &str, forwarded: &[&'static str]) -> String {
-        let trusted = ["10.0.0.0/8".parse().expect("a network")];
+    fn behind(address: Option<&str>, forwarded: &[&'static str]) -> Option<String> {
+        let trusted =
+            Trusted { networks: vec!["10.0.0.0/8".parse().expect("a network")], unix: true };
         let mut headers = HeaderMap::new();
         for value in forwarded {
             headers.append(X_FORWARDED_FOR, http::HeaderValue::from_static(value));
         }
-        address(peer.parse().expect("an address"), &headers, &trusted).to_string()
+        let ip = |text: &str| text.parse().expect("an address");
+        let address = address.map(|text| SocketAddr::new(ip(text), 1));
+        super::address(&Hop { address, scheme: Scheme::Http }, &headers, &trusted)
+            .map(|address| address.to_string())
     }
 
     #[test]
     fn only_trusted_proxies_are_believed() {
+        let client = |peer, forwarded: &[&'static str]| {
+            behind(Some(peer), forwarded).expect("has an address")
+        };
         assert_eq!(client("192.0.2.1", &["203.0.113.9"]), "192.0.2.1");
         assert_eq!(client("10.0.0.1", &["203.0.113.9"]), "203.0.113.9");
         assert_eq!(client("10.0.0.1", &["6.6.6.6, 203.0.113.9", "10.2.2.2"]), "203.0.113.9");
@@ -72,10 +100,17 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_without_an_address_can_be_believed_too() {
+        assert_eq!(behind(None, &["6.6.6.6, 203.0.113.9"]).as_deref(), Some("203.0.113.9"));
+        assert_eq!(behind(None, &[]), None);
+    }
+
+    #[test]
     fn a_subscriber_of_ipv6_is_one_client() {
-        let key = |text: &str| ClientKey::of(text.parse().expect("an address"));
+        let key = |text: &str| ClientKey::of(text.parse().ok());
         assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
         assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
         assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+        assert_ne!(ClientKey::of(None), key("192.0.2.1"));
     }
 }

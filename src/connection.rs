@@ -5,7 +5,6 @@
 //! news, whether bytes written are an answer or hyper's own, whether an answer is out.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -18,6 +17,7 @@ use smallvec::SmallVec;
 
 use crate::{
     admission::per_client::Account,
+    client::Hop,
     headers::PeerFields,
     observe::{access::AccessLog, record::Record},
 };
@@ -25,7 +25,7 @@ use crate::{
 /// One client connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) peer: SocketAddr,
+    pub(crate) hop: Hop,
     /// The peer's address and port, for the log.
     pub(crate) name: Arc<str>,
     /// What the backend is told of the peer.
@@ -60,11 +60,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(peer: SocketAddr, account: Arc<Account>, log: AccessLog) -> Self {
+    pub(crate) fn new(hop: Hop, account: Arc<Account>, log: AccessLog) -> Self {
         Self {
-            peer,
-            name: peer.to_string().into(),
-            fields: PeerFields::new(peer.ip()),
+            hop,
+            name: hop.to_string().into(),
+            fields: PeerFields::new(hop.ip(), hop.scheme),
             account,
             log,
             serving: AtomicBool::new(false),

@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     future::Future,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::{
     admission::per_client::{ClientShare, Clients, TooMany},
     backend::{Backend, Outbound, Writes},
-    client::{self, ClientKey},
+    client::{self, ClientKey, Hop},
     config::{self, Config, Route},
     connection::Connection,
     exchange::{self, Found, Registry, Replays, Watcher},
@@ -96,9 +96,9 @@ impl Proxy {
     }
 
     /// What is to be known of a new connection.
-    pub(crate) fn connection(&self, peer: SocketAddr) -> Connection {
-        let account = self.house.clients.account(ClientKey::of(peer.ip()));
-        Connection::new(peer, account, self.house.log.clone())
+    pub(crate) fn connection(&self, hop: Hop) -> Connection {
+        let account = self.house.clients.account(ClientKey::of(hop.ip()));
+        Connection::new(hop, account, self.house.log.clone())
     }
 
     pub(crate) fn backends(&self) -> &[Arc<Backend>] {
@@ -158,10 +158,10 @@ impl House {
 
     /// For the log: the peer, or for whom it speaks.
     fn name_of(&self, connection: &Connection, head: &request::Parts) -> Arc<str> {
-        let peer = connection.peer.ip();
-        match client::address(peer, &head.headers, &self.bounds.trusted_proxies) {
-            address if address == peer => connection.name.clone(),
-            address => address.to_string().into(),
+        let hop = &connection.hop;
+        match client::address(hop, &head.headers, &self.bounds.trusted_proxies) {
+            Some(address) if Some(address) != hop.ip() => address.to_string().into(),
+            _ => connection.name.clone(),
         }
     }
 
@@ -228,9 +228,8 @@ impl House {
         let id = visit.record().id().clone();
         let trusted = &self.bounds.trusted_proxies;
         let connection = visit.connection();
-        let nobody = Ipv4Addr::UNSPECIFIED.into();
-        let address = connection.map_or(nobody, |connection| connection.peer.ip());
-        let client = client::address(address, &head.headers, trusted);
+        let hop = connection.map(|connection| &connection.hop);
+        let client = hop.and_then(|hop| client::address(hop, &head.headers, trusted));
         let key = ClientKey::of(client);
         let own = connection.map(|connection| &connection.account);
         let admitted = match own.filter(|account| account.is_of(key)) {
@@ -242,10 +241,15 @@ impl House {
             TooMany::Exchanges => Refusal::TooManyExchanges,
             TooMany::Orphans => Refusal::TooManyOrphans,
         })?;
-        let trusted = client::is_trusted(address, trusted);
+        let trusted = hop.is_some_and(|hop| trusted.contains(hop.ip()));
         let peer = Peer { fields: connection.map(|connection| &connection.fields), trusted };
         headers::rebuild(head, peer, &id, &backend.host);
-        Ok(Admitted { share, caller: client.to_canonical(), trusted })
+        let nobody = Ipv4Addr::UNSPECIFIED.into();
+        Ok(Admitted {
+            share,
+            caller: client.map_or(nobody, |client| client.to_canonical()),
+            trusted,
+        })
     }
 }
 

@@ -1,16 +1,13 @@
 //! The life of the process: bind, serve, drain.
 
 use std::{
-    future::poll_fn,
     io::{self, IsTerminal},
     net::SocketAddr,
     path::PathBuf,
-    task::Poll,
     time::Duration,
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
     signal::unix::{Signal, SignalKind, signal},
     time::{sleep, timeout},
 };
@@ -18,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Drain},
-    front,
     listen::{self, NoListener},
     observe::{
         access::{AccessLog, Form},
@@ -29,11 +25,6 @@ use crate::{
     supervise::{self, Plan, Supervisor},
     tasks::Tasks,
 };
-
-/// How long accepting pauses when the system gives no more connections (descriptors, memory).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long those who were in the kernel's queue when the drain began may wait to send a request.
-const LATE: Duration = Duration::from_secs(1);
 
 /// A server whose sockets are bound.
 #[derive(Debug)]
@@ -195,7 +186,7 @@ impl Server {
         {
             let _here = worker.enter();
             let (proxy, tasks) = (self.proxy.clone(), self.tasks.clone());
-            self.tasks.listener(accept(listener, proxy, tasks, closing.clone()));
+            self.tasks.listener(listen::accept(listener, proxy, tasks, closing.clone()));
         }
     }
 }
@@ -236,67 +227,6 @@ async fn drain(tasks: &Tasks, bounds: &Drain, closing: &CancellationToken) -> En
     }
     tracing::warn!("drain.timeout reached");
     Ending::Cut
-}
-
-/// Accepts until `closing`; what the kernel holds by then is accepted too.
-async fn accept(
-    listener: std::net::TcpListener,
-    proxy: Proxy,
-    tasks: Tasks,
-    closing: CancellationToken,
-) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "cannot accept"),
-    };
-    let start = |stream: TcpStream, peer: SocketAddr| {
-        let closing = closing.clone();
-        tasks.connection(front::serve(stream, peer, proxy.clone(), closing.cancelled_owned()));
-    };
-    // They have had no time yet to say what they want.
-    let late = |stream: TcpStream, peer: SocketAddr| {
-        tasks.connection(front::serve(stream, peer, proxy.clone(), sleep(LATE)));
-    };
-    let mut paused = false;
-    loop {
-        let accepted = tokio::select! {
-            // Cancel-safe: a connection that was not returned is still the kernel's.
-            accepted = listener.accept() => accepted,
-            () = closing.cancelled() => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                paused = false;
-                start(stream, peer);
-            }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                if !std::mem::replace(&mut paused, true) {
-                    tracing::error!(%error, "cannot accept connections; pausing");
-                }
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    // Closing the socket would reset those that are still in its queue.
-    while let Some(Ok((stream, peer))) = poll_fn(|cx| match listener.poll_accept(cx) {
-        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
-    {
-        late(stream, peer);
-    }
-}
-
-/// A client that was gone before it was accepted.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
 }
 
 fn check_spool(dir: &std::path::Path) -> Result<(), NotStarted> {

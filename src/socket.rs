@@ -1,14 +1,15 @@
-//! A TCP socket that writes small messages the cheapest way.
+//! A socket, of TCP or of the Unix kind, that writes small messages the cheapest way.
 
 use std::{
     io::{self, IoSlice},
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
 };
 
 /// Up to so many bytes, copying several slices into one is cheaper than a vectored write: the
@@ -16,7 +17,40 @@ use tokio::{
 const SMALL: usize = 1024;
 
 #[derive(Debug)]
-pub(crate) struct Socket(pub TcpStream);
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    #[expect(dead_code, reason = "listeners and backends of this kind come next")]
+    Unix(UnixStream),
+}
+
+/// The same call on either.
+macro_rules! poll {
+    ($socket:expr, $call:ident($($argument:expr),*)) => {
+        match &mut *$socket {
+            Socket::Tcp(stream) => Pin::new(stream).$call($($argument),*),
+            Socket::Unix(stream) => Pin::new(stream).$call($($argument),*),
+        }
+    };
+}
+
+impl Socket {
+    /// Waits until there is something to read, or nothing ever will be.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
 
 impl AsyncRead for Socket {
     fn poll_read(
@@ -24,7 +58,7 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        poll!(self, poll_read(cx, buf))
     }
 }
 
@@ -34,7 +68,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        poll!(self, poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -43,18 +77,18 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if let [only] = slices {
-            return Pin::new(&mut self.0).poll_write(cx, only);
+            return self.poll_write(cx, only);
         }
         let mut copy = [0; SMALL];
         let mut len = 0;
         for slice in slices {
             let Some(room) = copy.get_mut(len..len + slice.len()) else {
-                return Pin::new(&mut self.0).poll_write_vectored(cx, slices);
+                return poll!(self, poll_write_vectored(cx, slices));
             };
             room.copy_from_slice(slice);
             len += slice.len();
         }
-        Pin::new(&mut self.0).poll_write(cx, &copy[..len])
+        self.poll_write(cx, &copy[..len])
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -66,6 +100,6 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        poll!(self, poll_shutdown(cx))
     }
 }

@@ -49,7 +49,7 @@ impl Dialler {
                     let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
                     Err(NoConnection::Refused)
                 }
-                stream => Ok(Socket(stream)),
+                stream => Ok(Socket::Tcp(stream)),
             },
             Ok(Err(error)) => Err(NoConnection::of(error.into())),
             Err(_) => Err(NoConnection::TimedOut),

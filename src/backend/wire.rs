@@ -69,7 +69,7 @@ impl Wire {
     pub(super) async fn park(self, begun: Bytes) -> Self {
         if begun.is_empty() {
             // An error is found again by the read that follows.
-            let _ = self.socket.0.readable().await;
+            let _ = self.socket.readable().await;
         }
         Self { begun, play: Play::StandInComes, ..self }
     }

@@ -12,13 +12,12 @@ mod values;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::{Method, Uri};
-use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use layers::{Mistake, Origin};
 pub use load::{Loaded, Mistakes, Overrides, load};
 pub use redis_url::RedisUrl;
-pub use values::{Limit, OnDisconnect, Workers};
+pub use values::{Limit, OnDisconnect, Trusted, Workers};
 
 /// Everything that seawall was told, with no question left open.
 #[derive(Debug, Clone)]
@@ -156,8 +155,8 @@ pub struct Client {
     /// Orphans of one client at once; from there on its requests get 429.
     #[serde(deserialize_with = "values::count")]
     pub orphans: usize,
-    /// Networks whose `Forwarded` and `X-Forwarded-*` are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    /// Whose `Forwarded` and `X-Forwarded-*` are believed.
+    pub trusted_proxies: Trusted,
 }
 
 /// Bounds on what is held of bodies.

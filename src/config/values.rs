@@ -1,7 +1,8 @@
 //! Values in the words of the TOML: durations, sizes, limits that can be off, policies.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
+use ipnet::IpNet;
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
@@ -36,6 +37,27 @@ pub enum Workers {
     Auto,
     /// Just so many; at least one.
     Count(usize),
+}
+
+/// Peers that are believed: networks such as `"10.0.0.0/8"`, and `"unix"` for whoever may connect
+/// to a Unix socket.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trusted {
+    /// By address.
+    pub networks: Vec<IpNet>,
+    /// Those who have none.
+    pub unix: bool,
+}
+
+impl Trusted {
+    /// Is the peer with this address one of them?
+    #[must_use]
+    pub fn contains(&self, peer: Option<IpAddr>) -> bool {
+        match peer.map(|peer| peer.to_canonical()) {
+            Some(peer) => self.networks.iter().any(|network| network.contains(&peer)),
+            None => self.unix,
+        }
+    }
 }
 
 impl OnDisconnect {
@@ -167,6 +189,41 @@ impl<'de> Deserialize<'de> for OnDisconnect {
             }
         }
         input.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for Trusted {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let mut trusted = Self::default();
+        for Peer(network) in Vec::deserialize(input)? {
+            match network {
+                Some(network) => trusted.networks.push(network),
+                None => trusted.unix = true,
+            }
+        }
+        Ok(trusted)
+    }
+}
+
+/// None for those of a Unix socket.
+struct Peer(Option<IpNet>);
+
+impl<'de> Deserialize<'de> for Peer {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(input)?;
+        match text.as_str() {
+            "unix" => Ok(Self(None)),
+            network => network
+                .parse()
+                .ok()
+                .or_else(|| Some(network.parse::<IpAddr>().ok()?.into()))
+                .map(|network| Self(Some(network)))
+                .ok_or_else(|| {
+                    de::Error::custom(format_args!(
+                        "\"{network}\" is no network; write one such as \"10.0.0.0/8\", or \"unix\""
+                    ))
+                }),
+        }
     }
 }
 

@@ -15,10 +15,12 @@ use std::{
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::Interest,
+    io::{AsyncWrite as _, Interest},
     net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
+
+use super::transport::Transport;
 
 const QUESTION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// When to ask again: a client can half-close first and leave later. No more often, since there
@@ -38,10 +40,10 @@ pub(super) struct Departure {
 }
 
 impl Departure {
-    pub(super) fn new(stream: &TcpStream) -> io::Result<Self> {
-        // The stream itself is hyper's to poll, and its readiness says "closed" from now on; a
+    pub(super) fn new(transport: &Transport) -> io::Result<Self> {
+        // The socket itself is hyper's to poll, and its readiness says "closed" from now on; a
         // second descriptor of the same socket waits for the error alone.
-        let socket: OwnedFd = stream.as_fd().try_clone_to_owned()?;
+        let socket: OwnedFd = transport.socket().as_fd().try_clone_to_owned()?;
         let socket = TcpStream::from_std(socket.into())?;
         let probes = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE);
         SockRef::from(&socket).set_tcp_keepalive(&probes)?;
@@ -58,17 +60,17 @@ impl Departure {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &TcpStream,
+        transport: &mut Transport,
         may_ask: bool,
     ) -> Poll<io::Error> {
         while may_ask && self.asked <= AGAIN.len() && self.again.as_mut().poll(cx).is_ready() {
             // Nothing has gone out since the last answer, so there is room for these few bytes;
             // a part of them must never stand before an answer.
-            match stream.try_write(QUESTION) {
-                Ok(written) if written == QUESTION.len() => {}
-                Ok(_) => return Poll::Ready(io::ErrorKind::WriteZero.into()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(error),
+            match Pin::new(&mut *transport).poll_write(cx, QUESTION) {
+                Poll::Ready(Ok(written)) if written == QUESTION.len() => {}
+                Poll::Ready(Ok(_)) => return Poll::Ready(io::ErrorKind::WriteZero.into()),
+                Poll::Pending => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(error),
             }
             if let Some(wait) = AGAIN.get(self.asked) {
                 self.again.as_mut().reset(Instant::now() + *wait);

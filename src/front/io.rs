@@ -12,24 +12,22 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::departure::Departure;
+use super::{departure::Departure, transport::Transport};
 use crate::{
     config::Client,
     connection::Connection,
     observe::record::{Facts, Record},
     refusal::Refusal,
-    socket::Socket,
 };
 
 /// How long a head may take of which only a part had come when the drain began.
 const LATE: Duration = Duration::from_secs(1);
 
 pub(super) struct ClientIo {
-    stream: Socket,
+    transport: Transport,
     connection: Arc<Connection>,
     bounds: Arc<Client>,
     /// Bytes of our own, to go out before anything of hyper's.
@@ -58,9 +56,13 @@ enum State {
 }
 
 impl ClientIo {
-    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>, bounds: Arc<Client>) -> Self {
+    pub(super) fn new(
+        transport: Transport,
+        connection: Arc<Connection>,
+        bounds: Arc<Client>,
+    ) -> Self {
         Self {
-            stream: Socket(stream),
+            transport,
             connection,
             bounds,
             own: Bytes::new(),
@@ -88,11 +90,11 @@ impl ClientIo {
                 self.connection.note("client closed the connection");
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
-            self.departure = Some(Departure::new(&self.stream.0)?);
+            self.departure = Some(Departure::new(&self.transport)?);
         }
         let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_empty();
         let Some(departure) = &mut self.departure else { return Poll::Pending };
-        if let Poll::Ready(error) = departure.poll(cx, &self.stream.0, may_ask) {
+        if let Poll::Ready(error) = departure.poll(cx, &mut self.transport, may_ask) {
             self.connection.note("client closed the connection");
             return Poll::Ready(Err(error));
         }
@@ -158,7 +160,7 @@ impl ClientIo {
 
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.own.is_empty() {
-            match Pin::new(&mut self.stream).poll_write(cx, &self.own) {
+            match Pin::new(&mut self.transport).poll_write(cx, &self.own) {
                 Poll::Ready(written) => self.own.advance(written?),
                 Poll::Pending => return self.poll_stalled(cx).map(Err),
             }
@@ -179,10 +181,10 @@ impl ClientIo {
     fn poll_out(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut Socket>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+        write: impl FnOnce(Pin<&mut Transport>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_own(cx))?;
-        match write(Pin::new(&mut self.stream), cx) {
+        match write(Pin::new(&mut self.transport), cx) {
             Poll::Ready(Ok(written)) => {
                 self.stalled_since = None;
                 self.answering |= self.connection.is_received();
@@ -200,7 +202,7 @@ impl ClientIo {
         let mut scrap = [0; 4096];
         loop {
             let mut buf = ReadBuf::new(&mut scrap);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+            match Pin::new(&mut self.transport).poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() && Instant::now() < until => {}
                 Poll::Ready(_) => return Poll::Ready(Ok(())),
                 Poll::Pending => return self.poll_due(cx, until).map(Ok),
@@ -224,7 +226,7 @@ impl AsyncRead for ClientIo {
             return this.poll_half_closed(cx);
         }
         let before = buf.filled().len();
-        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+        match Pin::new(&mut this.transport).poll_read(cx, buf) {
             Poll::Ready(Ok(())) if buf.filled().len() > before => {
                 if !this.head_begun && !this.connection.is_owing() {
                     this.head_begun = true;
@@ -259,7 +261,7 @@ impl AsyncWrite for ClientIo {
             self.refuse(&Refusal::of_parser(bytes.get(9..12).unwrap_or_default()));
             return Poll::Ready(Ok(bytes.len()));
         }
-        self.poll_out(cx, |stream, cx| stream.poll_write(cx, bytes))
+        self.poll_out(cx, |transport, cx| transport.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -274,7 +276,7 @@ impl AsyncWrite for ClientIo {
                 None => Poll::Ready(Ok(0)),
             };
         }
-        self.poll_out(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
+        self.poll_out(cx, |transport, cx| transport.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -304,7 +306,7 @@ impl AsyncWrite for ClientIo {
             return self.poll_linger(cx, until);
         }
         ready!(self.as_mut().poll_flush(cx))?;
-        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        ready!(Pin::new(&mut self.transport).poll_shutdown(cx))?;
         // Closing a socket with bytes unread resets it, and a reset can overtake our last answer.
         // Where the client may still be sending, we read on for a while.
         let unread = self.state == State::Refused || !self.connection.is_received();
@@ -326,7 +328,8 @@ impl Drop for ClientIo {
     fn drop(&mut self) {
         if self.connection.is_to_be_reset() {
             // Nothing can be done where it fails: the socket is gone then, too.
-            let _ = socket2::SockRef::from(&self.stream.0).set_linger(Some(Duration::ZERO));
+            let _ =
+                socket2::SockRef::from(self.transport.socket()).set_linger(Some(Duration::ZERO));
         }
     }
 }

@@ -2,35 +2,36 @@
 
 mod departure;
 mod io;
+mod transport;
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc};
+use std::{convert::Infallible, future::Future, pin::pin, sync::Arc};
 
 use http::Request;
 use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use self::io::ClientIo;
-use crate::proxy::Proxy;
+pub(crate) use self::transport::Transport;
+use crate::{client::Hop, proxy::Proxy};
 
 /// hyper's read buffer grows to this for large bodies.
 const READ_BUFFER: usize = 400 * 1024;
 
+/// A connection that can be served.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) transport: Transport,
+    pub(crate) hop: Hop,
+}
+
 /// Serves the connection until its end; once `draining` is over, it takes no further request.
-pub(crate) async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    proxy: Proxy,
-    draining: impl Future<Output = ()>,
-) {
-    // Small answers must not wait for acknowledgements; where the socket is gone already, the
-    // first read will tell.
-    let _ = stream.set_nodelay(true);
+pub(crate) async fn serve(arrival: Arrival, proxy: Proxy, draining: impl Future<Output = ()>) {
+    let Arrival { transport, hop } = arrival;
     let bounds = proxy.client_bounds();
-    let connection = Arc::new(proxy.connection(peer));
+    let connection = Arc::new(proxy.connection(hop));
     let max_head = usize::try_from(bounds.max_head).unwrap_or(usize::MAX);
-    let io = ClientIo::new(stream, connection.clone(), bounds);
+    let io = ClientIo::new(transport, connection.clone(), bounds);
     let at_drain = connection.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         connection.begin(request.version(), request.body().is_end_stream());
@@ -50,17 +51,17 @@ pub(crate) async fn serve(
     tokio::select! {
         biased;
         // Cancel-safe: the connection goes on below.
-        result = served.as_mut() => return told(peer, result),
+        result = served.as_mut() => return told(hop, result),
         () = draining => {
             at_drain.drain();
             served.as_mut().graceful_shutdown();
         }
     }
-    told(peer, served.await);
+    told(hop, served.await);
 }
 
-fn told(peer: SocketAddr, result: hyper::Result<()>) {
+fn told(hop: Hop, result: hyper::Result<()>) {
     if let Err(error) = result {
-        tracing::debug!(%peer, %error, "client connection ended");
+        tracing::debug!(client = %hop, %error, "client connection ended");
     }
 }

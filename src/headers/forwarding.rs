@@ -15,21 +15,30 @@ pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwar
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// By what a peer speaks to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    #[expect(dead_code, reason = "comes with TLS")]
+    Https,
+}
+
 /// What is said of a peer: made once, for all requests of its connection.
 #[derive(Debug)]
 pub(crate) struct PeerFields {
-    address: IpAddr,
+    address: Option<IpAddr>,
+    scheme: Scheme,
     /// The address as a field value.
-    field: HeaderValue,
+    field: Option<HeaderValue>,
     /// The last `Host`, and the `Forwarded` element made of it: most connections have but one.
     last: Mutex<Option<(HeaderValue, HeaderValue)>>,
 }
 
 impl PeerFields {
-    pub(crate) fn new(address: IpAddr) -> Self {
-        let field = HeaderValue::from_str(&address.to_canonical().to_string());
-        let field = field.unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address, field, last: Mutex::new(None) }
+    pub(crate) fn new(address: Option<IpAddr>, scheme: Scheme) -> Self {
+        let address = address.map(|address| address.to_canonical());
+        let field = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok());
+        Self { address, scheme, field, last: Mutex::new(None) }
     }
 
     /// Has a request to this host come before?
@@ -39,56 +48,71 @@ impl PeerFields {
 
     /// The element of `Forwarded` for a request to this host.
     fn element(&self, host: Option<&HeaderValue>) -> HeaderValue {
-        let Some(host) = host else { return forwarded(self.address, None) };
+        let Some(host) = host else { return self.forwarded(None) };
         let mut last = self.last.lock();
         if let Some((_, element)) = last.as_ref().filter(|(last, _)| last == host) {
             return element.clone();
         }
-        let element = forwarded(self.address, Some(host));
+        let element = self.forwarded(Some(host));
         *last = Some((host.clone(), element.clone()));
         element
     }
+
+    /// One element of `Forwarded` (RFC 7239).
+    fn forwarded(&self, host: Option<&HeaderValue>) -> HeaderValue {
+        let host = host.and_then(|host| host.to_str().ok());
+        // Checked to be an authority, which holds no quotes.
+        let host = host.map(|host| format!(";host=\"{host}\"")).unwrap_or_default();
+        let proto = self.scheme.name();
+        let text = match self.address {
+            Some(IpAddr::V4(address)) => format!("for={address};proto={proto}{host}"),
+            Some(IpAddr::V6(address)) => format!("for=\"[{address}]\";proto={proto}{host}"),
+            None => format!("for=unknown;proto={proto}{host}"),
+        };
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("for=unknown"))
+    }
 }
 
-/// Says for whom the request is forwarded. From peers that are not trusted, nothing is kept.
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Says for whom the request is forwarded. From peers that are not trusted, nothing is kept. A peer
+/// without an address adds nothing to `X-Forwarded-For`: whoever reads that expects addresses.
 pub(super) fn forward(headers: &mut HeaderMap, peer: Peer<'_>) {
     let host = headers.get(HOST).cloned();
     let element = peer.fields.map(|fields| fields.element(host.as_ref()));
-    let address =
-        peer.fields.map_or(HeaderValue::from_static("unknown"), |fields| fields.field.clone());
+    let address = peer.fields.and_then(|fields| fields.field.clone());
+    let scheme = peer.fields.map_or(Scheme::Http, |fields| fields.scheme).name();
     if peer.trusted {
-        append(headers, X_FORWARDED_FOR, address);
+        if let Some(address) = address {
+            append(headers, X_FORWARDED_FOR, address);
+        }
         if let Some(element) = element {
             append(headers, FORWARDED, element);
         }
-        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
         if let Some(host) = host {
             headers.entry(X_FORWARDED_HOST).or_insert(host);
         }
         return;
     }
-    headers.insert(X_FORWARDED_FOR, address);
-    match element {
-        Some(element) => drop(headers.insert(FORWARDED, element)),
-        None => drop(headers.remove(FORWARDED)),
-    }
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    match host {
-        Some(host) => drop(headers.insert(X_FORWARDED_HOST, host)),
-        None => drop(headers.remove(X_FORWARDED_HOST)),
-    }
+    set(headers, X_FORWARDED_FOR, address);
+    set(headers, FORWARDED, element);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    set(headers, X_FORWARDED_HOST, host);
 }
 
-/// One element of `Forwarded` (RFC 7239).
-fn forwarded(address: IpAddr, host: Option<&HeaderValue>) -> HeaderValue {
-    let host = host.and_then(|host| host.to_str().ok());
-    // Checked to be an authority, which holds no quotes.
-    let host = host.map(|host| format!(";host=\"{host}\"")).unwrap_or_default();
-    let text = match address.to_canonical() {
-        IpAddr::V4(address) => format!("for={address};proto=http{host}"),
-        IpAddr::V6(address) => format!("for=\"[{address}]\";proto=http{host}"),
-    };
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("for=unknown"))
+fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    match value {
+        Some(value) => drop(headers.insert(name, value)),
+        None => drop(headers.remove(name)),
+    }
 }
 
 /// Adds to a list field, in the one line that simple backends read.

@@ -17,7 +17,7 @@ use http::{
 
 pub(crate) use self::{
     digest::Digest,
-    forwarding::{PeerFields, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
+    forwarding::{PeerFields, Scheme, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
 };
 use self::{
     forwarding::{append, forward},

@@ -4,7 +4,7 @@ use super::*;
 
 fn rebuilt(request: http::request::Builder, trusted: bool) -> request::Parts {
     let (mut head, ()) = request.body(()).expect("a request").into_parts();
-    let fields = PeerFields::new("192.0.2.1".parse().expect("an address"));
+    let fields = PeerFields::new("192.0.2.1".parse().ok(), Scheme::Http);
     rebuild(
         &mut head,
         Peer { fields: Some(&fields), trusted },

@@ -75,7 +75,7 @@ impl House {
         };
         let record = Record::open(&self.log, facts);
         record.note(|outcome| outcome.because("asked for all who probe"));
-        let nobody = ClientKey::of(Ipv4Addr::UNSPECIFIED.into());
+        let nobody = ClientKey::of(Some(Ipv4Addr::UNSPECIFIED.into()));
         let share = self.clients.account(nobody).admit().ok()?;
         let head = headers::of_probe(path, &backend.host, record.id())?;
         let request = Outbound::new(Box::new(head), Received::Nothing);

@@ -1,11 +1,15 @@
 //! The sockets that clients connect to.
 
+mod accept;
+
 use std::{
     io,
     net::{SocketAddr, TcpListener},
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+pub(crate) use self::accept::accept;
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
