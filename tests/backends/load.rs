@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use crate::output::{Output, PATIENCE};
+use crate::output::{Output, PATIENCE, now};
 use crate::rude::Client;
 
 /// What all the clients of one play have seen.
@@ -15,11 +15,15 @@ pub(crate) struct Load {
     /// Requests that have come to an end, by client.
     ended: [AtomicUsize; CLIENTS],
     seen: Mutex<Vec<Seen>>,
+    /// What was done to the server, and when.
+    done: Mutex<Vec<String>>,
 }
 
 struct Seen {
     method: &'static str,
     id: String,
+    began: String,
+    over: String,
     /// Why there was no whole 200.
     failed: Option<String>,
 }
@@ -43,9 +47,8 @@ pub(crate) struct Tally {
 }
 
 impl Load {
-    /// Four clients with GETs and one with POSTs, while `restarts` happen. That gets what waits
-    /// until no request is under way that was before: none is to meet two restarts.
-    pub(crate) fn on(to: SocketAddr, restarts: impl FnOnce(&dyn Fn())) -> Self {
+    /// Four clients with GETs and one with POSTs, while `restarts` happen.
+    pub(crate) fn on(to: SocketAddr, restarts: impl FnOnce(&Self)) -> Self {
         let load = Self::default();
         thread::scope(|scope| {
             for client in 0..CLIENTS {
@@ -54,7 +57,7 @@ impl Load {
             }
             // Also where that fails: else the clients would go on for ever.
             let _over = Over(&load.over);
-            restarts(&|| load.wait());
+            restarts(&load);
         });
         load
     }
@@ -70,12 +73,14 @@ impl Load {
                 1 => ("GET", format!("GET /plain/{id} HTTP/1.1\r\n{REST}")),
                 _ => ("GET", format!("GET /nap/{id} HTTP/1.1\r\n{REST}")),
             };
+            let began = now();
             let failed = Client::asks(to, request).err();
+            let over = now();
             if failed.is_some() {
                 // Nobody else asks at once again.
                 thread::sleep(POLL);
             }
-            self.seen.lock().expect("no panic").push(Seen { method, id, failed });
+            self.seen.lock().expect("no panic").push(Seen { method, id, began, over, failed });
             self.ended[client].fetch_add(1, Relaxed);
             // A pace that a development server bears.
             thread::sleep(POLL);
@@ -85,7 +90,8 @@ impl Load {
         }
     }
 
-    fn wait(&self) {
+    /// Waits until no request is under way that was before: none is to meet two restarts.
+    pub(crate) fn wait(&self) {
         let before = self.ended.each_ref().map(|ended| ended.load(Relaxed));
         for (ended, before) in self.ended.iter().zip(before) {
             let mut polls = PATIENCE.as_millis() / POLL.as_millis();
@@ -97,6 +103,16 @@ impl Load {
         }
     }
 
+    /// Something is done to the server.
+    pub(crate) fn note(&self, what: &str) {
+        self.done.lock().expect("no panic").push(format!("{} {what}", now()));
+    }
+
+    /// What was done to the server, for a scene that failed.
+    pub(crate) fn done(&self) -> Vec<String> {
+        self.done.lock().expect("no panic").clone()
+    }
+
     /// Compared with the marks that the views have left.
     pub(crate) fn tally(&self, method: &str, output: &Output) -> Tally {
         let written = output.text();
@@ -104,14 +120,15 @@ impl Load {
         let seen = self.seen.lock().expect("no panic");
         let mut tally =
             Tally { requests: 0, failed: Vec::new(), twice: Vec::new(), miscounted: Vec::new() };
-        for Seen { id, failed, .. } in seen.iter().filter(|seen| seen.method == method) {
+        for Seen { id, began, over, failed, .. } in seen.iter().filter(|seen| seen.method == method)
+        {
             let begun = view(id);
             tally.requests += 1;
             if begun > 1 {
                 tally.twice.push(id.clone());
             }
             match failed {
-                Some(why) => tally.failed.push(format!("{id}: {why}")),
+                Some(why) => tally.failed.push(format!("{began} to {over} {id}: {why}")),
                 None if begun != 1 => tally.miscounted.push(format!("{id}: {begun}")),
                 None => {}
             }

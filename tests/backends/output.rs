@@ -3,7 +3,7 @@
 use std::io::{PipeWriter, Read, pipe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Everything written so far into one pipe, read by a thread of its own so that no writer ever
 /// blocks.
@@ -20,7 +20,7 @@ impl Output {
             let mut piece = [0; 8192];
             while let Ok(length @ 1..) = reader.read(&mut piece) {
                 let text = String::from_utf8_lossy(&piece[..length]);
-                shared.written().text.push_str(&text);
+                shared.written().push(&text);
                 shared.grown.notify_all();
             }
             shared.written().over = true;
@@ -36,6 +36,15 @@ impl Output {
 
     pub(crate) fn text(&self) -> String {
         self.0.written().text.clone()
+    }
+
+    /// The same, each piece behind the time at which it came.
+    pub(crate) fn timed(&self) -> String {
+        let written = self.0.written();
+        let ends = written.came.iter().skip(1).map(|(begin, _)| *begin);
+        let ends = ends.chain([written.text.len()]);
+        let pieces = written.came.iter().zip(ends);
+        pieces.flat_map(|((begin, at), end)| [at, " ", &written.text[*begin..end]]).collect()
     }
 
     /// What `find` finds, as soon as it does. `None` when the writers have closed without it or
@@ -84,7 +93,23 @@ impl Shared {
 #[derive(Default)]
 struct Written {
     text: String,
+    /// Where each piece begins, and when it came.
+    came: Vec<(usize, String)>,
     over: bool,
+}
+
+impl Written {
+    fn push(&mut self, piece: &str) {
+        self.came.push((self.text.len(), now()));
+        self.text.push_str(piece);
+    }
+}
+
+/// The time of day as seawall's log has it: to be compared, and no test depends on it.
+pub(crate) fn now() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (seconds, millis) = (since.as_secs() % 86400, since.subsec_millis());
+    format!("{:02}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// The bound of every wait in these tests: far above what a slow machine needs.

@@ -130,19 +130,20 @@ fn a_wrapped_flask_that_is_killed_fails_no_get_and_runs_no_post_twice() {
         line.split("\"address\":\"").nth(1)?.split('"').next()?.parse::<SocketAddr>().ok()
     });
     let address = address.unwrap_or_else(|| panic!("does not listen:\n{}", output.text()));
-    let load = Load::on(address, |served| {
-        served();
+    let load = Load::on(address, |load| {
+        load.wait();
         for life in 1..=2 {
             let members = stage.family.members();
             let flask = members
                 .iter()
                 .find(|(_, line)| line.contains("python") && line.contains("flask run"));
+            load.note("KILL");
             kill(flask.unwrap_or_else(|| panic!("no flask in {members:?}")).0, "KILL");
             wait_for_lives(&output, "Running on http", life + 1);
-            served();
+            load.wait();
         }
     });
-    assert_held("flask behind seawall --", &load, &output);
+    assert_held("flask behind seawall --", &load, &output, None);
 }
 
 impl Restarting {
@@ -153,7 +154,7 @@ impl Restarting {
 
     fn direct(&self) {
         let stage = Stage::set();
-        let (load, output) = self.play(&stage, |port| (address(port), ()));
+        let (load, output, ()) = self.play(&stage, |port| (address(port), ()));
         let (gets, posts) = (load.tally("GET", &output), load.tally("POST", &output));
         println!(
             "{}, direct: {} of {} GETs failed, {} of {} POSTs",
@@ -168,11 +169,12 @@ impl Restarting {
 
     fn behind_seawall(&self) {
         let stage = Stage::set();
-        let (load, output) = self.play(&stage, |port| {
-            let seawall = Seawall::start(address(port), self.configuration);
+        let (load, output, seawall) = self.play(&stage, |port| {
+            let configuration = format!("{}\n[log]\nlevel = \"seawall=debug\"", self.configuration);
+            let seawall = Seawall::start(address(port), &configuration);
             (seawall.address, seawall)
         });
-        assert_held(self.name, &load, &output);
+        assert_held(self.name, &load, &output, Some(&seawall));
     }
 
     /// Three restarts under load.
@@ -180,7 +182,7 @@ impl Restarting {
         &self,
         stage: &Stage,
         before: impl FnOnce(u16) -> (SocketAddr, T),
-    ) -> (Load, Output) {
+    ) -> (Load, Output, T) {
         let (output, writer) = Output::pipe();
         let (_kept, port) = reserve();
         let start = || {
@@ -192,15 +194,16 @@ impl Restarting {
         };
         start();
         wait_for_lives(&output, self.tells, 1);
-        let (to, _before) = before(port);
-        let load = Load::on(to, |served| {
-            served();
+        let (to, before) = before(port);
+        let load = Load::on(to, |load| {
+            load.wait();
             for restart in 1..=3 {
                 let lives = output.text().matches(self.tells).count();
                 match self.how {
                     // What is touched before the reloader has looked for the first time goes unseen.
                     How::Touch => {
                         let _ = (0..4).any(|again| {
+                            load.note("touch");
                             stage.touch(restart * 10 + again);
                             (0..UNSEEN.as_millis() / LOOK.as_millis()).any(|_| {
                                 std::thread::sleep(LOOK);
@@ -211,23 +214,27 @@ impl Restarting {
                     How::Hup(name) => {
                         let members = stage.family.members();
                         let master = members.iter().filter(|(_, line)| line.contains(name));
+                        load.note("HUP");
                         kill(master.map(|(pid, _)| *pid).min().expect("a master"), "HUP");
                     }
                     How::Kill => {
+                        load.note("KILL");
                         stage.family.members().iter().for_each(|(pid, _)| kill(*pid, "KILL"));
                         std::thread::sleep(AWAY);
                         start();
                     }
                 }
                 wait_for_lives(&output, self.tells, lives + 1);
-                served();
+                load.note("serves again");
+                load.wait();
             }
         });
-        (load, output)
+        (load, output, before)
     }
 }
 
-fn assert_held(name: &str, load: &Load, output: &Output) {
+/// Where it fails, all is told: it may not do so again soon.
+fn assert_held(name: &str, load: &Load, output: &Output, seawall: Option<&Seawall>) {
     let (gets, posts) = (load.tally("GET", output), load.tally("POST", output));
     println!(
         "{name}, shielded: {} of {} GETs failed, {} ran twice; {} of {} POSTs failed",
@@ -237,20 +244,25 @@ fn assert_held(name: &str, load: &Load, output: &Output) {
         posts.failed.len(),
         posts.requests
     );
-    assert!(gets.failed.is_empty(), "{name}: {:#?}\n{}", gets.failed, output.text());
+    let all = || {
+        let log = seawall.map(Seawall::log).unwrap_or_default();
+        format!("{name}\n{:#?}\nits output:\n{}\nseawall's:\n{log}", load.done(), output.timed())
+    };
+    assert!(gets.failed.is_empty(), "{:#?}\n{}", gets.failed, all());
     // Cut, and so sent again: no more than ran at once, at each of the restarts.
-    assert!(gets.twice.len() <= 3 * 4, "{name}: {:?}", gets.twice);
-    assert_eq!(posts.twice, Vec::<String>::new(), "{name}");
-    assert_eq!(posts.miscounted, Vec::<String>::new(), "{name}");
+    assert!(gets.twice.len() <= 3 * 4, "{:?}\n{}", gets.twice, all());
+    assert_eq!(posts.twice, Vec::<String>::new(), "{}", all());
+    assert_eq!(posts.miscounted, Vec::<String>::new(), "{}", all());
     // One client sends them: a restart cuts one at most, which nobody may send again.
-    assert!(posts.failed.len() <= 3, "{name}: {:#?}", posts.failed);
+    assert!(posts.failed.len() <= 3, "{:#?}\n{}", posts.failed, all());
     assert!(
         // Before its answer, or behind the head of that.
         posts.failed.iter().all(|why| {
             why.contains("connection_terminated") || why.contains("not a whole 200: HTTP/1.1 200 ")
         }),
-        "{:#?}",
-        posts.failed
+        "{:#?}\n{}",
+        posts.failed,
+        all()
     );
 }
 

@@ -50,6 +50,11 @@ impl Seawall {
         Logged(line.unwrap_or_else(|| panic!("no exchange {path} in:\n{}", self.access_log.text())))
     }
 
+    /// All that it has logged so far, with the times at which that came.
+    pub(crate) fn log(&self) -> String {
+        format!("{}{}", self.diagnostics.timed(), self.access_log.timed())
+    }
+
     /// Ends in order, which it must: nothing is left to wait for.
     pub(crate) fn end(self) {
         let status = self.process.end();
