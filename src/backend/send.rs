@@ -206,9 +206,9 @@ impl Backend {
 
     /// Sends the request and awaits the head of the answer.
     ///
-    /// Where the connection ends before the first byte of that, it was stale, or a restart cut it.
-    /// An idempotent request can then be sent once more, and any other only if no byte of it had
-    /// left.
+    /// Where the connection ends before that is whole, it was stale, or a restart cut it: some servers
+    /// write a head line by line. An idempotent request can then be sent once more, and any other
+    /// only if no byte of it had left.
     pub(crate) async fn send(
         &self,
         link: Box<Link>,
@@ -236,8 +236,10 @@ impl Backend {
             Err(lost) => lost,
         };
         let unsent = unsent.map(|message| Outbound::new(Box::new(message.into_parts().0), body));
-        match copy.into_inner().or(unsent) {
-            Some(request) if !heard && watched.is_wanted() => {
+        // What is no HTTP would not be any the second time.
+        let copy = copy.into_inner().filter(|_| !error.is_parse());
+        match copy.or(unsent.filter(|_| !heard)) {
+            Some(request) if watched.is_wanted() => {
                 tracing::debug!(backend = self.config.name, %error, "no answer: sending once more");
                 let is_sent = was_sent || sent;
                 Ok(Sent::Again(Outbound { is_sent, is_doubtful: is_sent || !was_kept, ..request }))

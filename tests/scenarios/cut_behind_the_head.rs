@@ -1,5 +1,6 @@
-//! A restart can cut an answer behind its head. As long as the client has no more than that, an
-//! idempotent request goes once more, and the body of the second answer follows the first one's head.
+//! A restart can cut an answer behind its head, or within it. As long as the client has no more than
+//! the head, an idempotent request goes once more, and the body of the second answer follows the
+//! first one's head.
 
 use std::io;
 
@@ -100,4 +101,37 @@ fn nothing_is_sent_again_for_a_client_that_has_left() {
     backend.release("cut");
     assert_eq!(seawall.line_of("/left")["ended"], "failed");
     assert_eq!(backend.targets(), ["/left"]);
+}
+
+/// Of every target, the first answer ends within its head: Python's wsgiref writes that line by line.
+fn cut_within_the_head(talk: &mut Talk) -> io::Result<()> {
+    let target = talk.target();
+    if !talk.is_first(&target) {
+        return talk.answer("served");
+    }
+    talk.write("HTTP/1.1 200 OK\r\nServer: restarting\r\n")?;
+    match target.as_str() {
+        "/reset" => talk.reset(),
+        _ => talk.close(),
+    }
+    Ok(())
+}
+
+#[test]
+fn a_page_that_a_restart_cuts_within_its_head_arrives_whole() {
+    let backend = Backend::start(cut_within_the_head);
+    let seawall = Seawall::before(&backend);
+    for target in ["/closed", "/reset"] {
+        assert_eq!(seawall.client().get(target).answer().text(), "served");
+        assert_eq!(seawall.line_of(target)["ended"], "delivered");
+    }
+    assert_eq!(backend.targets(), ["/closed", "/closed", "/reset", "/reset"]);
+}
+
+#[test]
+fn a_post_that_a_restart_cuts_within_the_head_of_its_answer_is_not_sent_again() {
+    let backend = Backend::start(cut_within_the_head);
+    let seawall = Seawall::before(&backend);
+    assert_eq!(seawall.client().post("/form", b"once").answer().status(), 502);
+    assert_eq!(backend.targets(), ["/form"]);
 }
