@@ -12,6 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use http::Response;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
@@ -53,6 +54,9 @@ pub(crate) struct Connection {
     breaking: AtomicBool,
     /// It has been empty since.
     clean: AtomicBool,
+    /// Interim answers that wait to go out, below hyper, which sends none.
+    has_interims: AtomicBool,
+    interims: Mutex<Vec<u8>>,
     /// An answer is handed to hyper in whole, and not yet to the kernel.
     finishing: Mutex<SmallVec<[Arc<Record>; 1]>>,
     /// Why the connection broke, where the IO knows.
@@ -77,6 +81,8 @@ impl Connection {
             reset: AtomicBool::new(false),
             breaking: AtomicBool::new(false),
             clean: AtomicBool::new(false),
+            has_interims: AtomicBool::new(false),
+            interims: Mutex::default(),
             finishing: Mutex::default(),
             why: Mutex::new(None),
         }
@@ -104,6 +110,37 @@ impl Connection {
     /// The request is in, whole.
     pub(crate) fn received(&self) {
         self.received.store(true, Relaxed);
+    }
+
+    /// An interim answer, to go out before the present answer. HTTP/1.0 has none; and pipelined, the
+    /// answer before may still be in hyper's buffer: then it is too late for a hint.
+    pub(crate) fn interim(&self, head: &Response<()>) {
+        if self.is_http10() || !self.finishing.lock().is_empty() {
+            return;
+        }
+        let mut text = self.interims.lock();
+        text.extend_from_slice(b"HTTP/1.1 ");
+        text.extend_from_slice(head.status().as_str().as_bytes());
+        text.push(b' ');
+        text.extend_from_slice(head.status().canonical_reason().unwrap_or_default().as_bytes());
+        text.extend_from_slice(b"\r\n");
+        for (name, value) in head.headers() {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.extend_from_slice(b"\r\n");
+        }
+        text.extend_from_slice(b"\r\n");
+        self.has_interims.store(true, Relaxed);
+    }
+
+    /// Those that have not gone out yet.
+    pub(crate) fn take_interims(&self) -> Option<Vec<u8>> {
+        if !self.has_interims.load(Relaxed) {
+            return None;
+        }
+        self.has_interims.store(false, Relaxed);
+        Some(std::mem::take(&mut *self.interims.lock()))
     }
 
     /// hyper has all of the answer; it is delivered when the kernel has it.

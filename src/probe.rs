@@ -145,7 +145,7 @@ async fn hear(mut watcher: Watcher, known: Arc<watch::Sender<Known>>, backend: A
 
 /// The backend's own answer, once it is whole.
 async fn own(watcher: &mut Watcher) -> Result<Response<Bytes>, Refusal> {
-    let mut head = watcher.head().await?;
+    let mut head = watcher.head(drop).await?;
     let mut body = BytesMut::new();
     let mut is_short = true;
     while let Some(frame) = poll_fn(|cx| head.body.poll_frame(cx)).await {

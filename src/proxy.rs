@@ -22,7 +22,7 @@ use crate::{
     admission::per_client::{ClientShare, Clients, TooMany},
     backend::{Backend, Outbound, Writes},
     client::{self, ClientKey, Hop},
-    config::{self, Config, Route},
+    config::{self, Config, EarlyHints, Route},
     connection::Connection,
     exchange::{self, Found, Registry, Replays, Watcher},
     headers::{self, Peer},
@@ -153,7 +153,8 @@ impl House {
             line: Some((head.method.clone(), headers::target(head).into())),
             began: Instant::now(),
         };
-        Visit::new(Record::open(&self.log, facts), connection)
+        let interims = head.extensions.get().cloned();
+        Visit::new(Record::open(&self.log, facts), connection, interims)
     }
 
     /// For the log: the peer, or for whom it speaks.
@@ -187,6 +188,7 @@ impl House {
             let answer = probe.answer(backend, |path| self.ask(backend, path)).await;
             return Ok(Answer::Own(answer, "probe: answered for the backend"));
         }
+        let takes_hints = takes_hints(&head, route);
         let key = key_of(&head, route)?;
         let admitted = self.admit(visit, &mut head, backend)?;
         let mut naming =
@@ -202,7 +204,12 @@ impl House {
                 Found::Kept(answer) => return Ok(Answer::Kept(answer)),
             },
         };
-        let head = self.await_head(&mut watcher, route, patience).await?;
+        let interim = |head| {
+            if takes_hints {
+                visit.interim(head);
+            }
+        };
+        let head = self.await_head(&mut watcher, route, patience, interim).await?;
         Ok(Answer::Exchange { head, watcher })
     }
 
@@ -280,6 +287,15 @@ enum Answer {
     Kept(replay::Answer),
     /// With the reason for the log.
     Own(Response<Bytes>, &'static str),
+}
+
+/// Is the client told of interim answers? One that takes them for the answer itself is not.
+fn takes_hints(head: &request::Parts, route: &Route) -> bool {
+    match route.early_hints {
+        EarlyHints::All => true,
+        EarlyHints::Browsers => headers::is_of_browser(head),
+        EarlyHints::Off => false,
+    }
 }
 
 /// What the client calls its request, where that is honoured.

@@ -5,6 +5,9 @@ use std::{
     task::{Context, Poll},
 };
 
+use http::Response;
+use parking_lot::Mutex;
+
 use crate::{
     connection::Connection,
     observe::record::{Outcome, Record},
@@ -16,12 +19,33 @@ pub(crate) struct Visit {
     record: Arc<Record>,
     /// None where the proxy is called without a connection.
     connection: Option<Arc<Connection>>,
+    /// Where its interim answers go; None for HTTP/1, where they go to the connection.
+    interims: Option<Interims>,
     closed: bool,
 }
 
+/// Interim answers (RFC 9110, section 15.2) of one request, on their way to a client of HTTP/2.
+///
+/// Whoever serves a stream puts one into the extensions of its request, and takes what is in it after
+/// each poll of the visit, before the answer: nothing but such a poll adds to it, so nobody needs to be
+/// woken for it. There are never more than a few.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Interims(Arc<Mutex<Vec<Response<()>>>>);
+
+impl Interims {
+    #[expect(dead_code, reason = "HTTP/1 has its own way")]
+    pub(crate) fn take(&self) -> Vec<Response<()>> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
 impl Visit {
-    pub(crate) fn new(record: Arc<Record>, connection: Option<Arc<Connection>>) -> Self {
-        Self { record, connection, closed: false }
+    pub(crate) fn new(
+        record: Arc<Record>,
+        connection: Option<Arc<Connection>>,
+        interims: Option<Interims>,
+    ) -> Self {
+        Self { record, connection, interims, closed: false }
     }
 
     pub(crate) fn record(&self) -> &Arc<Record> {
@@ -54,6 +78,15 @@ impl Visit {
         if connection.is_half_closed() {
             // The FIN came with the end of the body: have the IO look at it again.
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// An interim answer, to reach the client before the answer. Only while that is awaited.
+    pub(crate) fn interim(&self, head: Response<()>) {
+        match (&self.interims, self.connection()) {
+            (Some(interims), _) => interims.0.lock().push(head),
+            (None, Some(connection)) => connection.interim(&head),
+            (None, None) => {}
         }
     }
 

@@ -73,11 +73,12 @@ impl Link {
     }
 
     /// Sends the request and awaits the head of the answer. Once nobody waits for that any more
-    /// (`orphaned`), it waits in little memory.
+    /// (`orphaned`), it waits in little memory. Interim answers that come before it are `tell`ed.
     pub(super) fn send(
         mut self: Box<Self>,
         request: Request<SendBody>,
         orphaned: impl Future<Output = ()>,
+        tell: impl Fn(Response<()>),
     ) -> impl Future<Output = Result<Answer, Lost>> {
         // With a body, hyper may still be sending it while nothing waits to be flushed.
         let stand_in = request.body().is_end_stream().then(|| request.method().clone());
@@ -88,7 +89,7 @@ impl Link {
         // Boxed: it has room for the request twice, and would be moved with that.
         let answer = Box::pin(sender.try_send_request(request));
         async move {
-            match self.answer(answer, stand_in, orphaned).await {
+            match self.answer(answer, stand_in, orphaned, tell).await {
                 Ok(response) => Ok(Answer { response, link: self }),
                 Err((error, unsent)) => {
                     let (heard, sent) = (&self.progress.heard, &self.progress.sent);
@@ -104,14 +105,22 @@ impl Link {
         mut answer: Pin<Box<impl Future<Output = Answered>>>,
         stand_in: Option<http::Method>,
         orphaned: impl Future<Output = ()>,
+        tell: impl Fn(Response<()>),
     ) -> Result<Response<Incoming>, (hyper::Error, Option<Unsent>)> {
-        tokio::select! {
-            biased;
-            // Cancel-safe: the answer is awaited further below, or taken apart on purpose.
-            answer = drive(&mut self.connection, &self.driver, answer.as_mut()) => {
-                return answer.map_err(recover);
+        {
+            let mut driven = drive(&mut self.connection, &self.driver, answer.as_mut());
+            let told = poll_fn(|cx| {
+                let polled = Pin::new(&mut driven).poll(cx);
+                // Before the answer that they came before.
+                self.progress.tell(&tell);
+                polled
+            });
+            tokio::select! {
+                biased;
+                // Cancel-safe: the answer is awaited further below, or taken apart on purpose.
+                answer = told => return answer.map_err(recover),
+                () = orphaned, if stand_in.is_some() => {}
             }
-            () = orphaned, if stand_in.is_some() => {}
         }
         match (self.connection.take(), stand_in) {
             (Some(connection), Some(method)) if self.progress.flushed.load(Relaxed) => {
@@ -138,7 +147,7 @@ impl Link {
         self.connection = Some(connection);
         let mut stand_in = Request::new(Received::Nothing.body());
         *stand_in.method_mut() = method;
-        let answer = sender.try_send_request(stand_in);
+        let answer = pin!(sender.try_send_request(stand_in));
         self.sender = Some(sender);
         drive(&mut self.connection, &self.driver, answer).await.map_err(TrySendError::into_error)
     }
@@ -191,19 +200,22 @@ impl Link {
 
 /// Polls the connection, then `part`, which only the connection can make ready: nobody needs to be
 /// woken for it, least of all the task that is being polled.
-async fn drive<F: Future>(connection: &mut Option<Driven>, driver: &Driver, part: F) -> F::Output {
-    let mut part = pin!(part);
-    poll_fn(|cx| {
+fn drive<F: Future + Unpin>(
+    connection: &mut Option<Driven>,
+    driver: &Driver,
+    mut part: F,
+) -> impl Future<Output = F::Output> + Unpin {
+    // No `async fn`, which would hold the part twice.
+    poll_fn(move |cx| {
         driver.poll(cx, |cx| {
             // Its errors reach the part that is awaited.
             let polled = connection.as_mut().map(|connection| Pin::new(connection).poll(cx));
             if polled.is_some_and(|polled| polled.is_ready()) {
                 *connection = None;
             }
-            part.as_mut().poll(&mut unwoken())
+            Pin::new(&mut part).poll(&mut unwoken())
         })
     })
-    .await
 }
 
 /// What hyper gives back of a request that it could not send.

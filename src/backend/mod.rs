@@ -5,6 +5,7 @@ mod child;
 mod dial;
 mod driver;
 mod hold;
+mod interim;
 mod link;
 mod pool;
 mod send;

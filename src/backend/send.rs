@@ -66,6 +66,8 @@ pub(crate) trait Watched: Sync {
     fn begin(&self);
     /// Is it to be sent?
     fn is_wanted(&self) -> bool;
+    /// An interim answer has come, before the answer.
+    fn interim(&self, head: Response<()>);
     /// May somebody come yet who waits for it too?
     fn is_open(&self) -> bool;
     /// Resolves when nobody waits any more.
@@ -229,12 +231,13 @@ impl Backend {
                 drop(copy.lock().take());
             }
         };
-        let Lost { error, heard, sent, unsent } = match link.send(message, orphaned).await {
-            Ok(answer) => {
-                return Ok(Sent::Answered(answer, copy.into_inner().map(Outbound::once_more)));
-            }
-            Err(lost) => lost,
-        };
+        let Lost { error, heard, sent, unsent } =
+            match link.send(message, orphaned, |head| watched.interim(head)).await {
+                Ok(answer) => {
+                    return Ok(Sent::Answered(answer, copy.into_inner().map(Outbound::once_more)));
+                }
+                Err(lost) => lost,
+            };
         let unsent = unsent.map(|message| Outbound::new(Box::new(message.into_parts().0), body));
         // What is no HTTP would not be any the second time.
         let copy = copy.into_inner().filter(|_| !error.is_parse());

@@ -17,8 +17,11 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use http::Response;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::interim::{self, Next, Prelude};
 use crate::socket::Socket;
 
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(super) struct Wire {
     progress: Arc<Progress>,
     /// What hyper had read of the answer before it was taken apart.
     begun: Bytes,
+    /// While there may be interim answers to come.
+    prelude: Option<Box<Prelude>>,
     play: Play,
 }
 
@@ -39,6 +44,9 @@ pub(super) struct Progress {
     pub(super) heard: AtomicBool,
     /// Bytes have left.
     pub(super) sent: AtomicBool,
+    /// Interim answers have come that nobody has been told yet.
+    has_interims: AtomicBool,
+    interims: Mutex<Vec<Response<()>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +60,19 @@ enum Play {
 }
 
 impl Progress {
+    /// Tells of the interim answers that have come since.
+    pub(super) fn tell(&self, tell: impl Fn(Response<()>)) {
+        if self.has_interims.load(Relaxed) {
+            self.has_interims.store(false, Relaxed);
+            std::mem::take(&mut *self.interims.lock()).into_iter().for_each(tell);
+        }
+    }
+
+    fn interim(&self, response: Response<()>) {
+        self.interims.lock().push(response);
+        self.has_interims.store(true, Relaxed);
+    }
+
     fn write(&self, polled: &Poll<io::Result<usize>>) {
         self.flushed.store(false, Relaxed);
         if matches!(polled, Poll::Ready(Ok(1..))) {
@@ -62,7 +83,7 @@ impl Progress {
 
 impl Wire {
     pub(super) fn new(socket: Socket, progress: Arc<Progress>) -> Self {
-        Self { socket, progress, begun: Bytes::new(), play: Play::Live }
+        Self { socket, progress, begun: Bytes::new(), prelude: None, play: Play::Live }
     }
 
     /// Waits until there is something to read, and makes ready for the stand-in.
@@ -72,6 +93,19 @@ impl Wire {
             let _ = self.socket.readable().await;
         }
         Self { begun, play: Play::StandInComes, ..self }
+    }
+
+    /// Bytes of the answer have come.
+    fn hear(&mut self, bytes: &[u8]) {
+        if !self.progress.heard.load(Relaxed) {
+            self.progress.heard.store(true, Relaxed);
+            self.prelude = interim::may_begin(bytes).then(Box::default);
+        }
+        if let Some(prelude) = &mut self.prelude
+            && let Next::Answer = prelude.read(bytes, |response| self.progress.interim(response))
+        {
+            self.prelude = None;
+        }
     }
 
     fn swallow(&mut self, cx: &Context<'_>, len: usize) -> Poll<io::Result<usize>> {
@@ -101,7 +135,7 @@ impl AsyncRead for Wire {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.progress.heard.store(true, Relaxed);
+            self.hear(&buf.filled()[before..]);
         }
         polled
     }

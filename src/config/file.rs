@@ -6,8 +6,8 @@ use http::{Method, Uri};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    Backend, Child, Client, Config, Drain, Hold, Join, Log, OnDisconnect, Orphan, Queue, Replay,
-    Route, Runtime, Spool, layers::Mistake, values,
+    Backend, Child, Client, Config, Drain, EarlyHints, Hold, Join, Log, OnDisconnect, Orphan,
+    Queue, Replay, Route, Runtime, Spool, layers::Mistake, values,
 };
 
 #[derive(Debug, Deserialize)]
@@ -65,6 +65,7 @@ struct RouteTable {
     max_body: Option<u64>,
     join: bool,
     replay: bool,
+    early_hints: EarlyHints,
 }
 
 impl File {
@@ -102,6 +103,7 @@ impl File {
                 max_body: route.max_body.unwrap_or(self.client.max_body),
                 join: route.join,
                 replay: route.replay,
+                early_hints: route.early_hints,
             });
         }
         // Longest prefix first; among equals the narrower route, then the one written first.
@@ -117,6 +119,7 @@ impl File {
             max_body: self.client.max_body,
             join: false,
             replay: false,
+            early_hints: EarlyHints::All,
         });
         if !mistakes.is_empty() {
             return Err(mistakes);

@@ -121,6 +121,20 @@ pub struct Route {
     pub join: bool,
     /// `Idempotency-Key` is honoured.
     pub replay: bool,
+    /// Who is told of interim answers.
+    pub early_hints: EarlyHints,
+}
+
+/// Whose interim answers (103 Early Hints, 102) are passed on from the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EarlyHints {
+    /// Of all requests but those of HTTP/1.0.
+    All,
+    /// Of those that show by `Sec-Fetch-Mode` that a browser sends them.
+    Browsers,
+    /// Of none.
+    Off,
 }
 
 /// Bounds on what a client may do.

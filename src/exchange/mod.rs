@@ -23,7 +23,7 @@ mod watcher;
 
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
-use http::response;
+use http::{Response, response};
 use tokio::time::Instant;
 
 pub(crate) use self::{
@@ -42,6 +42,7 @@ use self::{
 use crate::{
     admission::per_client::ClientShare,
     backend::{Backend, Outbound, Watched},
+    headers,
     observe::record::{Ended, Record, Stage},
     refusal::Refusal,
     replay,
@@ -218,6 +219,12 @@ impl Watched for Exchange {
         }
         drop(state);
         self.tells();
+    }
+
+    fn interim(&self, mut head: Response<()>) {
+        headers::accept_interim(&mut head);
+        self.tells();
+        self.shared.state.lock().interim(head);
     }
 
     /// Decided under the lock under which a watcher leaves, and another joins.

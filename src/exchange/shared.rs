@@ -9,7 +9,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use http::{HeaderMap, StatusCode, response};
+use http::{HeaderMap, Response, StatusCode, response};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -74,8 +74,16 @@ pub(super) struct Seat {
     caller: Option<IpAddr>,
     /// It was told something, whether or not it has taken that yet.
     told: bool,
+    /// Interim answers, to be taken before the answer. Boxed: there are hardly ever any.
+    interims: Option<Box<Interims>>,
     pub answer: Option<Result<Head, NoHead>>,
     pub waker: Option<Waker>,
+}
+
+#[derive(Debug, Default)]
+struct Interims {
+    came: usize,
+    untaken: Vec<Response<()>>,
 }
 
 /// What makes an exchange one that others may join.
@@ -201,6 +209,21 @@ impl State {
         }
     }
 
+    /// Only where nobody can join: those who come later would have missed it.
+    pub(super) fn interim(&mut self, head: Response<()>) {
+        let Some(Some(seat)) = self.seats.first_mut().filter(|_| self.open.is_none()) else {
+            return;
+        };
+        let interims = seat.interims.get_or_insert_default();
+        interims.came += 1;
+        if interims.came <= MOST_INTERIMS {
+            interims.untaken.push(head);
+            if let Some(waker) = seat.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
     /// To those who still wait for a head.
     pub(super) fn refuse(&mut self, refusal: &Refusal) {
         for seat in self.seats.iter_mut().flatten() {
@@ -211,7 +234,15 @@ impl State {
 
 impl Seat {
     fn of(caller: Option<IpAddr>) -> Self {
-        Self { caller, told: false, answer: None, waker: None }
+        Self { caller, told: false, interims: None, answer: None, waker: None }
+    }
+
+    /// Those that have come since.
+    pub(super) fn interims(&mut self) -> Vec<Response<()>> {
+        match &mut self.interims {
+            Some(interims) => std::mem::take(&mut interims.untaken),
+            None => Vec::new(),
+        }
     }
 
     /// Only once.
@@ -285,3 +316,6 @@ pub(super) fn keep(place: &mut Option<Waker>, cx: &Context<'_>) {
         *place = Some(cx.waker().clone());
     }
 }
+
+/// Interim answers to one request that are passed on. There are clients that bear no more (Go's).
+const MOST_INTERIMS: usize = 5;

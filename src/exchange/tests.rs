@@ -69,7 +69,7 @@ async fn an_answer_that_is_not_taken_is_not_spooled() {
 async fn whoever_watches_is_told_when_the_task_is_gone() {
     let (exchange, mut watcher) = opened();
     drop(exchange);
-    assert_eq!(watcher.head().await.err(), Some(Refusal::Internal));
+    assert_eq!(watcher.head(drop).await.err(), Some(Refusal::Internal));
 }
 
 #[tokio::test]
@@ -99,8 +99,8 @@ async fn the_answer_is_handed_over_only_once() {
     exchange.begin();
     exchange.refuse(&Refusal::ClosedEarly);
     exchange.refuse(&Refusal::CutShort);
-    assert_eq!(watcher.head().await.err(), Some(Refusal::ClosedEarly));
-    let again = tokio::time::timeout(Duration::from_millis(1), watcher.head()).await;
+    assert_eq!(watcher.head(drop).await.err(), Some(Refusal::ClosedEarly));
+    let again = tokio::time::timeout(Duration::from_millis(1), watcher.head(drop)).await;
     assert!(again.is_err());
 }
 

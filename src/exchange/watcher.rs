@@ -6,6 +6,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use http::Response;
+
 use super::{
     Plan, Ready,
     shared::{Head, NoHead, Shared, keep},
@@ -71,10 +73,11 @@ impl Watcher {
         self.guest.as_ref().map(|guest| guest.source)
     }
 
-    /// The head of the answer, or the refusal in its place.
-    pub(crate) async fn head(&mut self) -> Result<Head, Refusal> {
+    /// The head of the answer, or the refusal in its place. Interim answers before it are told
+    /// `interim`.
+    pub(crate) async fn head(&mut self, interim: impl Fn(Response<()>)) -> Result<Head, Refusal> {
         loop {
-            match poll_fn(|cx| self.poll_head(cx)).await {
+            match poll_fn(|cx| self.poll_head(cx, &interim)).await {
                 Ok(head) => {
                     if let Some(guest) = &mut self.guest {
                         guest.spare = None;
@@ -87,9 +90,14 @@ impl Watcher {
         }
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, NoHead>> {
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        interim: impl Fn(Response<()>),
+    ) -> Poll<Result<Head, NoHead>> {
         let mut state = self.shared.state.lock();
         let seat = state.seat(self.seat);
+        seat.interims().into_iter().for_each(interim);
         let Some(answer) = seat.answer.take() else {
             keep(&mut seat.waker, cx);
             return Poll::Pending;

@@ -34,6 +34,8 @@ pub(super) struct ClientIo {
     own: Bytes,
     /// Bytes of the present answer have gone out.
     answering: bool,
+    /// A part of what hyper has in its buffer has gone out.
+    amid: bool,
     /// A first byte of a head has come.
     head_begun: bool,
     /// Since when there is nothing to read: of a head that has begun, or at all.
@@ -67,6 +69,7 @@ impl ClientIo {
             bounds,
             own: Bytes::new(),
             answering: false,
+            amid: false,
             head_begun: false,
             waiting_since: None,
             stalled_since: None,
@@ -159,6 +162,14 @@ impl ClientIo {
     }
 
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Not in the middle of anything. hyper flushes after each poll of a request, so they need not
+        // wait for its answer.
+        if !self.amid
+            && let Some(interims) = self.connection.take_interims()
+            && !self.answering
+        {
+            self.own = [&self.own[..], &interims].concat().into();
+        }
         while !self.own.is_empty() {
             match Pin::new(&mut self.transport).poll_write(cx, &self.own) {
                 Poll::Ready(written) => self.own.advance(written?),
@@ -187,6 +198,7 @@ impl ClientIo {
         match write(Pin::new(&mut self.transport), cx) {
             Poll::Ready(Ok(written)) => {
                 self.stalled_since = None;
+                self.amid = true;
                 self.answering |= self.connection.is_received();
                 Poll::Ready(Ok(written))
             }
@@ -284,6 +296,8 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper's buffer is empty.
+        self.amid = false;
         ready!(self.poll_own(cx))?;
         if self.connection.flushed(cx) {
             self.answering = false;

@@ -243,6 +243,18 @@ pub(crate) fn is_page_load(head: &request::Parts) -> bool {
         && head.headers.get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
 }
 
+/// Browsers say for what they ask (Fetch Metadata), and so shows that one asks.
+pub(crate) fn is_of_browser(head: &request::Parts) -> bool {
+    head.headers.contains_key(SEC_FETCH_MODE)
+}
+
+/// Turns the head of an interim answer into the one that the client gets.
+pub(crate) fn accept_interim(head: &mut http::Response<()>) {
+    strip_hop_by_hop(head.headers_mut());
+    // It has no body (RFC 9110, section 15.2), and what it says of one would be read as framing.
+    head.headers_mut().remove(CONTENT_LENGTH);
+}
+
 /// The client's own id where it is fit to be logged, else a new one.
 pub(crate) fn id_of(headers: &HeaderMap) -> HeaderValue {
     let fit = |value: &&HeaderValue| {

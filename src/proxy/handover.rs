@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::Method;
+use http::{Method, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Admitted, House};
@@ -126,9 +126,11 @@ impl House {
         watcher: &mut Watcher,
         route: &Route,
         patience: Option<Instant>,
+        interim: impl Fn(Response<()>),
     ) -> Result<exchange::Head, Refusal> {
-        let Some(until) = patience else { return watcher.head().await };
-        match timeout_at(until, watcher.head()).await {
+        let head = watcher.head(interim);
+        let Some(until) = patience else { return head.await };
+        match timeout_at(until, head).await {
             Ok(head) => head,
             Err(_) => {
                 // Not where it would only be sent to be cut.

@@ -34,6 +34,7 @@ mod hold;
 mod hold_bounds;
 mod hold_restarts;
 mod hold_stand_in;
+mod interim_answers;
 mod join;
 mod join_leaves;
 mod join_property;
