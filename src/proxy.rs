@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -22,7 +22,7 @@ use crate::{
     admission::per_client::{ClientShare, Clients, TooMany},
     backend::{Backend, Outbound, Writes},
     client::{self, ClientKey, Hop},
-    config::{self, Config, EarlyHints, Route},
+    config::{self, Config, EarlyHints, Route, Url},
     connection::Connection,
     exchange::{self, Found, Registry, Replays, Watcher},
     headers::{self, Peer},
@@ -262,7 +262,7 @@ impl House {
 
 /// Those that are one server share the count of what is written there.
 fn backends(config: &Config) -> Vec<Arc<Backend>> {
-    let mut writes: HashMap<&Uri, Arc<Writes>> = HashMap::new();
+    let mut writes: HashMap<&Url, Arc<Writes>> = HashMap::new();
     for route in config.routes.iter().filter(|route| route.join) {
         writes.entry(&config.backends[route.backend].url).or_default();
     }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Drain},
-    listen::{self, NoListener},
+    listen::{self, Listener, NoListener},
     observe::{
         access::{AccessLog, Form},
         diagnostics,
@@ -29,7 +29,7 @@ use crate::{
 /// A server whose sockets are bound.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<Vec<std::net::TcpListener>>,
+    listeners: Vec<Listener>,
     crew: Crew,
     proxy: Proxy,
     tasks: Tasks,
@@ -84,11 +84,7 @@ impl Server {
         check_spool(&config.spool.dir)?;
         let crew = Crew::start(&config.runtime).map_err(NotStarted::Workers)?;
         let workers = crew.handles().len();
-        let listeners = config
-            .listen
-            .iter()
-            .map(|address| listen::bind(*address, workers))
-            .collect::<Result<_, _>>()?;
+        let listeners = listen::bind(&config.listen, workers)?;
         let log = match config.log.access {
             true => {
                 let pretty = diagnostics::is_pretty(config.log.format, io::stdout().is_terminal());
@@ -109,22 +105,17 @@ impl Server {
         Ok(())
     }
 
-    /// The addresses, ports chosen by the system filled in.
+    /// The addresses that are TCP's, ports chosen by the system filled in.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        let first = self.listeners.iter().filter_map(|listeners| listeners.first());
-        first.filter_map(|listener| listener.local_addr().ok()).collect()
+        self.listeners.iter().filter_map(Listener::address).collect()
     }
 
     /// Serves until the first signal (or the end of a child that is run once), then drains until all
     /// is done, the bound is reached, or the second signal comes; then ends the child.
     pub async fn run(mut self, mut signals: Signals) -> Ending {
-        let addresses = self.addresses();
         let closing = CancellationToken::new();
         let listeners = std::mem::take(&mut self.listeners);
         self.serve(listeners, &closing);
-        for address in addresses {
-            tracing::info!(%address, "listening");
-        }
 
         let code = tokio::select! {
             // Cancel-safe: both can be awaited again.
@@ -172,8 +163,8 @@ impl Server {
         }
     }
 
-    /// Each listener belongs to its task from here on: when that ends, the port is closed.
-    fn serve(&self, listeners: Vec<Vec<std::net::TcpListener>>, closing: &CancellationToken) {
+    /// Each listener belongs to its tasks from here on: when they end, it is closed.
+    fn serve(&self, listeners: Vec<Listener>, closing: &CancellationToken) {
         let workers = self.crew.handles();
         if let Some(first) = workers.first() {
             let _here = first.enter();
@@ -181,12 +172,9 @@ impl Server {
                 Tasks::background(backend.clone().close_aged());
             }
         }
-        for (listener, worker) in
-            listeners.into_iter().flat_map(|of_one| of_one.into_iter().zip(&workers))
-        {
-            let _here = worker.enter();
-            let (proxy, tasks) = (self.proxy.clone(), self.tasks.clone());
-            self.tasks.listener(listen::accept(listener, proxy, tasks, closing.clone()));
+        for listener in listeners {
+            tracing::info!(address = listener.name(), "listening");
+            listener.open(&workers, &self.proxy, &self.tasks, closing);
         }
     }
 }

@@ -19,7 +19,6 @@ const SMALL: usize = 1024;
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
-    #[expect(dead_code, reason = "listeners and backends of this kind come next")]
     Unix(UnixStream),
 }
 
@@ -34,6 +33,10 @@ macro_rules! poll {
 }
 
 impl Socket {
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self, Self::Unix(_))
+    }
+
     /// Waits until there is something to read, or nothing ever will be.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         match self {

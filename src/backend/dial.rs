@@ -1,19 +1,24 @@
 //! Dialling. The name is resolved each time: a container that was made anew has a new address.
 
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, io, path::Path, time::Duration};
 
-use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::sleep,
+};
 use tower::ServiceExt as _;
 
-use crate::{config, socket::Socket};
+use crate::{
+    config::{self, Url},
+    socket::Socket,
+};
 
 #[derive(Debug)]
 pub(super) struct Dialler {
     connector: HttpConnector,
-    url: Uri,
+    url: Url,
 }
 
 /// Why there is no connection.
@@ -41,18 +46,41 @@ impl Dialler {
     }
 
     pub(super) async fn dial(&self, timeout: Duration) -> Result<Socket, NoConnection> {
-        let dialled = self.connector.clone().oneshot(self.url.clone());
-        match tokio::time::timeout(timeout, dialled).await {
-            Ok(Ok(stream)) => match stream.into_inner() {
-                stream if is_its_own_peer(&stream) => {
-                    // Reset, so that the port is free at once for whom it belongs to.
-                    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-                    Err(NoConnection::Refused)
-                }
-                stream => Ok(Socket::Tcp(stream)),
-            },
-            Ok(Err(error)) => Err(NoConnection::of(error.into())),
+        match tokio::time::timeout(timeout, self.connect()).await {
+            Ok(connected) => connected,
             Err(_) => Err(NoConnection::TimedOut),
+        }
+    }
+
+    async fn connect(&self) -> Result<Socket, NoConnection> {
+        let url = match &self.url {
+            Url::Tcp(url) => url.clone(),
+            Url::Unix(path) => return connect_unix(path).await,
+        };
+        let dialled = self.connector.clone().oneshot(url).await;
+        let stream = dialled.map_err(|error| NoConnection::of(error.into()))?.into_inner();
+        if is_its_own_peer(&stream) {
+            // Reset, so that the port is free at once for whom it belongs to.
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            return Err(NoConnection::Refused);
+        }
+        Ok(Socket::Tcp(stream))
+    }
+}
+
+/// A file that is not there yet is a server that does not listen yet.
+async fn connect_unix(path: &Path) -> Result<Socket, NoConnection> {
+    loop {
+        match UnixStream::connect(path).await {
+            Ok(stream) => return Ok(Socket::Unix(stream)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                    return Err(NoConnection::Refused);
+                }
+                // Its queue is full. TCP would wait; here nobody tells when there is room.
+                io::ErrorKind::WouldBlock => sleep(AGAIN).await,
+                _ => return Err(NoConnection::Unreachable(error.into())),
+            },
         }
     }
 }
@@ -83,6 +111,9 @@ impl NoConnection {
 fn is_its_own_peer(stream: &TcpStream) -> bool {
     matches!((stream.local_addr(), stream.peer_addr()), (Ok(own), Ok(peer)) if own == peer)
 }
+
+/// How long until a Unix socket whose queue is full is tried again.
+const AGAIN: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {

@@ -47,7 +47,7 @@ impl Backend {
         Arc::new(Self {
             writes,
             slots: Slots::new(config.max_concurrency, &config.queue),
-            host: host_of(&config.url),
+            host: host_of(config.url.host()),
             child: watch::Sender::default(),
             dialler: Dialler::new(config),
             hold: Hold::new(&config.name, &config.hold),
@@ -109,7 +109,6 @@ impl Backend {
     }
 }
 
-fn host_of(url: &http::Uri) -> http::HeaderValue {
-    let name = url.authority().map_or("", http::uri::Authority::as_str);
+fn host_of(name: &str) -> http::HeaderValue {
     http::HeaderValue::from_str(name).unwrap_or(http::HeaderValue::from_static(""))
 }

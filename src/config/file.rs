@@ -1,18 +1,16 @@
 //! The mirror of the TOML: what the user wrote, read by serde, and its way to [`Config`].
 
-use std::net::{SocketAddr, ToSocketAddrs};
-
 use http::{Method, Uri};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    Backend, Child, Client, Config, Drain, EarlyHints, Hold, Join, Log, OnDisconnect, Orphan,
-    Queue, Replay, Route, Runtime, Spool, layers::Mistake, values,
+    Backend, Child, Client, Config, Drain, EarlyHints, Hold, Join, Listen, Log, OnDisconnect,
+    Orphan, Queue, Replay, Route, Runtime, Spool, Url, layers::Mistake, values,
 };
 
 #[derive(Debug, Deserialize)]
 pub(super) struct File {
-    listen: Vec<ListenTable>,
+    listen: Vec<Listen>,
     backend: Vec<BackendTable>,
     route: Vec<RouteTable>,
     client: Client,
@@ -26,16 +24,9 @@ pub(super) struct File {
 }
 
 #[derive(Debug, Deserialize)]
-struct ListenTable {
-    #[serde(deserialize_with = "socket_address")]
-    address: SocketAddr,
-}
-
-#[derive(Debug, Deserialize)]
 struct BackendTable {
     name: String,
-    #[serde(deserialize_with = "backend_url")]
-    url: Uri,
+    url: Url,
     #[serde(deserialize_with = "values::count")]
     max_concurrency: usize,
     queue: Queue,
@@ -125,7 +116,7 @@ impl File {
             return Err(mistakes);
         }
         Ok(Config {
-            listen: self.listen.into_iter().map(|table| table.address).collect(),
+            listen: self.listen,
             backends,
             routes,
             client: self.client,
@@ -155,32 +146,6 @@ impl BackendTable {
             endless: self.endless,
         }
     }
-}
-
-fn socket_address<'de, D: Deserializer<'de>>(input: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(input)?;
-    text.parse().ok().or_else(|| text.to_socket_addrs().ok()?.next()).ok_or_else(|| {
-        D::Error::custom(format_args!(
-            "\"{text}\" is no address to listen on; write \"host:port\" such as \"127.0.0.1:8080\""
-        ))
-    })
-}
-
-fn backend_url<'de, D: Deserializer<'de>>(input: D) -> Result<Uri, D::Error> {
-    let text = String::deserialize(input)?;
-    let advice = "write \"http://host:port\" such as \"http://127.0.0.1:5000\"";
-    let url: Uri = text
-        .parse()
-        .map_err(|_| D::Error::custom(format_args!("\"{text}\" is no URL; {advice}")))?;
-    if url.scheme_str() != Some("http") || url.authority().is_none() {
-        return Err(D::Error::custom(format_args!("\"{text}\" cannot be dialled; {advice}")));
-    }
-    if url.path_and_query().is_some_and(|rest| rest.as_str() != "/") {
-        return Err(D::Error::custom(format_args!(
-            "\"{text}\" has a path, and paths are passed on as they come; {advice}"
-        )));
-    }
-    Ok(url)
 }
 
 fn path_prefix<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {

@@ -5,16 +5,18 @@
 
 mod file;
 mod layers;
+mod listen;
 mod load;
 mod redis_url;
 mod values;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use http::{Method, Uri};
+use http::Method;
 use serde::Deserialize;
 
 pub use layers::{Mistake, Origin};
+pub use listen::{Address, Listen, Mode, Url};
 pub use load::{Loaded, Mistakes, Overrides, load};
 pub use redis_url::RedisUrl;
 pub use values::{Limit, OnDisconnect, Trusted, Workers};
@@ -23,7 +25,7 @@ pub use values::{Limit, OnDisconnect, Trusted, Workers};
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where clients connect.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listen>,
     /// The servers behind; never empty, the first is the one for routes that name none.
     pub backends: Vec<Backend>,
     /// What holds for which requests, best match first; the last one matches everything.
@@ -51,8 +53,8 @@ pub struct Config {
 pub struct Backend {
     /// How routes, log lines and refusals call it.
     pub name: String,
-    /// Scheme and authority; only `http` can be dialled.
-    pub url: Uri,
+    /// Where it is dialled.
+    pub url: Url,
     /// Slots: how many exchanges, and how many connections, it has at once.
     pub max_concurrency: usize,
     /// Requests that wait for a slot.

@@ -16,11 +16,12 @@ use std::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncWrite as _, Interest},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     time::{Instant, Sleep, sleep_until},
 };
 
 use super::transport::Transport;
+use crate::socket::Socket;
 
 const QUESTION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// When to ask again: a client can half-close first and leave later. No more often, since there
@@ -32,9 +33,9 @@ const AGAIN: [Duration; 3] =
 /// closed is forgotten by its own kernel after `tcp_fin_timeout` (60 s), and answers by a reset.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Waits for the reset of a client that has sent a FIN.
+/// Waits for the end of a client that has sent a FIN.
 pub(super) struct Departure {
-    reset: Pin<Box<dyn Future<Output = io::Error> + Send>>,
+    end: Pin<Box<dyn Future<Output = io::Error> + Send>>,
     asked: usize,
     again: Pin<Box<Sleep>>,
 }
@@ -42,18 +43,23 @@ pub(super) struct Departure {
 impl Departure {
     pub(super) fn new(transport: &Transport) -> io::Result<Self> {
         // The socket itself is hyper's to poll, and its readiness says "closed" from now on; a
-        // second descriptor of the same socket waits for the error alone.
-        let socket: OwnedFd = transport.socket().as_fd().try_clone_to_owned()?;
-        let socket = TcpStream::from_std(socket.into())?;
-        let probes = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE);
-        SockRef::from(&socket).set_tcp_keepalive(&probes)?;
-        let reset = async move {
-            match socket.ready(Interest::ERROR).await {
-                Ok(_) => io::ErrorKind::ConnectionReset.into(),
-                Err(error) => error,
+        // second descriptor of the same socket waits for the end alone.
+        let end: Pin<Box<dyn Future<Output = io::Error> + Send>> = match transport.socket() {
+            Socket::Tcp(stream) => {
+                let socket: OwnedFd = stream.as_fd().try_clone_to_owned()?;
+                let socket = TcpStream::from_std(socket.into())?;
+                let probes = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE);
+                SockRef::from(&socket).set_tcp_keepalive(&probes)?;
+                Box::pin(reset(socket))
+            }
+            Socket::Unix(stream) => {
+                let socket: OwnedFd = stream.as_fd().try_clone_to_owned()?;
+                Box::pin(hangup(UnixStream::from_std(socket.into())?))
             }
         };
-        Ok(Self { reset: Box::pin(reset), asked: 0, again: Box::pin(sleep_until(Instant::now())) })
+        // A Unix socket tells by itself.
+        let asked = if transport.socket().is_unix() { AGAIN.len() + 1 } else { 0 };
+        Ok(Self { end, asked, again: Box::pin(sleep_until(Instant::now())) })
     }
 
     /// Ready when the client is gone. Asks it while `may_ask`: no byte of the answer is out yet.
@@ -77,6 +83,29 @@ impl Departure {
             }
             self.asked += 1;
         }
-        Poll::Ready(ready!(self.reset.as_mut().poll(cx)))
+        Poll::Ready(ready!(self.end.as_mut().poll(cx)))
+    }
+}
+
+/// A TCP client that is gone answers by this to whatever comes.
+async fn reset(socket: TcpStream) -> io::Error {
+    match socket.ready(Interest::ERROR).await {
+        Ok(_) => io::ErrorKind::ConnectionReset.into(),
+        Err(error) => error,
+    }
+}
+
+/// Both ends are on this machine, so the kernel knows: to who has closed, nothing can be written
+/// any more (`POLLHUP`), while one that has shut its sending side still reads (`POLLRDHUP`).
+async fn hangup(socket: UnixStream) -> io::Error {
+    loop {
+        match socket.ready(Interest::WRITABLE).await {
+            Ok(ready) if ready.is_write_closed() => return io::ErrorKind::BrokenPipe.into(),
+            Ok(_) => {}
+            Err(error) => return error,
+        }
+        // Writable it nearly always is. Told that it is not, tokio waits for the next event.
+        let _ =
+            socket.try_io(Interest::WRITABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     }
 }

@@ -1,13 +1,21 @@
 //! Accepting: from the kernel's queue to a connection that is served.
 
-use std::{future::poll_fn, io, net::SocketAddr, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, UnixListener},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
+use super::{Bound, unix::SocketFile};
 use crate::{
     client::Hop,
     front::{self, Arrival, Transport},
@@ -17,29 +25,34 @@ use crate::{
     tasks::Tasks,
 };
 
+/// A listening socket at a worker.
+#[derive(Debug)]
+pub(super) struct Door {
+    listener: Accepting,
+    /// Kept until the socket is closed.
+    _file: Option<Arc<SocketFile>>,
+}
+
+#[derive(Debug)]
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
 /// Accepts until `closing`; what the kernel holds by then is accepted too.
-pub(crate) async fn accept(
-    listener: std::net::TcpListener,
-    proxy: Proxy,
-    tasks: Tasks,
-    closing: CancellationToken,
-) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "cannot accept"),
-    };
+pub(super) async fn accept(door: Door, proxy: Proxy, tasks: Tasks, closing: CancellationToken) {
     let mut paused = false;
     loop {
         let accepted = tokio::select! {
             // Cancel-safe: a connection that was not returned is still the kernel's.
-            accepted = listener.accept() => accepted,
+            accepted = poll_fn(|cx| door.poll_accept(cx)) => accepted,
             () = closing.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok(arrival) => {
                 paused = false;
                 let draining = closing.clone().cancelled_owned();
-                tasks.connection(front::serve(arrival(stream, peer), proxy.clone(), draining));
+                tasks.connection(front::serve(arrival, proxy.clone(), draining));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -51,23 +64,46 @@ pub(crate) async fn accept(
         }
     }
     // Closing the socket would reset those that are still in its queue.
-    while let Some(Ok((stream, peer))) = poll_fn(|cx| match listener.poll_accept(cx) {
+    while let Some(Ok(arrival)) = poll_fn(|cx| match door.poll_accept(cx) {
         Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
         Poll::Pending => Poll::Ready(None),
     })
     .await
     {
         // They have had no time yet to say what they want.
-        tasks.connection(front::serve(arrival(stream, peer), proxy.clone(), sleep(LATE)));
+        tasks.connection(front::serve(arrival, proxy.clone(), sleep(LATE)));
     }
 }
 
-fn arrival(stream: TcpStream, peer: SocketAddr) -> Arrival {
-    // Small answers must not wait for acknowledgements; where the socket is gone already, the
-    // first read will tell.
-    let _ = stream.set_nodelay(true);
-    let hop = Hop { address: Some(peer), scheme: Scheme::Http };
-    Arrival { transport: Transport::Plain(Socket::Tcp(stream)), hop }
+impl Door {
+    /// Of the present worker.
+    pub(super) fn open(socket: Bound, file: Option<Arc<SocketFile>>) -> io::Result<Self> {
+        let listener = match socket {
+            Bound::Tcp(socket) => Accepting::Tcp(TcpListener::from_std(socket)?),
+            Bound::Unix(socket) => Accepting::Unix(UnixListener::from_std(socket)?),
+        };
+        Ok(Self { listener, _file: file })
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
+        let (socket, peer) = match &self.listener {
+            Accepting::Tcp(listener) => {
+                let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                // Small answers must not wait for acknowledgements; where the socket is gone
+                // already, the first read will tell.
+                let _ = stream.set_nodelay(true);
+                // A listener for both kinds sees IPv4 in the clothes of IPv6.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                (Socket::Tcp(stream), Some(peer))
+            }
+            Accepting::Unix(listener) => {
+                let (stream, _) = ready!(listener.poll_accept(cx))?;
+                (Socket::Unix(stream), None)
+            }
+        };
+        let hop = Hop { address: peer, scheme: Scheme::Http };
+        Poll::Ready(Ok(Arrival { transport: Transport::Plain(socket), hop }))
+    }
 }
 
 /// A client that was gone before it was accepted.

@@ -1,20 +1,41 @@
 //! The sockets that clients connect to.
 
 mod accept;
+mod tcp;
+mod unix;
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use self::{accept::Door, unix::SocketFile};
+use crate::{
+    config::{Address, Listen},
+    proxy::Proxy,
+    tasks::Tasks,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+/// A bound place to listen at.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// As the log calls it; a port chosen by the system filled in.
+    name: String,
+    /// None for a Unix socket.
+    address: Option<SocketAddr>,
+    /// One for each worker.
+    sockets: Vec<Bound>,
+    /// Removed when the last worker has closed its socket.
+    file: Option<Arc<SocketFile>>,
+}
 
-pub(crate) use self::accept::accept;
+#[derive(Debug)]
+enum Bound {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
 
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: i32 = 4096;
-
-/// An address that cannot be listened on.
+/// A place that cannot be listened at.
 #[derive(Debug, thiserror::Error)]
 pub enum NoListener {
     /// Somebody listens there already.
@@ -27,65 +48,78 @@ pub enum NoListener {
         "cannot listen on {0}: not permitted; choose a port from 1024 on, or grant CAP_NET_BIND_SERVICE"
     )]
     Forbidden(SocketAddr),
+    /// Somebody listens at the socket file.
+    #[error(
+        "cannot listen on unix:{}: somebody listens there; stop that, or choose another path", .0.display()
+    )]
+    FileTaken(PathBuf),
+    /// There is something else than a socket.
+    #[error(
+        "cannot listen on unix:{}: a file is there that is no socket; remove it, or choose another path", .0.display()
+    )]
+    NoSocket(PathBuf),
+    /// The folder is missing or not ours to write.
+    #[error(
+        "cannot listen on unix:{}: {error}; the folder must exist and be writable for this user", .path.display()
+    )]
+    Folder {
+        /// Where the socket was to be.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        error: io::Error,
+    },
     /// Anything else.
     #[error("cannot listen on {0}: {1}")]
-    Other(SocketAddr, #[source] io::Error),
+    Other(String, #[source] io::Error),
 }
 
-/// So many listeners on the same address; port 0 is chosen once, for all.
+/// Binds all places, for so many workers.
 ///
 /// # Errors
-/// Where the address is taken or is none of this machine's.
-pub(crate) fn bind(address: SocketAddr, count: usize) -> Result<Vec<TcpListener>, NoListener> {
-    let told = |error: io::Error| match error.kind() {
-        io::ErrorKind::AddrInUse => NoListener::Taken(address),
-        io::ErrorKind::PermissionDenied => NoListener::Forbidden(address),
-        _ => NoListener::Other(address, error),
-    };
-    // Sharing a port would also share it with a stranger who does the same. So the first one takes
-    // it alone, and only then lets the others in.
-    let first = socket(address, false).map_err(told)?;
-    let address = first.local_addr().map_err(told)?;
-    let address =
-        address.as_socket().ok_or_else(|| told(io::ErrorKind::AddrNotAvailable.into()))?;
-    let mut sockets = vec![first];
-    if count > 1 {
-        sockets[0].set_reuse_port(true).map_err(told)?;
-        for _ in 1..count {
-            sockets.push(socket(address, true).map_err(told)?);
+/// Where one is taken, or is none of this machine's.
+pub(crate) fn bind(places: &[Listen], workers: usize) -> Result<Vec<Listener>, NoListener> {
+    let mut bound = Vec::new();
+    for place in places {
+        match &place.address {
+            Address::Tcp(addresses) => bound.extend(tcp::bind(addresses, places, workers)?),
+            Address::Unix(path) => bound.push(unix::bind(path, place.mode, workers)?),
         }
     }
-    for socket in &sockets {
-        socket.listen(BACKLOG).map_err(told)?;
-    }
-    Ok(sockets.into_iter().map(Into::into).collect())
+    Ok(bound)
 }
 
-fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Connections of a former process that linger on must not keep this one from starting.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    if shared {
-        socket.set_reuse_port(true)?;
+impl Listener {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
 
-    #[test]
-    fn workers_share_a_port_and_strangers_do_not() {
-        let ours = bind("127.0.0.1:0".parse().expect("an address"), 3).expect("a port");
-        let address = ours[0].local_addr().expect("an address");
-        assert!(ours.iter().all(|one| one.local_addr().expect("an address") == address));
-        for count in [1, 2] {
-            assert!(
-                matches!(bind(address, count), Err(NoListener::Taken(taken)) if taken == address)
-            );
+    /// Accepts at each worker until `closing`, when the place is closed.
+    pub(crate) fn open(
+        self,
+        workers: &[Handle],
+        proxy: &Proxy,
+        tasks: &Tasks,
+        closing: &CancellationToken,
+    ) {
+        for (socket, worker) in self.sockets.into_iter().zip(workers) {
+            let _here = worker.enter();
+            match Door::open(socket, self.file.clone()) {
+                Ok(door) => tasks.listener(accept::accept(
+                    door,
+                    proxy.clone(),
+                    tasks.clone(),
+                    closing.clone(),
+                )),
+                Err(error) => tracing::error!(address = self.name, %error, "cannot accept"),
+            }
         }
     }
 }
+
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: i32 = 4096;

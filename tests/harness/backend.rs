@@ -2,11 +2,13 @@
 //! it.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::board::{Board, Exchange, Harm, State};
 use super::message::Head;
@@ -14,7 +16,9 @@ use super::talk::{After, Talk};
 use super::wire::Wire;
 
 pub(crate) struct Backend {
+    /// Of TCP; nobody's, where it listens at a file.
     pub(crate) address: SocketAddr,
+    place: SockAddr,
     board: Arc<Board>,
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
@@ -25,6 +29,8 @@ pub(crate) struct Site {
     address: SocketAddr,
     _kept: Socket,
 }
+
+const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 type Script = dyn Fn(&mut Talk) -> io::Result<()> + Send + Sync;
 
@@ -53,17 +59,26 @@ impl Backend {
         Self::run(listener, Arc::new(script), None)
     }
 
+    /// One that listens at a socket file.
+    pub(crate) fn at_file(
+        path: &Path,
+        script: impl Fn(&mut Talk) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self::run(UnixListener::bind(path).unwrap(), Arc::new(script), None)
+    }
+
     fn run(
-        listener: TcpListener,
+        listener: impl Into<Socket>,
         script: Arc<Script>,
         only_thread: Option<Arc<Mutex<()>>>,
     ) -> Self {
+        let listener: Socket = listener.into();
         let address = listener.local_addr().unwrap();
         let board = Arc::new(Board::default());
         let watched = board.clone();
         let accepting = thread::spawn(move || {
-            for socket in listener.incoming() {
-                let Ok(socket) = socket else { continue };
+            loop {
+                let Ok((socket, _)) = listener.accept() else { continue };
                 if watched.state().closed {
                     return;
                 }
@@ -76,14 +91,16 @@ impl Backend {
                 });
             }
         });
-        Self { address, board, accepting: Mutex::new(Some(accepting)) }
+        let (address, place) = (address.as_socket().unwrap_or(NOBODY), address);
+        Self { address, place, board, accepting: Mutex::new(Some(accepting)) }
     }
 
     /// Nobody listens any more when this returns. What was accepted goes on.
     pub(crate) fn close(&self) {
         let Some(accepting) = self.accepting.lock().unwrap().take() else { return };
         self.board.change(|state| state.closed = true);
-        drop(TcpStream::connect(self.address));
+        let caller = Socket::new(self.place.domain(), Type::STREAM, None).unwrap();
+        let _ = caller.connect(&self.place);
         let _ = accepting.join();
     }
 

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::Socket;
 
 use super::DEADLINE;
 use super::message::Head;
@@ -54,7 +53,7 @@ pub(super) struct Board {
 pub(super) struct State {
     pub(super) exchanges: Vec<Exchange>,
     /// `None` once the backend itself is done with the connection.
-    pub(super) connections: Vec<Option<Arc<TcpStream>>>,
+    pub(super) connections: Vec<Option<Arc<Socket>>>,
     gates: HashMap<String, Gate>,
     pub(super) running: usize,
     pub(super) most_held: usize,
@@ -116,9 +115,10 @@ impl Board {
         });
     }
 
-    pub(super) fn accept(&self, socket: TcpStream) -> (Wire, usize) {
-        SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER).unwrap();
-        socket.set_nodelay(true).unwrap();
+    pub(super) fn accept(&self, socket: Socket) -> (Wire, usize) {
+        socket.set_send_buffer_size(SEND_BUFFER).unwrap();
+        // A Unix socket has no such thing.
+        let _ = socket.set_tcp_nodelay(true);
         socket.set_read_timeout(Some(DEADLINE * 3)).unwrap();
         socket.set_write_timeout(Some(DEADLINE * 3)).unwrap();
         let wire = Wire::new(socket);

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use super::DEADLINE;
 use super::message::{Framing, Head};
@@ -68,25 +70,31 @@ impl Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         socket.connect(&to.into()).unwrap();
-        Self { narrow: true, ..Self::over(socket.into()) }
+        Self { narrow: true, ..Self::over(socket) }
     }
 
     pub(crate) fn from_address(from: IpAddr, to: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
         socket.connect(&to.into()).unwrap();
-        Self::over(socket.into())
+        Self::over(socket)
     }
 
-    fn over(socket: TcpStream) -> Self {
-        socket.set_nodelay(true).unwrap();
+    pub(crate) fn connect_unix(to: &Path) -> Self {
+        Self::over(UnixStream::connect(to).unwrap())
+    }
+
+    fn over(socket: impl Into<Socket>) -> Self {
+        let socket: Socket = socket.into();
+        // A Unix socket has no such thing.
+        let _ = socket.set_tcp_nodelay(true);
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         socket.set_write_timeout(Some(DEADLINE)).unwrap();
         Self { wire: Wire::new(socket), narrow: false }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.wire.socket.local_addr().unwrap()
+        self.wire.socket.local_addr().unwrap().as_socket().unwrap()
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
@@ -119,7 +127,7 @@ impl Client {
 
     pub(crate) fn leave(self, how: Leave) {
         if how == Leave::Reset {
-            SockRef::from(&*self.wire.socket).set_linger(Some(Duration::ZERO)).unwrap();
+            self.wire.socket.set_linger(Some(Duration::ZERO)).unwrap();
         } else {
             // First, since a close with unread bytes would say RST only.
             let _ = self.wire.socket.shutdown(Shutdown::Write);
@@ -214,7 +222,7 @@ impl Client {
     /// Megabytes through a window of a few bytes would take minutes.
     fn widen(&mut self) {
         if std::mem::take(&mut self.narrow) {
-            SockRef::from(&*self.wire.socket).set_recv_buffer_size(1 << 20).unwrap();
+            self.wire.socket.set_recv_buffer_size(1 << 20).unwrap();
         }
     }
 

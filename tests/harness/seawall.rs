@@ -15,6 +15,7 @@ use super::lines::Lines;
 use super::{Backend, Client, Leave, Site, until};
 
 pub(crate) struct Seawall {
+    /// Of the first listener of TCP; nobody's, where there is none.
     pub(crate) address: SocketAddr,
     child: Child,
     access_log: Arc<Lines>,
@@ -79,8 +80,16 @@ impl Seawall {
             panic!("seawall does not listen; {}", diagnostics.all());
         };
         let address = listening["address"].as_str().and_then(|address| address.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("no address in {listening}"));
+        let address = address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
         Self { address, child, access_log, diagnostics, folder: None }
+    }
+
+    /// Where it listens, in the order of its configuration.
+    #[track_caller]
+    pub(crate) fn places(&self, count: usize) -> Vec<String> {
+        let lines = self.diagnostics.wait(count, |line| line["message"] == "listening");
+        assert_eq!(lines.len(), count, "{}", self.diagnostics.all());
+        lines.iter().map(|line| line["address"].as_str().unwrap().to_owned()).collect()
     }
 
     pub(crate) fn client(&self) -> Client {

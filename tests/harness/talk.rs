@@ -1,10 +1,9 @@
 //! One exchange from the backend's side: what a script says and waits for.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::thread;
 use std::time::Duration;
-
-use socket2::SockRef;
 
 use super::DEADLINE;
 use super::board::{Board, Exchange, Harm};
@@ -125,7 +124,7 @@ impl<'a> Talk<'a> {
     /// The connection ends in a RST when the script does.
     pub(crate) fn reset(&mut self) {
         // The thread and the board both hold the socket: it is reset when the last of them lets go.
-        SockRef::from(&*self.wire.socket).set_linger(Some(Duration::ZERO)).unwrap();
+        self.wire.socket.set_linger(Some(Duration::ZERO)).unwrap();
         self.after = After::Reset;
         self.board.change(|state| state.let_go_of(self.exchange));
     }
@@ -136,7 +135,7 @@ impl<'a> Talk<'a> {
     pub(crate) fn turn_stale(&mut self) -> io::Result<()> {
         self.wire.socket.set_read_timeout(Some(DEADLINE))?;
         self.board.change(|state| state.mark_answered(self.exchange));
-        if matches!(self.wire.socket.peek(&mut [0]), Ok(1)) {
+        if matches!(self.wire.socket.peek(&mut [MaybeUninit::uninit()]), Ok(1)) {
             self.reset();
         } else {
             self.close();
@@ -158,7 +157,7 @@ impl<'a> Talk<'a> {
     pub(crate) fn linger(&mut self) -> io::Result<()> {
         self.close();
         self.wire.socket.set_read_timeout(Some(DEADLINE))?;
-        match self.wire.socket.peek(&mut [0]) {
+        match self.wire.socket.peek(&mut [MaybeUninit::uninit()]) {
             Ok(0) => Ok(()),
             Ok(_) => Err(io::Error::other("bytes over a connection that was to end")),
             Err(error) => Err(error),
@@ -168,7 +167,7 @@ impl<'a> Talk<'a> {
     /// Waits until the other side has gone, in whatever way.
     pub(crate) fn wait_gone(&mut self) -> io::Result<()> {
         self.wire.socket.set_read_timeout(Some(DEADLINE))?;
-        match self.wire.socket.peek(&mut [0]) {
+        match self.wire.socket.peek(&mut [MaybeUninit::uninit()]) {
             Ok(0) => {
                 self.board.harm(self.exchange, Harm::EarlyFin);
                 Ok(())

@@ -1,15 +1,14 @@
-//! A blocking socket with what has been read from it ahead.
+//! A blocking socket, of TCP or of the Unix kind, with what has been read from it ahead.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 
-use socket2::SockRef;
+use socket2::Socket;
 
 use super::message::{Framing, field};
 
 pub(crate) struct Wire {
-    pub(crate) socket: Arc<TcpStream>,
+    pub(crate) socket: Arc<Socket>,
     ahead: Vec<u8>,
 }
 
@@ -23,8 +22,8 @@ pub(crate) enum Glance {
 }
 
 impl Wire {
-    pub(crate) fn new(socket: TcpStream) -> Self {
-        Self { socket: Arc::new(socket), ahead: Vec::new() }
+    pub(crate) fn new(socket: impl Into<Socket>) -> Self {
+        Self { socket: Arc::new(socket.into()), ahead: Vec::new() }
     }
 
     /// A head up to its empty line; `None` when the other side ended in order before the first byte
@@ -135,11 +134,11 @@ impl Wire {
 }
 
 /// Looks at a socket without waiting and without taking anything.
-pub(crate) fn glance(socket: &TcpStream) -> Glance {
+pub(crate) fn glance(socket: &Socket) -> Glance {
     const MSG_PEEK: i32 = 2;
     const MSG_DONTWAIT: i32 = if cfg!(target_os = "linux") { 0x40 } else { 0x80 };
     let mut room = [std::mem::MaybeUninit::uninit()];
-    match SockRef::from(socket).recv_with_flags(&mut room, MSG_PEEK | MSG_DONTWAIT) {
+    match socket.recv_with_flags(&mut room, MSG_PEEK | MSG_DONTWAIT) {
         Ok(0) => Glance::Fin,
         Ok(_) => Glance::Bytes,
         Err(error)

@@ -30,8 +30,8 @@ fn mistakes(text: &str) -> Vec<String> {
 fn two_lines_are_a_whole_file() {
     let text = "listen = \"127.0.0.1:9\"\nbackend = \"http://127.0.0.1:5000\"\n";
     let config = from_text(text, &Overrides::default()).expect("valid").config;
-    assert_eq!(config.listen, ["127.0.0.1:9".parse().expect("an address")]);
-    assert_eq!(config.backends[0].url, "http://127.0.0.1:5000/");
+    assert_eq!(config.listen[0].address.to_string(), "127.0.0.1:9");
+    assert_eq!(config.backends[0].url.to_string(), "http://127.0.0.1:5000/");
     assert_eq!(config.backends[0].max_concurrency, 32);
     assert_eq!(config.client.wait, Limit::Off);
     assert_eq!(config.runtime.workers, Workers::Auto);
@@ -81,7 +81,7 @@ fn the_environment_lies_over_the_file_and_the_command_line_over_both() {
     };
     let text = "listen = \"127.0.0.1:9\"\n[[backend]]\nurl = \"http://127.0.0.1:5000\"\n";
     let loaded = from_text(text, &overrides).expect("valid");
-    assert_eq!(loaded.config.listen[0].port(), 7);
+    assert_eq!(loaded.config.listen[0].address.to_string(), "127.0.0.1:7");
     assert_eq!(loaded.config.backends[0].max_concurrency, 1);
     assert_eq!(loaded.config.client.wait, Limit::At(Duration::from_secs(3)));
     let table = loaded.explain();
@@ -157,7 +157,7 @@ fn a_command_is_the_first_backend_whatever_is_written() {
     let overrides = Overrides { child: Some("http://127.0.0.1:9".into()), ..Overrides::default() };
     for text in ["", "backend = \"http://127.0.0.1:5000\"\n", "[backend]\nmax_concurrency = 1\n"] {
         let loaded = from_text(text, &overrides).unwrap_or_else(|found| panic!("{found}"));
-        assert_eq!(loaded.config.backends[0].url, "http://127.0.0.1:9");
+        assert_eq!(loaded.config.backends[0].url.to_string(), "http://127.0.0.1:9/");
         assert!(loaded.explain().contains("# command line -- command"), "{}", loaded.explain());
     }
 }
