@@ -39,6 +39,8 @@ enum Origin {
         _watcher: Watcher,
     },
     Own(Option<Bytes>),
+    /// A kept answer with something behind its body. Boxed: hardly any has.
+    Trailed(Option<Bytes>, Option<Box<HeaderMap>>),
 }
 
 /// The backend, or a bound, ended the answer early. Whoever serves the reply must break the
@@ -73,7 +75,7 @@ impl Reply {
 
     /// The kept answer of the request that this one repeats.
     pub(crate) fn kept(answer: replay::Answer, visit: Visit) -> Response<Self> {
-        let replay::Answer { status, fields, body } = answer;
+        let replay::Answer { status, fields, body, trailers } = answer;
         visit.note(|outcome| {
             outcome.status = Some(status);
             outcome.source = Some(Source::Replay);
@@ -83,7 +85,11 @@ impl Reply {
         *response.status_mut() = status;
         *response.headers_mut() = fields;
         headers::replayed(response.headers_mut(), visit.record().id());
-        response.map(|body| Self { source: Origin::Own(Some(body)), visit: Some(visit), cut: None })
+        let source = |body| match trailers {
+            None => Origin::Own(Some(body)),
+            Some(trailers) => Origin::Trailed(Some(body), Some(trailers)),
+        };
+        response.map(|body| Self { source: source(body), visit: Some(visit), cut: None })
     }
 
     pub(crate) fn own(
@@ -132,6 +138,11 @@ impl Body for Reply {
         }
         let frame = match &mut this.source {
             Origin::Own(body) => body.take().map(|bytes| Ok(Frame::data(bytes))),
+            Origin::Trailed(body, trailers) => {
+                let body = body.take().filter(|body| !body.is_empty());
+                let trailers = || trailers.take().map(|trailers| Frame::trailers(*trailers));
+                body.map(Frame::data).or_else(trailers).map(Ok)
+            }
             Origin::Exchange { body, .. } => ready!(body.poll_frame(cx)),
         };
         match frame {
@@ -150,6 +161,7 @@ impl Body for Reply {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Origin::Own(body) => body.as_ref().is_none_or(Bytes::is_empty),
+            Origin::Trailed(_, trailers) => trailers.is_none(),
             Origin::Exchange { body, left, .. } => *left == Some(0) || body.is_ended(),
         }
     }
@@ -158,7 +170,7 @@ impl Body for Reply {
         match &self.source {
             Origin::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
             // The Content-Length field says it, where it is known.
-            Origin::Exchange { .. } => SizeHint::default(),
+            Origin::Exchange { .. } | Origin::Trailed(..) => SizeHint::default(),
         }
     }
 }

@@ -160,8 +160,9 @@ impl Exchange {
         let claim = self.known.as_ref()?.claim()?;
         let (status, fields) = self.shared.state.lock().open.as_ref()?.head()?;
         // Without it the claim is dropped, and a retry runs.
-        let body = spool.retained().await?;
-        claim.end(&replay::Answer { status, fields, body }).map(Box::new)
+        let (body, trailers) = spool.retained().await?;
+        let trailers = trailers.map(Box::new);
+        claim.end(&replay::Answer { status, fields, body, trailers }).map(Box::new)
     }
 
     /// Stages only ever follow each other.

@@ -217,7 +217,10 @@ impl Exchange {
             };
             let chunk = match frame.into_data() {
                 Ok(chunk) => chunk,
-                Err(other) => return Ok(End::Whole(other.into_trailers().ok())),
+                Err(other) => {
+                    let trailers = other.into_trailers().ok().and_then(headers::accept_trailers);
+                    return Ok(End::Whole(trailers));
+                }
             };
             self.tells();
             // The spool of an answer is never retained as a whole, so it waits for room and does

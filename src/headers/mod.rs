@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
     header::{
-        ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, TE, TRANSFER_ENCODING, VIA,
+        ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, SET_COOKIE, TE, TRAILER,
+        TRANSFER_ENCODING, VIA,
     },
     request, response,
     uri::{Authority, PathAndQuery},
@@ -129,9 +130,11 @@ pub(crate) fn rebuild(
     let target = head.uri.path_and_query().cloned();
     head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
     let headers = &mut head.headers;
-    let trailers = headers.get_all(TE).iter().any(|value| {
-        value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("trailers"))
-    });
+    let trailers = headers.get_all(TE).iter().any(takes_trailers);
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // It announces what ends here: a body that is sent with its length has no place for them.
+        headers.remove(TRAILER);
+    }
     strip_hop_by_hop(headers);
     strip_doubles(headers);
     // The length is said anew when the body is in, whole; that there is none can be said now.
@@ -148,6 +151,11 @@ pub(crate) fn rebuild(
     forward(headers, peer);
     headers.insert(X_REQUEST_ID, id.clone());
     head.version = Version::HTTP_11;
+}
+
+fn takes_trailers(te: &HeaderValue) -> bool {
+    let mut codings = te.as_bytes().split(|byte| *byte == b',');
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Turns the head of a response into the one that the client gets. Gives back what the
@@ -246,6 +254,17 @@ pub(crate) fn is_page_load(head: &request::Parts) -> bool {
 /// Browsers say for what they ask (Fetch Metadata), and so shows that one asks.
 pub(crate) fn is_of_browser(head: &request::Parts) -> bool {
     head.headers.contains_key(SEC_FETCH_MODE)
+}
+
+/// Turns the trailers of a response into those that the client gets. Some clients merge them with the
+/// fields of the head, so none may be there that would have been acted on in the head (RFC 9110,
+/// section 6.5.1).
+pub(crate) fn accept_trailers(mut trailers: HeaderMap) -> Option<HeaderMap> {
+    strip_hop_by_hop(&mut trailers);
+    for name in [CONTENT_LENGTH, TRAILER, HOST, SET_COOKIE, SEAWALL_ON_DISCONNECT, X_REQUEST_ID] {
+        trailers.remove(name);
+    }
+    (!trailers.is_empty()).then_some(trailers)
 }
 
 /// Turns the head of an interim answer into the one that the client gets.

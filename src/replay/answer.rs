@@ -1,8 +1,10 @@
 //! An answer as bytes, and back.
 //!
-//! A version byte, the status, the fields, the body. Numbers take seven bits a byte, least
+//! A version byte, the status, the fields, the trailers, the body. Numbers take seven bits a byte, least
 //! significant first, and the eighth says that more follow. The body comes last, so it needs no
 //! length.
+
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -14,6 +16,8 @@ pub(crate) struct Answer {
     /// Values that share a name keep their order.
     pub fields: HeaderMap,
     pub body: Bytes,
+    /// The fields behind the body; hardly any answer has them.
+    pub trailers: Option<Box<HeaderMap>>,
 }
 
 /// Bytes that are no answer of this version.
@@ -30,18 +34,26 @@ impl Answer {
         let text: usize = self
             .fields
             .iter()
+            .chain(self.trailers())
             .map(|(name, value)| name.as_str().len() + value.len() + 2 * LONGEST_NUMBER)
             .sum();
-        let mut to = Vec::with_capacity(1 + 2 * LONGEST_NUMBER + text + self.body.len());
+        let mut to = Vec::with_capacity(1 + 3 * LONGEST_NUMBER + text + self.body.len());
         to.push(VERSION);
         write_number(&mut to, self.status.as_u16().into());
-        write_number(&mut to, self.fields.len());
-        for (name, value) in &self.fields {
-            write_bytes(&mut to, name.as_str().as_bytes());
-            write_bytes(&mut to, value.as_bytes());
+        for fields in [&self.fields, self.trailers()] {
+            write_number(&mut to, fields.len());
+            for (name, value) in fields {
+                write_bytes(&mut to, name.as_str().as_bytes());
+                write_bytes(&mut to, value.as_bytes());
+            }
         }
         to.extend_from_slice(&self.body);
         to
+    }
+
+    fn trailers(&self) -> &HeaderMap {
+        static NONE: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
+        self.trailers.as_deref().unwrap_or(&NONE)
     }
 
     /// The bytes are foreign: whatever they are, this neither panics nor takes more memory than
@@ -54,15 +66,9 @@ impl Answer {
         let status = u16::try_from(from.number()?).ok();
         let status = status.and_then(|status| StatusCode::from_u16(status).ok());
         let status = status.ok_or(Unreadable::Damaged)?;
-        let mut fields = HeaderMap::new();
-        for _ in 0..from.number()? {
-            let name = HeaderName::from_bytes(&from.bytes()?);
-            let value = HeaderValue::from_maybe_shared(from.bytes()?);
-            let (Ok(name), Ok(value)) = (name, value) else { return Err(Unreadable::Damaged) };
-            // Beyond the map's own bound, `append` panics.
-            fields.try_append(name, value).map_err(|_| Unreadable::Damaged)?;
-        }
-        Ok(Self { status, fields, body: from.0 })
+        let (fields, trailers) = (from.fields()?, from.fields()?);
+        let trailers = (!trailers.is_empty()).then(|| Box::new(trailers));
+        Ok(Self { status, fields, body: from.0, trailers })
     }
 }
 
@@ -75,6 +81,18 @@ impl Reader {
             true => Ok(self.0.split_to(count)),
             false => Err(Unreadable::Damaged),
         }
+    }
+
+    fn fields(&mut self) -> Result<HeaderMap, Unreadable> {
+        let mut fields = HeaderMap::new();
+        for _ in 0..self.number()? {
+            let name = HeaderName::from_bytes(&self.bytes()?);
+            let value = HeaderValue::from_maybe_shared(self.bytes()?);
+            let (Ok(name), Ok(value)) = (name, value) else { return Err(Unreadable::Damaged) };
+            // Beyond the map's own bound, `append` panics.
+            fields.try_append(name, value).map_err(|_| Unreadable::Damaged)?;
+        }
+        Ok(fields)
     }
 
     fn bytes(&mut self) -> Result<Bytes, Unreadable> {
@@ -111,7 +129,7 @@ fn write_number(to: &mut Vec<u8>, mut number: usize) {
 }
 
 /// Changes with the layout.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes of the longest number.
 const LONGEST_NUMBER: usize = 4;
 
@@ -128,7 +146,11 @@ mod tests {
         {
             fields.append(name, HeaderValue::from_bytes(value).expect("a value"));
         }
-        Answer { status: StatusCode::CREATED, fields, body: Bytes::from_static(b"made\0\xff") }
+        let trailers =
+            HeaderMap::from_iter([("z".parse().expect("a name"), HeaderValue::from_static("9"))]);
+        let trailers = Some(Box::new(trailers));
+        let body = Bytes::from_static(b"made\0\xff");
+        Answer { status: StatusCode::CREATED, fields, body, trailers }
     }
 
     #[test]
@@ -141,7 +163,10 @@ mod tests {
 
     #[test]
     fn an_answer_takes_little_more_than_its_text() {
-        assert_eq!(answer().encode().len(), 1 + 2 + 1 + 4 * 2 + 10 + 3 + 1 + 3 + 10 + 3 + 1 + 6);
+        assert_eq!(
+            answer().encode().len(),
+            1 + 2 + 1 + 4 * 2 + 10 + 3 + 1 + 3 + 10 + 3 + 1 + 5 + 6
+        );
     }
 
     #[test]
@@ -200,7 +225,8 @@ mod tests {
                 map.append(name, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
             }
             let status = StatusCode::from_u16(status).expect("a status");
-            let answer = Answer { status, fields: map, body: body.into() };
+            let trailers = (!map.is_empty()).then(|| Box::new(map.clone()));
+            let answer = Answer { status, fields: map, body: body.into(), trailers };
             prop_assert_eq!(Answer::decode(answer.encode().into()), Ok(answer));
         }
 

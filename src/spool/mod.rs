@@ -240,16 +240,18 @@ impl Spool {
         if alone && state.retain != Retain::Nothing { state.written - state.furthest } else { 0 }
     }
 
-    /// All that was written, once that has ended whole; `None` where it is not retained.
-    pub(crate) async fn retained(&self) -> Option<Bytes> {
+    /// All that was written, with the trailers, once that has ended whole; `None` where it is not
+    /// retained.
+    pub(crate) async fn retained(&self) -> Option<(Bytes, Option<HeaderMap>)> {
         let mut reader = self.reader_from_start()?;
-        let mut all = BytesMut::new();
+        let (mut all, mut trailers) = (BytesMut::new(), None);
         while let Some(frame) = poll_fn(|cx| reader.poll_frame(cx)).await {
-            if let Ok(data) = frame.ok()?.into_data() {
-                all.extend_from_slice(&data);
+            match frame.ok()?.into_data() {
+                Ok(data) => all.extend_from_slice(&data),
+                Err(frame) => trailers = frame.into_trailers().ok(),
             }
         }
-        Some(all.freeze())
+        Some((all.freeze(), trailers))
     }
 
     /// Bytes written so far, discarded ones included.

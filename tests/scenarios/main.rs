@@ -55,6 +55,7 @@ mod reuse;
 mod smuggling;
 mod spool_full;
 mod the_harness_sees_harm;
+mod trailers;
 mod unix_sockets;
 mod wrapped_command;
 mod wrapped_command_ends;

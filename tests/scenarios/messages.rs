@@ -1,5 +1,4 @@
-//! Messages of the rarer kinds: without a body, with interim ones before them, with trailers, with
-//! odd methods.
+//! Messages of the rarer kinds: without a body, with interim ones before them, with odd methods.
 
 use crate::harness::{Backend, Seawall};
 
@@ -73,45 +72,6 @@ fn interim_responses_of_the_backend_do_not_stand_for_the_final_one() {
     let answer = seawall.client().send("GET / HTTP/1.0\r\nHost: a\r\n\r\n").answer();
     assert_eq!((answer.status(), answer.interim), (200, vec![]));
     backend.assert_unharmed();
-}
-
-#[test]
-fn trailers_reach_a_client_that_takes_them() {
-    let backend = Backend::start(|talk| {
-        talk.chunked_head("Trailer: X-Sum\r\n")?;
-        talk.chunk("served")?;
-        talk.write("0\r\nX-Sum: 42\r\n\r\n")
-    });
-    let seawall = Seawall::before(&backend);
-    let mut client = seawall.client();
-    let answer = client.get_with("/", "TE: trailers\r\nConnection: TE\r\n").answer();
-    assert_eq!(answer.text(), "served");
-    assert_eq!(
-        answer.trailers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("x-sum")).count(),
-        1,
-        "{answer:?}"
-    );
-    // And one that does not gets an answer that is whole without them.
-    assert_eq!(client.get("/").answer().text(), "served");
-    backend.assert_unharmed();
-}
-
-#[test]
-fn trailers_of_a_request_do_not_become_fields_of_it() {
-    let backend = Backend::start(|talk| talk.answer("served"));
-    let seawall = Seawall::before(&backend);
-    let mut client = seawall.client();
-    client.send(
-        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Admin\r\n\r\n",
-    );
-    client.send("5\r\nhello\r\n0\r\nX-Admin: yes\r\nContent-Length: 3\r\n\r\n");
-    assert_eq!(client.answer().text(), "served");
-    let arrived = backend.wait_answered("/");
-    assert_eq!(
-        (&arrived.body[..], arrived.head.field("content-length")),
-        (&b"hello"[..], Some("5"))
-    );
-    assert_eq!(arrived.head.field("x-admin"), None);
 }
 
 #[test]
