@@ -2,7 +2,10 @@
 //!
 //! hyper reads, serves and writes; it tells nobody where it stands. The service marks the
 //! beginning and end of each request here, and the IO below hyper acts on it: whether a FIN is
-//! news, whether bytes written are an answer or hyper's own, whether an answer is out.
+//! news, whether bytes written are an answer or hyper's own, whether an answer is out. Of HTTP/2,
+//! each stream has its own marks ([`Stream`]).
+
+mod stream;
 
 use std::{
     sync::{
@@ -16,6 +19,7 @@ use http::Response;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+pub(crate) use self::stream::{Stream, Streams, Unflushed};
 use crate::{
     admission::per_client::Account,
     client::Hop,

@@ -9,7 +9,8 @@
 //!
 //! - [`cli`]: the command line and the exit codes; [`config`]: what it was told
 //! - [`server`]: the life of the process; [`runtime`]: its threads; [`tasks`]: what they run
-//! - `listen`: the sockets; `front`: one client connection; `connection`: what is known of it
+//! - `listen`: the sockets; `front`: one client connection, of HTTP/1 or HTTP/2; `connection`: what is
+//!   known of it, and of its streams
 //! - [`proxy`]: **the life of a request**, one line a step; `visit`: its client's side of it
 //! - `probe`: the one path that is answered for the backend
 //! - `client`, `headers`: who is calling, and what is passed on of what they say

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -36,7 +36,7 @@ use crate::{
     reply::Reply,
     spool::Store,
     tasks::Tasks,
-    visit::Visit,
+    visit::{Carrier, Visit},
 };
 
 /// The proxy: a request in, an answer out, and the exchange in between on its own feet.
@@ -82,13 +82,22 @@ impl Proxy {
     pub(crate) fn visit<B>(
         &self,
         request: Request<B>,
-        connection: Option<Arc<Connection>>,
+        carrier: Carrier,
     ) -> impl Future<Output = Response<Reply>> + Send + use<B>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let house = self.house.clone();
-        async move { house.visit(request, connection).await }
+        async move { house.visit(request, carrier).await }
+    }
+
+    /// A request whose client has left before anything was done.
+    pub(crate) fn missed<B>(&self, request: Request<B>, carrier: Carrier) {
+        drop(self.house.open(&request.into_parts().0, carrier));
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.house.tasks
     }
 
     pub(crate) fn client_bounds(&self) -> Arc<config::Client> {
@@ -119,17 +128,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let visit = self.visit(request, None);
+        let visit = self.visit(request, Carrier::Nothing);
         Box::pin(async { Ok(visit.await) })
     }
 }
 
 impl House {
-    async fn visit<B>(
-        &self,
-        request: Request<B>,
-        connection: Option<Arc<Connection>>,
-    ) -> Response<Reply>
+    async fn visit<B>(&self, request: Request<B>, carrier: Carrier) -> Response<Reply>
     where
         B: Body<Data = Bytes> + Send + Unpin,
     {
@@ -137,7 +142,7 @@ impl House {
         // Boxed: it is handed on several times, and is large.
         let head = Box::new(head);
         let accept = head.headers.get(http::header::ACCEPT).cloned();
-        let visit = self.open(&head, connection);
+        let visit = self.open(&head, carrier);
         match self.answer(&visit, head, body).await {
             Ok(Answer::Exchange { head, watcher }) => Reply::of_exchange(head, watcher, visit),
             Ok(Answer::Kept(answer)) => Reply::kept(answer, visit),
@@ -146,15 +151,14 @@ impl House {
         }
     }
 
-    fn open(&self, head: &request::Parts, connection: Option<Arc<Connection>>) -> Visit {
+    fn open(&self, head: &request::Parts, carrier: Carrier) -> Visit {
         let facts = Facts {
             id: headers::id_of(&head.headers),
-            client: connection.as_ref().map(|connection| self.name_of(connection, head)),
+            client: carrier.connection().map(|connection| self.name_of(connection, head)),
             line: Some((head.method.clone(), headers::target(head).into())),
             began: Instant::now(),
         };
-        let interims = head.extensions.get().cloned();
-        Visit::new(Record::open(&self.log, facts), connection, interims)
+        Visit::new(Record::open(&self.log, facts), carrier)
     }
 
     /// For the log: the peer, or for whom it speaks.
@@ -175,6 +179,9 @@ impl House {
     where
         B: Body<Data = Bytes> + Unpin,
     {
+        if head.version == Version::HTTP_2 {
+            headers::check_http2(&head, self.bounds.max_head)?;
+        }
         headers::check(&head, visit.connection().map(|connection| &connection.fields))?;
         if headers::max_forwards(&mut head) == Some(0) {
             return Ok(Answer::Own(

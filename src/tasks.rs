@@ -11,6 +11,8 @@ pub struct Tasks {
     listeners: TaskTracker,
     /// Client connections.
     connections: TaskTracker,
+    /// Streams of connections of HTTP/2.
+    streams: TaskTracker,
     /// Exchanges, orphans and queued ones among them.
     exchanges: TaskTracker,
 }
@@ -26,6 +28,11 @@ impl Tasks {
         drop(self.connections.spawn(task));
     }
 
+    /// Runs one stream of an HTTP/2 connection on the current worker.
+    pub fn stream(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.streams.spawn(task));
+    }
+
     /// Runs one exchange on the current worker; nothing but its own end ends it.
     pub fn exchange(&self, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.exchanges.spawn(task));
@@ -39,8 +46,8 @@ impl Tasks {
 
     /// Waits until nobody accepts any more and no connection and no exchange is left.
     pub async fn finished(&self) {
-        // In this order: a listener can start a connection, and a connection an exchange.
-        for kind in [&self.listeners, &self.connections, &self.exchanges] {
+        // In this order: a listener can start a connection, that a stream, and both an exchange.
+        for kind in [&self.listeners, &self.connections, &self.streams, &self.exchanges] {
             kind.close();
             kind.wait().await;
         }

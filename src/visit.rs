@@ -6,46 +6,52 @@ use std::{
 };
 
 use http::Response;
-use parking_lot::Mutex;
 
 use crate::{
-    connection::Connection,
+    connection::{Connection, Stream},
     observe::record::{Outcome, Record},
 };
+
+/// What a visit comes over.
+#[derive(Debug, Clone)]
+pub(crate) enum Carrier {
+    /// The proxy is called without a connection.
+    Nothing,
+    /// A connection of HTTP/1, one visit at a time.
+    Connection(Arc<Connection>),
+    /// One of the streams of a connection of HTTP/2.
+    Stream(Arc<Stream>),
+}
 
 /// One request's stay with us. Dropped before it was closed, the client has left.
 #[derive(Debug)]
 pub(crate) struct Visit {
     record: Arc<Record>,
-    /// None where the proxy is called without a connection.
-    connection: Option<Arc<Connection>>,
-    /// Where its interim answers go; None for HTTP/1, where they go to the connection.
-    interims: Option<Interims>,
+    carrier: Carrier,
     closed: bool,
 }
 
-/// Interim answers (RFC 9110, section 15.2) of one request, on their way to a client of HTTP/2.
-///
-/// Whoever serves a stream puts one into the extensions of its request, and takes what is in it after
-/// each poll of the visit, before the answer: nothing but such a poll adds to it, so nobody needs to be
-/// woken for it. There are never more than a few.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Interims(Arc<Mutex<Vec<Response<()>>>>);
+impl Carrier {
+    pub(crate) fn connection(&self) -> Option<&Connection> {
+        match self {
+            Self::Nothing => None,
+            Self::Connection(connection) => Some(connection),
+            Self::Stream(stream) => Some(stream.connection()),
+        }
+    }
 
-impl Interims {
-    #[expect(dead_code, reason = "HTTP/1 has its own way")]
-    pub(crate) fn take(&self) -> Vec<Response<()>> {
-        std::mem::take(&mut *self.0.lock())
+    /// The connection, where it carries nothing but this.
+    fn whole(&self) -> Option<&Connection> {
+        match self {
+            Self::Connection(connection) => Some(connection),
+            Self::Nothing | Self::Stream(_) => None,
+        }
     }
 }
 
 impl Visit {
-    pub(crate) fn new(
-        record: Arc<Record>,
-        connection: Option<Arc<Connection>>,
-        interims: Option<Interims>,
-    ) -> Self {
-        Self { record, connection, interims, closed: false }
+    pub(crate) fn new(record: Arc<Record>, carrier: Carrier) -> Self {
+        Self { record, carrier, closed: false }
     }
 
     pub(crate) fn record(&self) -> &Arc<Record> {
@@ -53,7 +59,7 @@ impl Visit {
     }
 
     pub(crate) fn connection(&self) -> Option<&Connection> {
-        self.connection.as_deref()
+        self.carrier.connection()
     }
 
     pub(crate) fn note(&self, change: impl FnOnce(&mut Outcome)) {
@@ -61,19 +67,19 @@ impl Visit {
     }
 
     pub(crate) fn is_half_closed(&self) -> bool {
-        self.connection().is_some_and(Connection::is_half_closed)
+        self.carrier.whole().is_some_and(Connection::is_half_closed)
     }
 
     /// From here on a FIN counts as leaving.
     pub(crate) fn fin_is_leaving(&self) {
-        if let Some(connection) = self.connection() {
+        if let Some(connection) = self.carrier.whole() {
             connection.fin_is_leaving();
         }
     }
 
     /// The request is in, whole.
     pub(crate) async fn received(&self) {
-        let Some(connection) = self.connection() else { return };
+        let Some(connection) = self.carrier.whole() else { return };
         connection.received();
         if connection.is_half_closed() {
             // The FIN came with the end of the body: have the IO look at it again.
@@ -83,19 +89,20 @@ impl Visit {
 
     /// An interim answer, to reach the client before the answer. Only while that is awaited.
     pub(crate) fn interim(&self, head: Response<()>) {
-        match (&self.interims, self.connection()) {
-            (Some(interims), _) => interims.0.lock().push(head),
-            (None, Some(connection)) => connection.interim(&head),
-            (None, None) => {}
+        match &self.carrier {
+            Carrier::Nothing => {}
+            Carrier::Connection(connection) => connection.interim(&head),
+            Carrier::Stream(stream) => stream.interim(head),
         }
     }
 
     /// All of the answer is on its way to the connection; the kernel will have it soon.
     pub(crate) fn answered(mut self) {
         self.closed = true;
-        match &self.connection {
-            Some(connection) => connection.answered(self.record.clone()),
-            None => self.record.delivered(),
+        match &self.carrier {
+            Carrier::Nothing => self.record.delivered(),
+            Carrier::Connection(connection) => connection.answered(self.record.clone()),
+            Carrier::Stream(stream) => stream.answered(self.record.clone()),
         }
     }
 
@@ -107,9 +114,10 @@ impl Visit {
 
     /// The answer ends before its end. Ready when the client has all that came before.
     pub(crate) fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.connection() {
-            Some(connection) => connection.poll_broken(cx),
-            None => Poll::Ready(()),
+        match &self.carrier {
+            Carrier::Nothing => Poll::Ready(()),
+            Carrier::Connection(connection) => connection.poll_broken(cx),
+            Carrier::Stream(stream) => stream.poll_broken(cx),
         }
     }
 
@@ -125,7 +133,11 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         if !self.closed {
-            self.record.left(self.connection().and_then(Connection::why));
+            self.record.left(match &self.carrier {
+                Carrier::Nothing => None,
+                Carrier::Connection(connection) => connection.why(),
+                Carrier::Stream(stream) => stream.why(),
+            });
         }
     }
 }

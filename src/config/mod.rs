@@ -165,6 +165,27 @@ pub struct Client {
     /// Longest request body in bytes; then 413. A route may set its own.
     #[serde(deserialize_with = "values::size")]
     pub max_body: u64,
+    /// HTTP/2: streams of one connection at once.
+    #[serde(deserialize_with = "values::small_count")]
+    pub streams: u32,
+    /// HTTP/2: bytes of one request body that may be under way to us.
+    #[serde(deserialize_with = "values::window")]
+    pub stream_window: u32,
+    /// HTTP/2: bytes of all request bodies of a connection that may be under way to us.
+    #[serde(deserialize_with = "values::window")]
+    pub connection_window: u32,
+    /// HTTP/2: a client that was silent for so long, with an answer to come, is asked by a PING
+    /// whether it is there; no sign for as long again, and it is gone.
+    #[serde(deserialize_with = "values::duration")]
+    pub ping: Duration,
+    /// HTTP/2: so many streams reset before they were answered, out of at most twice as many: the
+    /// connection is sent away.
+    #[serde(deserialize_with = "values::small_count")]
+    pub early_resets: u32,
+    /// HTTP/2: frames that are neither request nor body, within 10 s and beyond what requests and
+    /// answers call for: the connection is sent away.
+    #[serde(deserialize_with = "values::small_count")]
+    pub control_frames: u32,
     /// Exchanges of one client at once, queued ones included; then 429.
     #[serde(deserialize_with = "values::count")]
     pub exchanges: usize,

@@ -128,6 +128,21 @@ pub(super) fn count<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Err
     }
 }
 
+/// The same, where it is kept in fewer bits.
+pub(super) fn small_count<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
+    count(input).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// A flow-control window of HTTP/2 (RFC 9113, section 6.9.1); all begin with 65535 bytes.
+pub(super) fn window<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
+    match size(input)? {
+        bytes @ 0xffff..=0x7fff_ffff => Ok(u32::try_from(bytes).unwrap_or(u32::MAX)),
+        other => Err(de::Error::custom(format_args!(
+            "{other} bytes is out of range; write a size from 65535 to 2147483647 bytes"
+        ))),
+    }
+}
+
 /// The URL of a Redis; empty for none.
 pub(super) fn redis<'de, D: Deserializer<'de>>(input: D) -> Result<Option<RedisUrl>, D::Error> {
     match String::deserialize(input)? {

@@ -1,6 +1,8 @@
 //! The socket as hyper sees it, with what hyper leaves to others: bounds in time, the half-closed
 //! client, answers of our own to what never became a request, and a patient close.
 
+mod bare;
+
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -9,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf as _, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
@@ -30,6 +32,8 @@ pub(super) struct ClientIo {
     transport: Transport,
     connection: Arc<Connection>,
     bounds: Arc<Client>,
+    /// Bytes that were read by others, to be read before all others.
+    ahead: Bytes,
     /// Bytes of our own, to go out before anything of hyper's.
     own: Bytes,
     /// Bytes of the present answer have gone out.
@@ -67,6 +71,7 @@ impl ClientIo {
             transport,
             connection,
             bounds,
+            ahead: Bytes::new(),
             own: Bytes::new(),
             answering: false,
             amid: false,
@@ -230,6 +235,10 @@ impl AsyncRead for ClientIo {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if !this.ahead.is_empty() {
+            this.read_ahead(buf);
+            return Poll::Ready(Ok(()));
+        }
         if this.state != State::Open {
             ready!(this.poll_own(cx))?;
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -320,8 +329,6 @@ impl AsyncWrite for ClientIo {
             return self.poll_linger(cx, until);
         }
         ready!(self.as_mut().poll_flush(cx))?;
-        ready!(Pin::new(&mut self.transport).poll_shutdown(cx))?;
-        // Closing a socket with bytes unread resets it, and a reset can overtake our last answer.
         // Where the client may still be sending, we read on for a while.
         let unread = self.state == State::Refused || !self.connection.is_received();
         let linger = if unread && !self.connection.is_half_closed() {
@@ -329,12 +336,7 @@ impl AsyncWrite for ClientIo {
         } else {
             Duration::ZERO
         };
-        if linger.is_zero() {
-            return Poll::Ready(Ok(()));
-        }
-        let until = Instant::now() + linger;
-        self.state = State::Lingering(until);
-        self.poll_linger(cx, until)
+        self.poll_close(cx, linger)
     }
 }
 

@@ -1,6 +1,8 @@
 //! One client connection, from accept to close.
 
 mod departure;
+mod greeting;
+mod http2;
 mod io;
 mod transport;
 
@@ -13,7 +15,7 @@ use hyper_util::rt::TokioIo;
 
 use self::io::ClientIo;
 pub(crate) use self::transport::Transport;
-use crate::{client::Hop, proxy::Proxy};
+use crate::{client::Hop, connection::Connection, proxy::Proxy, visit::Carrier};
 
 /// hyper's read buffer grows to this for large bodies.
 const READ_BUFFER: usize = 400 * 1024;
@@ -28,15 +30,45 @@ pub(crate) struct Arrival {
 /// Serves the connection until its end; once `draining` is over, it takes no further request.
 pub(crate) async fn serve(arrival: Arrival, proxy: Proxy, draining: impl Future<Output = ()>) {
     let Arrival { transport, hop } = arrival;
-    let bounds = proxy.client_bounds();
     let connection = Arc::new(proxy.connection(hop));
-    let max_head = usize::try_from(bounds.max_head).unwrap_or(usize::MAX);
-    let io = ClientIo::new(transport, connection.clone(), bounds);
+    let mut io = ClientIo::new(transport, connection.clone(), proxy.client_bounds());
+    let mut draining = pin!(draining);
+    let mut drained = false;
+    let is_http2 = tokio::select! {
+        biased;
+        // Cancel-safe: what was read can be read again.
+        is_http2 = greeting::is_http2(&mut io) => is_http2,
+        () = draining.as_mut() => {
+            drained = true;
+            false
+        }
+    };
+    let draining = async {
+        if !drained {
+            draining.await;
+        }
+    };
+    if is_http2 {
+        // Boxed: connections of HTTP/1 would bear its size.
+        Box::pin(http2::serve(io, connection, proxy, draining)).await;
+    } else {
+        serve_http1(io, connection, proxy, draining).await;
+    }
+}
+
+async fn serve_http1(
+    io: ClientIo,
+    connection: Arc<Connection>,
+    proxy: Proxy,
+    draining: impl Future<Output = ()>,
+) {
+    let hop = connection.hop;
+    let max_head = usize::try_from(proxy.client_bounds().max_head).unwrap_or(usize::MAX);
     let at_drain = connection.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         connection.begin(request.version(), request.body().is_end_stream());
         // Boxed: a kept connection without a request holds none of it.
-        let visit = Box::pin(proxy.visit(request, Some(connection.clone())));
+        let visit = Box::pin(proxy.visit(request, Carrier::Connection(connection.clone())));
         async { Ok::<_, Infallible>(visit.await) }
     });
     let served = http1::Builder::new()

@@ -3,6 +3,7 @@
 mod digest;
 mod forwarding;
 mod hop_by_hop;
+mod http2;
 
 use std::sync::LazyLock;
 
@@ -19,6 +20,7 @@ use http::{
 pub(crate) use self::{
     digest::Digest,
     forwarding::{PeerFields, Scheme, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
+    http2::{check_http2, join_cookies},
 };
 use self::{
     forwarding::{append, forward},
@@ -40,6 +42,7 @@ const MAX_ID: usize = 128;
 /// several is no loop.
 static PSEUDONYM: LazyLock<String> = LazyLock::new(|| format!("seawall-{:08x}", fastrand::u32(..)));
 static VIA_11: LazyLock<HeaderValue> = LazyLock::new(|| via("1.1"));
+static VIA_20: LazyLock<HeaderValue> = LazyLock::new(|| via("2.0"));
 static VIA_10: LazyLock<HeaderValue> = LazyLock::new(|| via("1.0"));
 
 fn via(version: &str) -> HeaderValue {
@@ -146,7 +149,11 @@ pub(crate) fn rebuild(
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
-    let via = if head.version == Version::HTTP_10 { &*VIA_10 } else { &*VIA_11 };
+    let via = match head.version {
+        Version::HTTP_10 => &*VIA_10,
+        Version::HTTP_2 => &*VIA_20,
+        _ => &*VIA_11,
+    };
     append(headers, VIA, via.clone());
     forward(headers, peer);
     headers.insert(X_REQUEST_ID, id.clone());

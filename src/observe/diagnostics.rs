@@ -11,7 +11,8 @@ use crate::config::{Log, LogFormat};
 /// # Errors
 /// Where `log.level` is none.
 pub(crate) fn start(log: &Log) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter: EnvFilter = log.level.parse()?;
+    // What h2 says of frames, any client can make it say, as often as it likes.
+    let filter: EnvFilter = format!("h2=off,{}", log.level).parse()?;
     let registry = tracing_subscriber::registry().with(filter);
     // A second call leaves the first one's subscriber in place.
     let _ = match is_pretty(log.format, std::io::stderr().is_terminal()) {

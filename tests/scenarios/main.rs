@@ -34,6 +34,8 @@ mod hold;
 mod hold_bounds;
 mod hold_restarts;
 mod hold_stand_in;
+mod http2;
+mod http2_leaves;
 mod interim_answers;
 mod join;
 mod join_leaves;

@@ -1,0 +1,87 @@
+//! One client connection of HTTP/2 (RFC 9113), from its preface to its close.
+//!
+//! It stands on h2, hyper's own engine, and not on hyper's server for it, which keeps to itself what
+//! we need: why a stream was reset, what the socket has taken, GOAWAY with a reason, interim
+//! answers, and who opens no window.
+
+mod frames;
+mod io;
+mod session;
+mod stream;
+mod traffic;
+mod upload;
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+};
+
+use h2::{Reason, server};
+use tokio::time::timeout;
+
+use self::{io::Io, session::Session, traffic::Traffic};
+use super::io::ClientIo;
+use crate::{config::Client, connection::Connection, proxy::Proxy};
+
+/// Bytes of one answer that h2 holds for a socket that takes none.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Serves the connection until its end; once `draining` is over, it says farewell.
+pub(super) async fn serve(
+    under: ClientIo,
+    connection: Arc<Connection>,
+    proxy: Proxy,
+    draining: impl Future<Output = ()>,
+) {
+    let bounds = proxy.client_bounds();
+    let traffic = Arc::new(Traffic::new());
+    let io = Io::new(under, traffic.clone(), &bounds);
+    let handshake = builder(&bounds).handshake(io);
+    let h2 = match timeout(bounds.head_timeout, handshake).await {
+        Ok(Ok(h2)) => h2,
+        Ok(Err(error)) => return told(&connection, &error),
+        Err(_) => return tracing::debug!(client = %connection.name, "no preface in time"),
+    };
+    let mut session = Session::new(h2, traffic, connection.clone(), proxy);
+    let mut draining = pin!(draining);
+    let ended = poll_fn(|cx| {
+        if session.is_open() && draining.as_mut().poll(cx).is_ready() {
+            connection.drain();
+            session.leave();
+        }
+        session.poll(cx)
+    });
+    if let Err(error) = ended.await {
+        told(&connection, &error);
+    }
+}
+
+fn told(connection: &Connection, error: &h2::Error) {
+    let client = &connection.name;
+    if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+        tracing::warn!(%client, %error, "HTTP/2 connection sent away");
+    } else {
+        tracing::debug!(%client, %error, "client connection ended");
+    }
+}
+
+fn builder(bounds: &Client) -> server::Builder {
+    let max_list = u32::try_from(bounds.max_head.saturating_mul(2)).unwrap_or(u32::MAX);
+    let streams = bounds.streams as usize;
+    let mut builder = server::Builder::new();
+    builder
+        .max_concurrent_streams(bounds.streams)
+        .initial_window_size(bounds.stream_window)
+        .initial_connection_window_size(bounds.connection_window)
+        // Beyond, h2 answers 431 by itself, and from four times as much on it ends the connection.
+        // Up to here the answer is ours, and logged.
+        .max_header_list_size(max_list)
+        .max_send_buffer_size(SEND_BUFFER)
+        // Those that are reset before we see them.
+        .max_pending_accept_reset_streams(streams)
+        .max_concurrent_reset_streams(streams)
+        // Those that the client makes h2 reset.
+        .max_local_error_reset_streams(Some(bounds.early_resets as usize));
+    builder
+}

@@ -1,0 +1,211 @@
+//! The life of a connection beyond its preface: streams in, and bounds on how it behaves.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use h2::{
+    Ping, PingPong, Reason, RecvStream,
+    server::{self, SendResponse},
+};
+use http::{Request, header::EXPECT};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{io::Io, stream::Begun, traffic::Traffic, upload::Upload};
+use crate::{
+    config::Client,
+    connection::{Connection, Streams, Unflushed},
+    headers,
+    proxy::Proxy,
+};
+
+pub(super) struct Session {
+    h2: server::Connection<Io, Bytes>,
+    traffic: Arc<Traffic>,
+    streams: Arc<Streams>,
+    connection: Arc<Connection>,
+    bounds: Arc<Client>,
+    proxy: Proxy,
+    phase: Phase,
+    /// No stream is open, since this time.
+    idle: Option<Instant>,
+    ping: Option<PingPong>,
+    /// A ping is out, since this time.
+    asked: Option<Instant>,
+    /// The one timer, set to what is due first.
+    timer: Pin<Box<Sleep>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Farewell was said, at this time: no further stream is taken once the client has heard of it.
+    Leaving(Instant),
+    /// GOAWAY is the last that h2 sends.
+    Over,
+}
+
+impl Session {
+    pub(super) fn new(
+        mut h2: server::Connection<Io, Bytes>,
+        traffic: Arc<Traffic>,
+        connection: Arc<Connection>,
+        proxy: Proxy,
+    ) -> Self {
+        let bounds = proxy.client_bounds();
+        let ping = h2.ping_pong();
+        Self {
+            h2,
+            traffic,
+            streams: Streams::new(connection.clone(), bounds.early_resets),
+            connection,
+            timer: Box::pin(sleep_until(Instant::now() + bounds.idle)),
+            bounds,
+            proxy,
+            phase: Phase::Open,
+            idle: None,
+            ping,
+            asked: None,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Says farewell (RFC 9113, section 6.8); the streams that run are finished.
+    pub(super) fn leave(&mut self) {
+        self.phase = Phase::Leaving(Instant::now());
+        self.h2.graceful_shutdown();
+    }
+
+    /// Takes streams and bytes; ready when the connection is over.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        loop {
+            // Before h2 writes: what comes while it does is for the next time.
+            let unflushed = self.streams.unflushed(cx);
+            let polled = self.poll_streams(cx);
+            // Where the connection has broken, what was not out before is lost.
+            let is_lost = polled.is_ready() && self.connection.why().is_some();
+            if self.traffic.is_blocked() || is_lost {
+                self.streams.keep(unflushed);
+            } else {
+                unflushed.into_iter().for_each(Unflushed::flushed);
+            }
+            if let Poll::Ready(ended) = polled {
+                return Poll::Ready(ended);
+            }
+            if self.send_away_if_rude() {
+                continue;
+            }
+            if !ready!(self.poll_bounds(cx)) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn poll_streams(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        self.traffic.begin_turn();
+        for _ in 0..TURN {
+            match ready!(self.h2.poll_accept(cx)) {
+                Some(Ok((request, respond))) => self.begin(request, respond),
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn begin(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let (mut head, body) = request.into_parts();
+        headers::join_cookies(&mut head);
+        let stream = self.streams.begin(head.headers.contains_key(EXPECT));
+        let upload = Upload::new(body, &head.headers, stream.clone());
+        let request = Request::from_parts(head, upload);
+        let begun = Begun { request, respond, stream, write_stall: self.bounds.write_stall };
+        self.proxy.tasks().stream(Box::pin(begun.serve(self.proxy.clone())));
+    }
+
+    /// True where it is sent away now.
+    fn send_away_if_rude(&mut self) -> bool {
+        let why = if self.traffic.is_flooding() {
+            "client sends too many control frames: client.control_frames"
+        } else if self.streams.are_mostly_reset() {
+            "client resets most streams before they are answered: client.early_resets"
+        } else {
+            return false;
+        };
+        if std::mem::replace(&mut self.phase, Phase::Over) == Phase::Over {
+            return false;
+        }
+        tracing::warn!(client = %self.connection.name, why, "HTTP/2 connection sent away");
+        self.connection.note(why);
+        self.h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        true
+    }
+
+    /// Bounds in time. Ready where h2 has something to do about one; false where nobody is there
+    /// to do it for.
+    fn poll_bounds(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let pong = self.ping.as_mut().is_some_and(|ping| ping.poll_pong(cx).is_ready());
+        if pong || self.asked.is_some_and(|asked| self.traffic.heard() > asked) {
+            self.asked = None;
+        }
+        match self.h2.has_streams() {
+            true => self.idle = None,
+            false if self.idle.is_none() => self.idle = Some(Instant::now()),
+            false => {}
+        }
+        let due = match (self.phase, self.idle) {
+            (Phase::Over, _) => return Poll::Pending,
+            (Phase::Open, Some(idle)) => idle + self.bounds.idle,
+            (Phase::Leaving(since), Some(idle)) => since.max(idle) + FAREWELL,
+            (_, None) => self.asked.unwrap_or_else(|| self.traffic.heard()) + self.bounds.ping,
+        };
+        ready!(self.poll_due(cx, due));
+        match (self.phase, self.idle) {
+            (Phase::Open, Some(_)) => self.leave(),
+            (_, Some(_)) => {
+                self.phase = Phase::Over;
+                self.h2.abrupt_shutdown(Reason::NO_ERROR);
+            }
+            (_, None) if self.asked.is_some() => {
+                self.connection.note("client did not answer a ping");
+                return Poll::Ready(false);
+            }
+            (_, None) => {
+                self.asked = Some(Instant::now());
+                if let Some(ping) = &mut self.ping {
+                    // It fails where one is out already, and that one will do.
+                    let _ = ping.send_ping(Ping::opaque());
+                }
+            }
+        }
+        Poll::Ready(true)
+    }
+
+    /// Ready once `due` has come. The timer is only moved when it must be: what is due is later
+    /// with every byte, and a timer that fires early is set again.
+    fn poll_due(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
+        if self.timer.deadline() > due {
+            self.timer.as_mut().reset(due);
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= due {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+}
+
+/// Streams that are begun at once; then it is others' turn: that of these streams, to begin with.
+const TURN: usize = 8;
+/// How long a client may take to acknowledge a farewell.
+const FAREWELL: Duration = Duration::from_secs(1);

@@ -1,0 +1,154 @@
+//! What the connection's task and the IO below h2 tell each other, and how many frames a client may
+//! send that are neither request nor body.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::frames::{END_STREAM, FrameHead, kind};
+
+/// In this time, `client.control_frames` come back.
+const REFILL: Duration = Duration::from_secs(10);
+/// What a request is worth in control frames: window updates for its answer, its reset.
+const REQUEST: u32 = 10;
+/// What a frame of an answer is worth: an update of the stream's window and of the connection's.
+const ANSWER: u32 = 2;
+/// Bytes that are read at once; then it is others' turn.
+const TURN: usize = 64 * 1024;
+
+/// Shared by the connection's task and its IO.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    /// The socket takes no bytes at the moment.
+    blocked: AtomicBool,
+    /// Bytes that may still be read in this turn.
+    room: AtomicUsize,
+    /// The client sends too many control frames.
+    flooding: AtomicBool,
+    /// When the last bytes came.
+    heard: Mutex<Instant>,
+}
+
+/// The control frames that a client may still send.
+#[derive(Debug)]
+pub(super) struct Control {
+    max: u32,
+    left: u32,
+    since: Instant,
+}
+
+impl Traffic {
+    pub(super) fn new() -> Self {
+        Self {
+            blocked: AtomicBool::new(false),
+            room: AtomicUsize::new(TURN),
+            flooding: AtomicBool::new(false),
+            heard: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// The task's turn begins: h2 writes what it has, and reads.
+    pub(super) fn begin_turn(&self) {
+        self.blocked.store(false, Relaxed);
+        self.room.store(TURN, Relaxed);
+    }
+
+    pub(super) fn may_read(&self) -> bool {
+        self.room.load(Relaxed) > 0 && !self.is_flooding()
+    }
+
+    pub(super) fn read(&self, len: usize, at: Instant) {
+        let room = self.room.load(Relaxed);
+        self.room.store(room.saturating_sub(len), Relaxed);
+        *self.heard.lock() = at;
+    }
+
+    pub(super) fn heard(&self) -> Instant {
+        *self.heard.lock()
+    }
+
+    pub(super) fn block(&self, blocked: bool) {
+        self.blocked.store(blocked, Relaxed);
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
+    pub(super) fn flood(&self) {
+        self.flooding.store(true, Relaxed);
+    }
+
+    pub(super) fn is_flooding(&self) -> bool {
+        self.flooding.load(Relaxed)
+    }
+}
+
+impl Control {
+    pub(super) fn new(max: u32) -> Self {
+        Self { max, left: max, since: Instant::now() }
+    }
+
+    /// Time has passed.
+    pub(super) fn refill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.since).as_millis();
+        let back = u128::from(self.max) * passed / REFILL.as_millis();
+        if back > 0 {
+            self.since = now;
+            self.earn(u32::try_from(back).unwrap_or(self.max));
+        }
+    }
+
+    /// A frame of the client's. False where it is one too many.
+    pub(super) fn received(&mut self, frame: FrameHead) -> bool {
+        match frame.kind {
+            kind::HEADERS => self.earn(REQUEST),
+            kind::DATA if frame.len > 0 || frame.flags & END_STREAM != 0 => {}
+            _ if self.left == 0 => return false,
+            _ => self.left -= 1,
+        }
+        true
+    }
+
+    /// A frame of ours.
+    pub(super) fn sent(&mut self, frame: FrameHead) {
+        if frame.kind == kind::DATA {
+            self.earn(ANSWER);
+        }
+    }
+
+    fn earn(&mut self, count: u32) {
+        self.left = self.left.saturating_add(count).min(self.max);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PING: FrameHead = FrameHead { len: 8, kind: 6, flags: 0 };
+    const EMPTY: FrameHead = FrameHead { len: 0, kind: kind::DATA, flags: 0 };
+    const LAST: FrameHead = FrameHead { flags: END_STREAM, ..EMPTY };
+
+    #[tokio::test(start_paused = true)]
+    async fn control_frames_are_paid_for_by_requests_answers_and_time() {
+        let mut control = Control::new(20);
+        assert!((0..20).all(|_| control.received(PING)));
+        assert!(!control.received(PING));
+        assert!(!control.received(EMPTY));
+        assert!(control.received(LAST));
+        assert!(control.received(FrameHead { len: 9, kind: kind::HEADERS, flags: 5 }));
+        assert!((0..10).all(|_| control.received(EMPTY)));
+        assert!(!control.received(PING));
+        control.sent(LAST);
+        assert!(control.received(PING) && control.received(PING) && !control.received(PING));
+        tokio::time::advance(REFILL / 2).await;
+        control.refill(Instant::now());
+        assert!((0..10).all(|_| control.received(PING)));
+        assert!(!control.received(PING));
+    }
+}

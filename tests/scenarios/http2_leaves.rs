@@ -1,0 +1,185 @@
+//! A stream that is reset is a client that leaves: it loses its own answer, and nothing else happens,
+//! neither to the backend nor to its siblings.
+
+use h2::Reason;
+use http::Request;
+use serde_json::Value;
+
+use crate::harness::http2::uri;
+use crate::harness::{Backend, Http2, Leave, Seawall, assert_same_bytes, pattern};
+
+#[test]
+fn a_stream_reset_while_it_waits_leaves_the_backend_in_peace() {
+    let backend = held();
+    let seawall = Seawall::before(&backend);
+    let mut client = Http2::connect(seawall.address);
+    let leaves = client.get("/leaves");
+    let stays = client.get("/stays");
+    backend.wait_held("view", 2);
+    leaves.reset(Reason::CANCEL);
+    client.ping();
+    seawall.settle();
+    backend.release("view");
+    assert_eq!(stays.answer().text(), "/stays");
+    let line = seawall.line_of("/leaves");
+    assert_eq!(words(&line), ["discarded", "waiting", "client reset the stream: CANCEL"]);
+    assert_eq!(line["discarded_bytes"], 7);
+    assert_eq!(seawall.line_of("/stays")["ended"], "delivered");
+    backend.assert_unharmed();
+}
+
+#[test]
+fn a_stream_reset_in_mid_response_is_read_to_the_end() {
+    const SIZE: usize = 3_000_000;
+    let backend = Backend::start(|talk| match &*talk.target() {
+        "/big" => {
+            talk.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n"))?;
+            talk.write(pattern(SIZE / 2))?;
+            talk.hold("rest")?;
+            talk.write(pattern(SIZE / 2))
+        }
+        _ => talk.answer(pattern(SIZE)),
+    });
+    let seawall = Seawall::before(&backend);
+    let mut client = Http2::connect(seawall.address);
+    let mut leaves = client.get("/big");
+    let sibling = client.get("/sibling");
+    let (_, mut body) = leaves.head();
+    leaves.piece(&mut body);
+    backend.wait_held("rest", 1);
+    leaves.reset(Reason::CANCEL);
+    drop(body);
+    client.ping();
+    seawall.settle();
+    backend.release("rest");
+    backend.wait_answered("/big");
+    assert_same_bytes(&sibling.answer().body, &pattern(SIZE));
+    let line = seawall.line_of("/big");
+    assert_eq!(words(&line), ["discarded", "answering", "client reset the stream: CANCEL"]);
+    assert!(line["discarded_bytes"].as_u64().unwrap() >= SIZE as u64 / 2, "{line}");
+    backend.assert_unharmed();
+}
+
+#[test]
+fn a_stream_reset_in_mid_upload_never_reaches_the_backend() {
+    let backend = Backend::start(|talk| talk.answer("stored"));
+    let seawall = Seawall::before(&backend);
+    let mut client = Http2::connect(seawall.address);
+    let upload = |target: &str| Request::post(uri(target)).body(()).unwrap();
+    let mut leaves = client.request(upload("/leaves"), false);
+    leaves.send(&pattern(100_000), false);
+    client.ping();
+    seawall.settle();
+    leaves.reset(Reason::CANCEL);
+    let line = seawall.line_of("/leaves");
+    assert_eq!(words(&line), ["abandoned", "receiving", "client reset the stream: CANCEL"]);
+    assert_eq!(client.post("/stays", b"whole").answer().text(), "stored");
+    assert_eq!(backend.targets(), ["/stays"]);
+}
+
+#[test]
+fn a_stream_reset_while_queued_never_reaches_the_backend() {
+    let backend = held();
+    let seawall = Seawall::with(&backend, "max_concurrency = 1");
+    let mut client = Http2::connect(seawall.address);
+    let runs = client.get("/runs");
+    backend.wait_held("view", 1);
+    let leaves = client.get("/leaves");
+    let waits = client.get("/waits");
+    client.ping();
+    seawall.settle();
+    leaves.reset(Reason::CANCEL);
+    let line = seawall.line_of("/leaves");
+    assert_eq!(words(&line), ["abandoned", "queued", "client reset the stream: CANCEL"]);
+    backend.release("view");
+    assert_eq!((runs.answer().text(), waits.answer().text()), ("/runs".into(), "/waits".into()));
+    assert_eq!(backend.targets(), ["/runs", "/waits"]);
+    backend.assert_unharmed();
+}
+
+#[test]
+fn a_connection_that_goes_takes_all_its_clients_and_no_exchange() {
+    for leave in Leave::BOTH {
+        let backend = held();
+        let seawall = Seawall::before(&backend);
+        let mut client = Http2::connect(seawall.address);
+        let streams = ["/one", "/two"].map(|target| client.get(target));
+        backend.wait_held("view", 2);
+        client.leave(leave);
+        drop(streams);
+        let mut witness = seawall.client();
+        backend.release("view");
+        for target in ["/one", "/two"] {
+            let line = seawall.line_of(target);
+            assert_eq!(words(&line)[0], "discarded", "{line}");
+            assert!(line["reason"].as_str().unwrap().starts_with("client "), "{line}");
+        }
+        assert_eq!(witness.get("/after").answer().text(), "/after");
+        backend.assert_unharmed();
+    }
+}
+
+#[test]
+fn a_reader_that_opens_no_window_frees_the_backend_and_holds_up_nobody() {
+    const SIZE: usize = 5_000_000;
+    let backend = Backend::start(|talk| match &*talk.target() {
+        "/big" => talk.answer(pattern(SIZE)),
+        _ => talk.answer("small"),
+    });
+    let seawall = Seawall::with(&backend, "max_concurrency = 1");
+    let mut client = Http2::with_window(seawall.address, 1000);
+    let slow = client.get("/big");
+    backend.wait_answered("/big");
+    assert_eq!(client.get("/small").answer().text(), "small");
+    assert_same_bytes(&slow.answer().body, &pattern(SIZE));
+    assert_eq!(seawall.line_of("/big")["ended"], "delivered");
+    backend.assert_unharmed();
+}
+
+#[test]
+fn a_reader_that_takes_nothing_for_too_long_is_let_go_alone() {
+    let backend = Backend::start(|talk| match &*talk.target() {
+        "/big" => talk.answer(pattern(500_000)),
+        _ => talk.answer("small"),
+    });
+    let seawall = Seawall::with(&backend, "[client]\nwrite_stall = \"200ms\"");
+    let mut client = Http2::with_window(seawall.address, 1000);
+    let mut stalls = client.get("/big");
+    let (_, body) = stalls.head();
+    assert_eq!(stalls.wait_reset(), Reason::CANCEL);
+    drop(body);
+    let line = seawall.line_of("/big");
+    assert_eq!(
+        words(&line),
+        ["discarded", "answering", "client took no byte for client.write_stall"]
+    );
+    assert_eq!(client.get("/small").answer().text(), "small");
+    backend.assert_unharmed();
+}
+
+#[test]
+fn an_upload_that_stalls_is_refused_alone() {
+    let backend = Backend::start(|talk| talk.answer("stored"));
+    let seawall = Seawall::with(&backend, "[client]\nbody_stall = \"200ms\"");
+    let mut client = Http2::connect(seawall.address);
+    let request = Request::post(uri("/stalls")).body(()).unwrap();
+    let mut stalls = client.request(request, false);
+    stalls.send(b"half", false);
+    assert_eq!(stalls.head().0.status, 408);
+    assert_eq!(client.post("/whole", b"whole").answer().text(), "stored");
+    assert_eq!(seawall.line_of("/stalls")["ended"], "refused");
+    assert_eq!(backend.targets(), ["/whole"]);
+}
+
+/// How the line says that it ended, in which stage the client left, and why.
+fn words(line: &Value) -> [&str; 3] {
+    ["ended", "left", "reason"].map(|name| line[name].as_str().unwrap_or("null"))
+}
+
+fn held() -> Backend {
+    Backend::start(|talk| {
+        talk.hold("view")?;
+        let target = talk.target();
+        talk.answer(target)
+    })
+}
