@@ -18,6 +18,7 @@ use std::{
 use http::Response;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 pub(crate) use self::stream::{Stream, Streams, Unflushed};
 use crate::{
@@ -218,18 +219,20 @@ impl Connection {
         self.why.lock().get_or_insert(why);
     }
 
-    /// hyper's buffer is empty. True when this was the end of an answer.
-    pub(crate) fn flushed(&self, cx: &Context<'_>) -> bool {
+    /// hyper's buffer is empty. The time, when this was the end of an answer.
+    pub(crate) fn flushed(&self, cx: &Context<'_>) -> Option<Instant> {
         if self.breaking.load(Relaxed) && !self.clean.swap(true, Relaxed) {
             cx.waker().wake_by_ref();
         }
-        for record in std::mem::take(&mut *self.finishing.lock()) {
-            record.delivered();
+        let finished = std::mem::take(&mut *self.finishing.lock());
+        if finished.is_empty() && !self.is_owing() {
+            return None;
         }
-        if self.is_serving() || !self.owing.swap(false, Relaxed) {
-            return false;
+        let now = Instant::now();
+        for record in finished {
+            record.delivered(now);
         }
-        true
+        (!self.is_serving() && self.owing.swap(false, Relaxed)).then_some(now)
     }
 }
 

@@ -88,7 +88,12 @@ impl Proxy {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let house = self.house.clone();
-        async move { house.visit(request, carrier).await }
+        // Here, since an `async fn` would hold it all twice. The head is boxed since it is handed on
+        // several times, and is large.
+        let (head, body) = request.into_parts();
+        let head = Box::new(head);
+        let visit = house.open(&head, carrier);
+        async move { house.visit(visit, head, body).await }
     }
 
     /// A request whose client has left before anything was done.
@@ -134,15 +139,11 @@ where
 }
 
 impl House {
-    async fn visit<B>(&self, request: Request<B>, carrier: Carrier) -> Response<Reply>
+    async fn visit<B>(&self, visit: Visit, head: Box<request::Parts>, body: B) -> Response<Reply>
     where
         B: Body<Data = Bytes> + Send + Unpin,
     {
-        let (head, body) = request.into_parts();
-        // Boxed: it is handed on several times, and is large.
-        let head = Box::new(head);
         let accept = head.headers.get(http::header::ACCEPT).cloned();
-        let visit = self.open(&head, carrier);
         match self.answer(&visit, head, body).await {
             Ok(Answer::Exchange { head, watcher }) => Reply::of_exchange(head, watcher, visit),
             Ok(Answer::Kept(answer)) => Reply::kept(answer, visit),

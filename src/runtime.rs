@@ -1,6 +1,10 @@
 //! The threads. No other file knows how many there are, or what runs where.
 
-use std::{io, thread, time::Duration};
+use std::{
+    io,
+    thread::{self, ThreadId},
+    time::Duration,
+};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -88,6 +92,14 @@ fn worker(number: usize, end: CancellationToken) -> io::Result<(Handle, thread::
 /// Where the system gives no event queue.
 pub fn block_on<T>(main: impl Future<Output = T>) -> io::Result<T> {
     Ok(Builder::new_current_thread().enable_all().build()?.block_on(main))
+}
+
+/// Which thread this is, for the price of a look.
+pub(crate) fn here() -> ThreadId {
+    thread_local! {
+        static HERE: ThreadId = thread::current().id();
+    }
+    HERE.with(|here| *here)
 }
 
 /// A thread for what blocks all the time.

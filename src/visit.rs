@@ -6,6 +6,7 @@ use std::{
 };
 
 use http::Response;
+use tokio::time::Instant;
 
 use crate::{
     connection::{Connection, Stream},
@@ -100,7 +101,7 @@ impl Visit {
     pub(crate) fn answered(mut self) {
         self.closed = true;
         match &self.carrier {
-            Carrier::Nothing => self.record.delivered(),
+            Carrier::Nothing => self.record.delivered(Instant::now()),
             Carrier::Connection(connection) => connection.answered(self.record.clone()),
             Carrier::Stream(stream) => stream.answered(self.record.clone()),
         }
@@ -109,7 +110,7 @@ impl Visit {
     /// The kernel has all of the answer.
     pub(crate) fn delivered(mut self) {
         self.closed = true;
-        self.record.delivered();
+        self.record.delivered(Instant::now());
     }
 
     /// The answer ends before its end. Ready when the client has all that came before.

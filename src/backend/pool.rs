@@ -4,10 +4,7 @@
 //! needs a connection holds a slot already, says how many slots are in use, and takes or closes
 //! kept ones where there would be too many. Whoever comes last sees all the others.
 
-use std::{
-    thread::{self, ThreadId},
-    time::Duration,
-};
+use std::{thread::ThreadId, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -16,6 +13,7 @@ use tokio::{
 };
 
 use super::link::Link;
+use crate::runtime;
 
 #[derive(Debug)]
 pub(super) struct Pool<L = Box<Link>> {
@@ -43,7 +41,7 @@ impl<L> Pool<L> {
 
     /// This worker's youngest; anybody's where there is no room for one more.
     pub(super) fn take(&self, slots_in_use: usize) -> Option<L> {
-        let here = thread::current().id();
+        let here = runtime::here();
         let mut idle = self.idle.lock();
         let index = match idle.iter().rposition(|idle| idle.worker == here) {
             Some(index) => index,
@@ -66,7 +64,7 @@ impl<L> Pool<L> {
     pub(super) fn keep(&self, link: L) {
         let mut idle = self.idle.lock();
         let first = idle.is_empty();
-        idle.push(Idle { link, since: Instant::now(), worker: thread::current().id() });
+        idle.push(Idle { link, since: Instant::now(), worker: runtime::here() });
         drop(idle);
         if first {
             self.kept.notify_one();
@@ -127,7 +125,7 @@ mod tests {
     fn anothers_connection_is_taken_only_where_there_is_no_room() {
         let pool = std::sync::Arc::new(Pool::new(2, AGE));
         let other = pool.clone();
-        thread::scope(|scope| drop(scope.spawn(move || other.keep("theirs")).join()));
+        std::thread::scope(|scope| drop(scope.spawn(move || other.keep("theirs")).join()));
         assert_eq!(pool.take(1), None);
         assert_eq!(pool.take(2), Some("theirs"));
     }

@@ -15,6 +15,7 @@ use std::{
 
 use http::{Response, StatusCode};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::Connection;
 use crate::observe::record::Record;
@@ -141,7 +142,7 @@ impl Unflushed {
     /// It is in the kernel.
     pub(crate) fn flushed(self) {
         match self {
-            Self::Answered(record) => record.delivered(),
+            Self::Answered(record) => record.delivered(Instant::now()),
             Self::Breaking(stream) => {
                 let mut state = stream.state.lock();
                 state.clean = true;

@@ -308,10 +308,10 @@ impl AsyncWrite for ClientIo {
         // hyper's buffer is empty.
         self.amid = false;
         ready!(self.poll_own(cx))?;
-        if self.connection.flushed(cx) {
+        if let Some(now) = self.connection.flushed(cx) {
             self.answering = false;
             self.head_begun = false;
-            self.waiting_since = None;
+            self.waiting_since = Some(now);
             self.departure = None;
             // hyper reads on only when it is woken: by bytes, by the bound for idle connections, or
             // now, where a FIN that was held back is to be seen.

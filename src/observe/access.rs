@@ -14,7 +14,7 @@ use super::{
 };
 
 /// How long lines are gathered once the first has come.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Where records go; cloning gives another handle on the same.
 #[derive(Debug, Clone)]
@@ -170,6 +170,9 @@ fn number(text: &mut Vec<u8>, number: u64) {
 
 /// Milliseconds, with three decimals.
 fn millis(text: &mut Vec<u8>, duration: Duration) {
+    if duration.is_zero() {
+        return text.extend_from_slice(b"0.000");
+    }
     let micros = duration.subsec_micros();
     number(text, duration.as_secs() * 1000 + u64::from(micros / 1000));
     let digit = |place: u32| b'0' + u8::try_from(micros / place % 10).unwrap_or(0);

@@ -129,8 +129,8 @@ impl Record {
     }
 
     /// The kernel has all of the answer.
-    pub(crate) fn delivered(&self) {
-        self.note(|outcome| outcome.visit = self.elapsed());
+    pub(crate) fn delivered(&self, at: Instant) {
+        self.note(|outcome| outcome.visit = at - self.facts.began);
     }
 
     /// The client has left before it had all of the answer.
