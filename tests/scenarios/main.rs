@@ -35,6 +35,8 @@ mod hold_bounds;
 mod hold_restarts;
 mod hold_stand_in;
 mod http2;
+mod http2_bounds;
+mod http2_floods;
 mod http2_leaves;
 mod interim_answers;
 mod join;
