@@ -17,6 +17,8 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// An answer that we make ourselves. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    /// Plain HTTP where TLS is spoken.
+    NotEncrypted,
     /// The head of the request does not parse.
     Malformed,
     /// It parses, but one field makes it ambiguous or meaningless.
@@ -105,6 +107,11 @@ impl Refusal {
         };
         let client = |status, title, detail| answer(status, "http_request_error", title, detail);
         match self {
+            Self::NotEncrypted => client(
+                400,
+                "Plain HTTP sent to a TLS port",
+                "This port speaks TLS. Write https:// instead of http://.",
+            ),
             Self::Malformed => client(
                 400,
                 "Malformed request",

@@ -7,8 +7,9 @@ use std::{
     task::{Context, Poll},
 };
 
+use rustix::net::RecvFlags;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -35,6 +36,25 @@ macro_rules! poll {
 impl Socket {
     pub(crate) fn is_unix(&self) -> bool {
         matches!(self, Self::Unix(_))
+    }
+
+    /// Looks at what comes first, without taking it; nothing is the end.
+    pub(crate) async fn peek(&self, room: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.readable().await?;
+            let look = || {
+                Ok(rustix::net::recv(self.as_fd(), &mut *room, RecvFlags::PEEK)
+                    .map(|(len, _)| len)?)
+            };
+            let looked = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::READABLE, look),
+                Self::Unix(stream) => stream.try_io(Interest::READABLE, look),
+            };
+            match looked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                looked => return looked,
+            }
+        }
     }
 
     /// Waits until there is something to read, or nothing ever will be.

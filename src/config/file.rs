@@ -63,6 +63,12 @@ impl File {
     /// What needs more than one key to be judged is judged here.
     pub(super) fn into_config(self) -> Result<Config, Vec<Mistake>> {
         let mut mistakes = Vec::new();
+        for (index, listen) in self.listen.iter().enumerate() {
+            mistakes.extend(listen.mistakes().into_iter().map(|(key, bad)| Mistake {
+                path: ["listen".into(), index.to_string()].into_iter().chain(key).collect(),
+                ..Mistake::new(bad)
+            }));
+        }
         let backends: Vec<Backend> =
             self.backend.into_iter().map(BackendTable::into_backend).collect();
         for (index, backend) in backends.iter().enumerate() {

@@ -10,6 +10,8 @@ use std::{
 use http::Uri;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use super::tls::{BadKeys, ClientAuth, Tls, client_verifier};
+
 /// Where clients connect, and what is asked of them there.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Listen {
@@ -17,6 +19,13 @@ pub struct Listen {
     pub address: Address,
     /// Permissions of a Unix socket.
     pub mode: Mode,
+    /// What encrypts connections.
+    pub tls: Tls,
+    /// Who vouches for the certificates of clients.
+    #[serde(deserialize_with = "optional_path")]
+    pub client_ca: Option<PathBuf>,
+    /// Must they have one?
+    pub client_auth: ClientAuth,
 }
 
 /// A place to listen at.
@@ -39,6 +48,29 @@ pub enum Url {
     Tcp(Uri),
     /// A socket file.
     Unix(PathBuf),
+}
+
+impl Listen {
+    /// What is wrong with the files, each with the key that names it.
+    pub(super) fn mistakes(&self) -> Vec<(Vec<String>, BadKeys)> {
+        let mut found = Vec::new();
+        if let Tls::Files(pairs) = &self.tls {
+            for (index, files) in pairs.iter().enumerate() {
+                if let Err(bad) = files.read() {
+                    let key = bad.key(files);
+                    // One alone is most likely no list.
+                    let place = (pairs.len() > 1).then(|| index.to_string());
+                    let path = ["tls".into()].into_iter().chain(place).chain([key.into()]);
+                    found.push((path.collect(), bad));
+                }
+            }
+        }
+        let verifier = self.client_ca.as_deref().map(|ca| client_verifier(ca, self.client_auth));
+        if let Some(Err(bad)) = verifier {
+            found.push((vec!["client_ca".into()], bad));
+        }
+        found
+    }
 }
 
 impl Url {
@@ -136,6 +168,11 @@ impl<'de> Deserialize<'de> for Url {
         }
         Ok(Self::Tcp(url))
     }
+}
+
+/// Empty for none.
+fn optional_path<'de, D: Deserializer<'de>>(input: D) -> Result<Option<PathBuf>, D::Error> {
+    Ok(Some(PathBuf::deserialize(input)?).filter(|path| !path.as_os_str().is_empty()))
 }
 
 /// What the kernel can take for the name of a socket.

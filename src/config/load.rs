@@ -226,10 +226,10 @@ fn read_tree(tree: Node, defaults: &Node, mut mistakes: Vec<Mistake>) -> Result<
     let config = match file.map(File::into_config) {
         Some(Ok(config)) => Some(config),
         Some(Err(more)) => {
-            mistakes.extend(more.into_iter().map(|mistake| Mistake {
-                origin: tree.find(&mistake.path).map(|node| node.origin.clone()),
-                ..mistake
-            }));
+            mistakes.extend(
+                more.into_iter()
+                    .map(|mistake| Mistake { origin: origin_of(&tree, &mistake.path), ..mistake }),
+            );
             None
         }
         None => None,
@@ -238,6 +238,12 @@ fn read_tree(tree: Node, defaults: &Node, mut mistakes: Vec<Mistake>) -> Result<
         Some(config) if mistakes.is_empty() => Ok(Loaded { config, tree }),
         _ => Err(Mistakes(mistakes)),
     }
+}
+
+/// Of the key itself, or of what it stands in.
+fn origin_of(tree: &Node, path: &[String]) -> Option<Origin> {
+    let found = (1..=path.len()).rev().find_map(|length| tree.find(&path[..length]));
+    found.map(|node| node.origin.clone())
 }
 
 fn explain_missing(mut mistake: Mistake) -> Mistake {

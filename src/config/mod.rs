@@ -8,6 +8,7 @@ mod layers;
 mod listen;
 mod load;
 mod redis_url;
+mod tls;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -19,6 +20,7 @@ pub use layers::{Mistake, Origin};
 pub use listen::{Address, Listen, Mode, Url};
 pub use load::{Loaded, Mistakes, Overrides, load};
 pub use redis_url::RedisUrl;
+pub use tls::{BadKeys, ClientAuth, KeyFiles, Tls, client_verifier};
 pub use values::{Limit, OnDisconnect, Trusted, Workers};
 
 /// Everything that seawall was told, with no question left open.
@@ -145,6 +147,9 @@ pub struct Client {
     /// From the first byte of a request to the end of its head; then 408.
     #[serde(deserialize_with = "values::duration")]
     pub head_timeout: Duration,
+    /// From the connection to the end of the TLS handshake; then it is closed.
+    #[serde(deserialize_with = "values::duration")]
+    pub handshake_timeout: Duration,
     /// A kept connection without a request is closed after this.
     #[serde(deserialize_with = "values::duration")]
     pub idle: Duration,

@@ -49,6 +49,8 @@ pub(super) struct ClientIo {
     /// The one timer, set to what is due first.
     timer: Option<Pin<Box<Sleep>>>,
     departure: Option<Departure>,
+    /// Told to hyper once the request, which came in the same moment, is noted.
+    broken: Option<io::Error>,
     state: State,
 }
 
@@ -80,6 +82,7 @@ impl ClientIo {
             stalled_since: None,
             timer: None,
             departure: None,
+            broken: None,
             state: State::Open,
         }
     }
@@ -145,7 +148,7 @@ impl ClientIo {
     }
 
     /// Answers what never became a request, and logs it.
-    fn refuse(&mut self, refusal: &Refusal) {
+    pub(super) fn refuse(&mut self, refusal: &Refusal) {
         if self.state != State::Open {
             return;
         }
@@ -215,6 +218,18 @@ impl ClientIo {
         }
     }
 
+    /// What TLS has encrypted is not out yet, for all that it has taken it.
+    fn poll_through(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.transport).poll_flush(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => {
+                self.connection.note("client reset the connection");
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => self.poll_stalled(cx).map(Err),
+        }
+    }
+
     fn poll_linger(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<io::Result<()>> {
         let mut scrap = [0; 4096];
         loop {
@@ -246,6 +261,9 @@ impl AsyncRead for ClientIo {
         if this.connection.is_half_closed() {
             return this.poll_half_closed(cx);
         }
+        if let Some(error) = this.broken.take() {
+            return Poll::Ready(Err(error));
+        }
         let before = buf.filled().len();
         match Pin::new(&mut this.transport).poll_read(cx, buf) {
             Poll::Ready(Ok(())) if buf.filled().len() > before => {
@@ -262,8 +280,17 @@ impl AsyncRead for ClientIo {
                 this.poll_half_closed(cx)
             }
             Poll::Ready(Err(error)) => {
-                this.connection.note("client reset the connection");
-                Poll::Ready(Err(error))
+                this.connection.note(match error.kind() {
+                    // A FIN that TLS has not announced: not half-closed, but gone.
+                    io::ErrorKind::UnexpectedEof => "client closed the connection",
+                    _ => "client reset the connection",
+                });
+                if !this.connection.is_serving() {
+                    return Poll::Ready(Err(error));
+                }
+                this.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Pending => this.poll_overdue(cx),
         }
@@ -308,6 +335,7 @@ impl AsyncWrite for ClientIo {
         // hyper's buffer is empty.
         self.amid = false;
         ready!(self.poll_own(cx))?;
+        ready!(self.poll_through(cx))?;
         if let Some(now) = self.connection.flushed(cx) {
             self.answering = false;
             self.head_begun = false;

@@ -12,10 +12,11 @@ use http::Request;
 use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
 
 use self::io::ClientIo;
 pub(crate) use self::transport::Transport;
-use crate::{client::Hop, connection::Connection, proxy::Proxy, visit::Carrier};
+use crate::{client::Hop, connection::Connection, proxy::Proxy, refusal::Refusal, visit::Carrier};
 
 /// hyper's read buffer grows to this for large bodies.
 const READ_BUFFER: usize = 400 * 1024;
@@ -90,6 +91,15 @@ async fn serve_http1(
         }
     }
     told(hop, served.await);
+}
+
+/// Answers a connection by a refusal, whatever it sends, and closes it.
+pub(crate) async fn refuse(arrival: Arrival, proxy: &Proxy, refusal: &Refusal) {
+    let connection = Arc::new(proxy.connection(arrival.hop));
+    let mut io = ClientIo::new(arrival.transport, connection, proxy.client_bounds());
+    io.refuse(refusal);
+    // An error is a client that has gone.
+    let _ = io.shutdown().await;
 }
 
 fn told(hop: Hop, result: hyper::Result<()>) {

@@ -7,12 +7,15 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
 
 use crate::socket::Socket;
 
 #[derive(Debug)]
 pub(crate) enum Transport {
     Plain(Socket),
+    /// Boxed: it is large.
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl Transport {
@@ -20,6 +23,7 @@ impl Transport {
     pub(super) fn socket(&self) -> &Socket {
         match self {
             Self::Plain(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
         }
     }
 }
@@ -29,6 +33,7 @@ macro_rules! poll {
     ($transport:expr, $call:ident($($argument:expr),*)) => {
         match &mut *$transport {
             Transport::Plain(socket) => Pin::new(socket).$call($($argument),*),
+            Transport::Tls(stream) => Pin::new(stream).$call($($argument),*),
         }
     };
 }

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Bound, unix::SocketFile};
+use super::{Bound, greet::Entry, unix::SocketFile};
 use crate::{
     client::Hop,
     front::{self, Arrival, Transport},
@@ -29,6 +29,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Door {
     listener: Accepting,
+    entry: Arc<Entry>,
     /// Kept until the socket is closed.
     _file: Option<Arc<SocketFile>>,
 }
@@ -49,10 +50,9 @@ pub(super) async fn accept(door: Door, proxy: Proxy, tasks: Tasks, closing: Canc
             () = closing.cancelled() => break,
         };
         match accepted {
-            Ok(arrival) => {
+            Ok((socket, hop)) => {
                 paused = false;
-                let draining = closing.clone().cancelled_owned();
-                tasks.connection(front::serve(arrival, proxy.clone(), draining));
+                door.serve(socket, hop, &proxy, &tasks, closing.clone().cancelled_owned());
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -64,28 +64,48 @@ pub(super) async fn accept(door: Door, proxy: Proxy, tasks: Tasks, closing: Canc
         }
     }
     // Closing the socket would reset those that are still in its queue.
-    while let Some(Ok(arrival)) = poll_fn(|cx| match door.poll_accept(cx) {
+    while let Some(Ok((socket, hop))) = poll_fn(|cx| match door.poll_accept(cx) {
         Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
         Poll::Pending => Poll::Ready(None),
     })
     .await
     {
         // They have had no time yet to say what they want.
-        tasks.connection(front::serve(arrival, proxy.clone(), sleep(LATE)));
+        door.serve(socket, hop, &proxy, &tasks, sleep(LATE));
     }
 }
 
 impl Door {
     /// Of the present worker.
-    pub(super) fn open(socket: Bound, file: Option<Arc<SocketFile>>) -> io::Result<Self> {
+    pub(super) fn open(
+        socket: Bound,
+        entry: Arc<Entry>,
+        file: Option<Arc<SocketFile>>,
+    ) -> io::Result<Self> {
         let listener = match socket {
             Bound::Tcp(socket) => Accepting::Tcp(TcpListener::from_std(socket)?),
             Bound::Unix(socket) => Accepting::Unix(UnixListener::from_std(socket)?),
         };
-        Ok(Self { listener, _file: file })
+        Ok(Self { listener, entry, _file: file })
     }
 
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
+    fn serve(
+        &self,
+        socket: Socket,
+        hop: Hop,
+        proxy: &Proxy,
+        tasks: &Tasks,
+        draining: impl Future<Output = ()> + Send + 'static,
+    ) {
+        if self.entry.is_open() {
+            let arrival = Arrival { transport: Transport::Plain(socket), hop };
+            tasks.connection(front::serve(arrival, proxy.clone(), draining));
+        } else {
+            tasks.connection(self.entry.clone().serve(socket, hop, proxy.clone(), draining));
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Hop)>> {
         let (socket, peer) = match &self.listener {
             Accepting::Tcp(listener) => {
                 let (stream, peer) = ready!(listener.poll_accept(cx))?;
@@ -101,8 +121,7 @@ impl Door {
                 (Socket::Unix(stream), None)
             }
         };
-        let hop = Hop { address: peer, scheme: Scheme::Http };
-        Poll::Ready(Ok(Arrival { transport: Transport::Plain(socket), hop }))
+        Poll::Ready(Ok((socket, Hop { address: peer, scheme: Scheme::Http })))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The sockets that clients connect to.
 
 mod accept;
+mod greet;
 mod tcp;
+mod tls;
 mod unix;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
@@ -9,7 +11,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use self::{accept::Door, unix::SocketFile};
+use self::{accept::Door, greet::Entry, tls::Encryption, unix::SocketFile};
 use crate::{
     config::{Address, Listen},
     proxy::Proxy,
@@ -25,6 +27,7 @@ pub(crate) struct Listener {
     address: Option<SocketAddr>,
     /// One for each worker.
     sockets: Vec<Bound>,
+    encryption: Option<Arc<Encryption>>,
     /// Removed when the last worker has closed its socket.
     file: Option<Arc<SocketFile>>,
 }
@@ -69,6 +72,9 @@ pub enum NoListener {
         #[source]
         error: io::Error,
     },
+    /// Connections cannot be encrypted.
+    #[error("listen.tls: {0}")]
+    Encryption(#[from] tls::NoEncryption),
     /// Anything else.
     #[error("cannot listen on {0}: {1}")]
     Other(String, #[source] io::Error),
@@ -81,10 +87,16 @@ pub enum NoListener {
 pub(crate) fn bind(places: &[Listen], workers: usize) -> Result<Vec<Listener>, NoListener> {
     let mut bound = Vec::new();
     for place in places {
-        match &place.address {
-            Address::Tcp(addresses) => bound.extend(tcp::bind(addresses, places, workers)?),
-            Address::Unix(path) => bound.push(unix::bind(path, place.mode, workers)?),
+        let mut listeners = match &place.address {
+            Address::Tcp(addresses) => tcp::bind(addresses, places, workers)?,
+            Address::Unix(path) => vec![unix::bind(path, place.mode, workers)?],
+        };
+        let name = listeners.first().map(|listener| listener.name.clone()).unwrap_or_default();
+        let encryption = Encryption::of(place, &name)?;
+        for listener in &mut listeners {
+            listener.encryption.clone_from(&encryption);
         }
+        bound.extend(listeners);
     }
     Ok(bound)
 }
@@ -106,9 +118,14 @@ impl Listener {
         tasks: &Tasks,
         closing: &CancellationToken,
     ) {
+        if let (Some(encryption), Some(first)) = (&self.encryption, workers.first()) {
+            let _here = first.enter();
+            Tasks::background(encryption.clone().follow_files());
+        }
+        let entry = Arc::new(Entry { encryption: self.encryption });
         for (socket, worker) in self.sockets.into_iter().zip(workers) {
             let _here = worker.enter();
-            match Door::open(socket, self.file.clone()) {
+            match Door::open(socket, entry.clone(), self.file.clone()) {
                 Ok(door) => tasks.listener(accept::accept(
                     door,
                     proxy.clone(),

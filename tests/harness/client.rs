@@ -6,10 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustls::ClientConnection;
 use socket2::{Domain, Socket, Type};
 
 use super::DEADLINE;
 use super::message::{Framing, Head};
+use super::tls::Trust;
 use super::wire::{Glance, Wire, glance};
 
 pub(crate) struct Client {
@@ -80,6 +82,22 @@ impl Client {
         Self::over(socket)
     }
 
+    /// Speaks TLS, to a server of this name.
+    pub(crate) fn connect_tls(to: SocketAddr, trust: &Trust, name: &str) -> Self {
+        Self::connect(to).encrypted(trust, name)
+    }
+
+    /// From now on.
+    pub(crate) fn encrypted(mut self, trust: &Trust, name: &str) -> Self {
+        self.wire.tls = Some(Box::new(trust.connection(name)));
+        self
+    }
+
+    /// What has come of TLS.
+    pub(crate) fn tls(&self) -> &ClientConnection {
+        self.wire.tls.as_ref().unwrap()
+    }
+
     pub(crate) fn connect_unix(to: &Path) -> Self {
         Self::over(UnixStream::connect(to).unwrap())
     }
@@ -125,10 +143,11 @@ impl Client {
         .send(body)
     }
 
-    pub(crate) fn leave(self, how: Leave) {
+    pub(crate) fn leave(mut self, how: Leave) {
         if how == Leave::Reset {
             self.wire.socket.set_linger(Some(Duration::ZERO)).unwrap();
         } else {
+            let _ = self.wire.close_notify();
             // First, since a close with unread bytes would say RST only.
             let _ = self.wire.socket.shutdown(Shutdown::Write);
         }
@@ -136,11 +155,24 @@ impl Client {
 
     /// Has nothing more to say, and listens on (RFC 9112 section 9.6).
     pub(crate) fn half_close(&mut self) -> &mut Self {
+        self.wire.close_notify().unwrap();
         self.wire.socket.shutdown(Shutdown::Write).unwrap();
         self
     }
 
-    /// The same, where the other side may have closed already.
+    /// The same by TLS alone: no FIN.
+    pub(crate) fn close_notify(&mut self) -> &mut Self {
+        self.wire.close_notify().unwrap();
+        self
+    }
+
+    /// Says FIN where TLS expects to hear that first.
+    pub(crate) fn truncate(&mut self) -> &mut Self {
+        self.wire.socket.shutdown(Shutdown::Write).unwrap();
+        self
+    }
+
+    /// As `half_close`, where the other side may have closed already.
     pub(crate) fn half_close_quietly(&mut self) -> &mut Self {
         let _ = self.wire.socket.shutdown(Shutdown::Write);
         self

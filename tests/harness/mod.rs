@@ -16,6 +16,7 @@ mod message;
 mod redis;
 mod seawall;
 mod talk;
+mod tls;
 mod wire;
 
 use std::thread;
@@ -30,6 +31,7 @@ pub(crate) use message::{Framing, Head};
 pub(crate) use redis::Redis;
 pub(crate) use seawall::Seawall;
 pub(crate) use talk::Talk;
+pub(crate) use tls::{Authority, Trust};
 
 /// How long anything may take before a scene is called stuck. Far above what is ever needed: a
 /// loaded machine is slow.

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use rustls::{ClientConnection, Stream};
 use socket2::Socket;
 
 use super::message::{Framing, field};
@@ -10,6 +11,8 @@ use super::message::{Framing, field};
 pub(crate) struct Wire {
     pub(crate) socket: Arc<Socket>,
     ahead: Vec<u8>,
+    /// Where what is said is encrypted.
+    pub(crate) tls: Option<Box<ClientConnection>>,
 }
 
 /// What the other side has said without being asked, as far as a look can tell.
@@ -23,7 +26,7 @@ pub(crate) enum Glance {
 
 impl Wire {
     pub(crate) fn new(socket: impl Into<Socket>) -> Self {
-        Self { socket: Arc::new(socket.into()), ahead: Vec::new() }
+        Self { socket: Arc::new(socket.into()), ahead: Vec::new(), tls: None }
     }
 
     /// A head up to its empty line; `None` when the other side ended in order before the first byte
@@ -65,7 +68,7 @@ impl Wire {
         let mut piece = vec![0; missing.min(256 * 1024)];
         while missing > 0 {
             let most = missing.min(piece.len());
-            let count = (&*self.socket).read(&mut piece[..most])?;
+            let count = self.read(&mut piece[..most])?;
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -77,7 +80,13 @@ impl Wire {
 
     pub(crate) fn until_end(&mut self, into: &mut Vec<u8>) -> io::Result<()> {
         into.append(&mut self.ahead);
-        (&*self.socket).read_to_end(into).map(drop)
+        let mut piece = [0; 16 * 1024];
+        loop {
+            match self.read(&mut piece)? {
+                0 => return Ok(()),
+                count => into.extend_from_slice(&piece[..count]),
+            }
+        }
     }
 
     fn chunks(&mut self, into: &mut Vec<u8>) -> io::Result<Vec<(String, String)>> {
@@ -123,13 +132,33 @@ impl Wire {
 
     fn more(&mut self) -> io::Result<usize> {
         let mut piece = [0; 16 * 1024];
-        let count = (&*self.socket).read(&mut piece)?;
+        let count = self.read(&mut piece)?;
         self.ahead.extend_from_slice(&piece[..count]);
         Ok(count)
     }
 
-    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        (&*self.socket).write_all(bytes)
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => (&*self.socket).read(room),
+            Some(tls) => Stream::new(&mut **tls, &mut &*self.socket).read(room),
+        }
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            None => (&*self.socket).write_all(bytes),
+            Some(tls) => Stream::new(&mut **tls, &mut &*self.socket).write_all(bytes),
+        }
+    }
+
+    /// Says by TLS that nothing more will be said.
+    pub(crate) fn close_notify(&mut self) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        tls.send_close_notify();
+        while tls.wants_write() {
+            tls.write_tls(&mut &*self.socket)?;
+        }
+        Ok(())
     }
 }
 

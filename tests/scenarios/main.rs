@@ -59,6 +59,7 @@ mod reuse;
 mod smuggling;
 mod spool_full;
 mod the_harness_sees_harm;
+mod tls;
 mod trailers;
 mod unix_sockets;
 mod wrapped_command;
