@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Bound, greet::Entry, unix::SocketFile};
+use super::{Bound, entry::Entry, unix::SocketFile};
 use crate::{
     client::Hop,
     front::{self, Arrival, Transport},

@@ -1,7 +1,7 @@
 //! The sockets that clients connect to.
 
 mod accept;
-mod greet;
+mod entry;
 mod tcp;
 mod tls;
 mod unix;
@@ -11,7 +11,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use self::{accept::Door, greet::Entry, tls::Encryption, unix::SocketFile};
+use self::{accept::Door, entry::Entry, tls::Encryption, unix::SocketFile};
 use crate::{
     config::{Address, Listen},
     proxy::Proxy,

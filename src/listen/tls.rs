@@ -144,7 +144,7 @@ fn server_config(
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(certificates);
     config.ticketer = ring::Ticketer::new()?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 

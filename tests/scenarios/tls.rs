@@ -88,6 +88,34 @@ fn openssl_and_curl_are_content() {
 }
 
 #[test]
+fn the_version_of_http_is_agreed_on_in_the_handshake() {
+    let authority = Authority::new();
+    let backend = echo();
+    let seawall = encrypted(&backend, &authority.sign("site", &["localhost"]), "");
+    for (option, version) in [("--http2", "2"), ("--http1.1", "1.1")] {
+        let output = Command::new("curl")
+            .args([
+                "-sS",
+                option,
+                "--data",
+                "hello",
+                "--write-out",
+                " by %{http_version}",
+                "--cacert",
+            ])
+            .arg(authority.file())
+            .arg(format!("https://localhost:{}/{version}", seawall.address.port()))
+            .args(["--resolve", &format!("localhost:{}:127.0.0.1", seawall.address.port())])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said, format!("hello by {version}"), "{output:?}");
+        let head = backend.wait_answered(&format!("/{version}")).head;
+        assert_eq!(head.field("x-forwarded-proto"), Some("https"));
+    }
+}
+
+#[test]
 fn a_self_signed_certificate_is_made_and_told_at_the_start() {
     let backend = echo();
     let seawall = encrypted(&backend, "\"self-signed\"", "");

@@ -79,7 +79,7 @@ impl ClientIo {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_flush(cx)
+        self.poll_through(cx)
     }
 
     /// Shuts our side, and reads on for so long: closing a socket with bytes unread resets it, and

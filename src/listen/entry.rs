@@ -47,23 +47,23 @@ impl Entry {
         let mut draining = pin!(draining);
         let bound = proxy.client_bounds().handshake_timeout;
         // Boxed: it is over soon, and the connection may last.
-        let mut greeting = Box::pin(timeout(bound, self.greet(socket, hop)));
+        let mut entering = Box::pin(timeout(bound, self.enter(socket, hop)));
         let mut is_draining = false;
-        let greeted = tokio::select! {
+        let entered = tokio::select! {
             // Cancel-safe: it goes on below.
-            greeted = greeting.as_mut() => greeted,
+            entered = entering.as_mut() => entered,
             () = draining.as_mut() => {
                 is_draining = true;
-                timeout(LATE, greeting.as_mut()).await.and_then(|greeted| greeted)
+                timeout(LATE, entering.as_mut()).await.and_then(|entered| entered)
             }
         };
-        drop(greeting);
+        drop(entering);
         let draining = async {
             if !is_draining {
                 draining.await;
             }
         };
-        match greeted {
+        match entered {
             Ok(Ok(arrival)) => front::serve(arrival, proxy, draining).await,
             Ok(Err(Unwelcome::Plain(socket))) => {
                 let arrival = Arrival { transport: Transport::Plain(socket), hop };
@@ -76,7 +76,7 @@ impl Entry {
         }
     }
 
-    async fn greet(&self, socket: Socket, hop: Hop) -> Result<Arrival, Unwelcome> {
+    async fn enter(&self, socket: Socket, hop: Hop) -> Result<Arrival, Unwelcome> {
         let Some(encryption) = &self.encryption else {
             return Ok(Arrival { transport: Transport::Plain(socket), hop });
         };
