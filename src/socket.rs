@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustix::net::RecvFlags;
+use smallvec::SmallVec;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -102,16 +103,15 @@ impl AsyncWrite for Socket {
         if let [only] = slices {
             return self.poll_write(cx, only);
         }
-        let mut copy = [0; SMALL];
-        let mut len = 0;
-        for slice in slices {
-            let Some(room) = copy.get_mut(len..len + slice.len()) else {
-                return poll!(self, poll_write_vectored(cx, slices));
-            };
-            room.copy_from_slice(slice);
-            len += slice.len();
+        if slices.iter().map(|slice| slice.len()).sum::<usize>() > SMALL {
+            return poll!(self, poll_write_vectored(cx, slices));
         }
-        self.poll_write(cx, &copy[..len])
+        // On the stack, and not filled with zeros before.
+        let mut copy = SmallVec::<[u8; SMALL]>::new();
+        for slice in slices {
+            copy.extend_from_slice(slice);
+        }
+        self.poll_write(cx, &copy)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -18,7 +18,7 @@ use hyper::{
     },
 };
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Answer,
@@ -44,6 +44,8 @@ pub(crate) struct Link {
     progress: Arc<Progress>,
     /// It has served another exchange before.
     pub(super) was_kept: bool,
+    /// When its present exchange got it.
+    pub(crate) since: Instant,
 }
 
 /// Why no head of an answer came, and how far it had got.
@@ -69,6 +71,7 @@ impl Link {
             driver: Driver::new(),
             progress,
             was_kept: false,
+            since: Instant::now(),
         }))
     }
 

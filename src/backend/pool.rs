@@ -39,8 +39,8 @@ impl<L> Pool<L> {
         Self { max, max_age, idle: Mutex::default(), kept: Notify::new() }
     }
 
-    /// This worker's youngest; anybody's where there is no room for one more.
-    pub(super) fn take(&self, slots_in_use: usize) -> Option<L> {
+    /// This worker's youngest, and the time; anybody's where there is no room for one more.
+    pub(super) fn take(&self, slots_in_use: usize) -> Option<(L, Instant)> {
         let here = runtime::here();
         let mut idle = self.idle.lock();
         let index = match idle.iter().rposition(|idle| idle.worker == here) {
@@ -50,7 +50,8 @@ impl<L> Pool<L> {
         };
         let taken = idle.remove(index);
         // It may have come of age a moment ago.
-        (taken.since.elapsed() < self.max_age).then_some(taken.link)
+        let now = Instant::now();
+        (now - taken.since < self.max_age).then_some((taken.link, now))
     }
 
     /// Closes the oldest until one more can be opened.
@@ -89,15 +90,19 @@ mod tests {
 
     const AGE: Duration = Duration::from_secs(1);
 
+    fn taken(pool: &Pool<&'static str>, slots_in_use: usize) -> Option<&'static str> {
+        pool.take(slots_in_use).map(|(link, _)| link)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_youngest_is_taken_and_the_aged_are_closed() {
         let pool = Pool::new(4, AGE);
         pool.keep("old");
         tokio::time::advance(AGE / 2).await;
         pool.keep("young");
-        assert_eq!(pool.take(1), Some("young"));
+        assert_eq!(taken(&pool, 1), Some("young"));
         tokio::time::advance(AGE / 2).await;
-        assert_eq!(pool.take(1), None);
+        assert_eq!(taken(&pool, 1), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -117,8 +122,8 @@ mod tests {
         pool.make_room(1);
         assert_eq!(pool.idle.lock().len(), 2);
         pool.make_room(2);
-        assert_eq!(pool.take(2), Some("b"));
-        assert_eq!(pool.take(2), None);
+        assert_eq!(taken(&pool, 2), Some("b"));
+        assert_eq!(taken(&pool, 2), None);
     }
 
     #[test]
@@ -126,7 +131,7 @@ mod tests {
         let pool = std::sync::Arc::new(Pool::new(2, AGE));
         let other = pool.clone();
         std::thread::scope(|scope| drop(scope.spawn(move || other.keep("theirs")).join()));
-        assert_eq!(pool.take(1), None);
-        assert_eq!(pool.take(2), Some("theirs"));
+        assert_eq!(taken(&pool, 1), None);
+        assert_eq!(taken(&pool, 2), Some("theirs"));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, Request, Response, header::CONTENT_LENGTH, request};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Backend,
@@ -150,8 +150,9 @@ impl Backend {
         };
         if request.is_idempotent()
             && listen.is_none()
-            && let Some(link) = self.pool.take(self.slots.in_use())
+            && let Some((mut link, now)) = self.pool.take(self.slots.in_use())
         {
+            link.since = now;
             return Ok(link);
         }
         // Boxed: dialling is rare, and its future is many times the size of all others.
@@ -160,8 +161,9 @@ impl Backend {
             let mut bound = if listen.is_some() { longest.min(TRY) } else { longest };
             loop {
                 match self.attempt(bound, listen).await {
-                    Ok(link) => {
+                    Ok(mut link) => {
                         self.hold.back();
+                        link.since = Instant::now();
                         return Ok(link);
                     }
                     Err(why) => {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::response;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, Incoming};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use super::{
     Exchange, Plan,
@@ -80,7 +80,7 @@ async fn shielded(
             Ok(link) => link,
             Err(stopped) => break Err(stopped),
         };
-        let sent = Instant::now();
+        let sent = link.since;
         let heard = exchange.ask(&backend, link, request, policy, &spool, &mut handed).await;
         exchange.record().note(|outcome| outcome.backend += sent.elapsed());
         match heard {

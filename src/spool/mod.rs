@@ -21,7 +21,7 @@ use std::{collections::VecDeque, future::poll_fn, io, path::PathBuf, sync::Arc, 
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
@@ -93,7 +93,7 @@ pub(crate) enum Full {
 struct Shared {
     limits: Arc<Limits>,
     state: Mutex<State>,
-    /// Told when a reader has let something go, or has gone itself.
+    /// Told when a reader has let something go, or has gone itself, where the writer is short of it.
     room: Notify,
 }
 
@@ -111,6 +111,8 @@ struct State {
     disk: Option<Disk>,
     /// The file is being written; it must not go, however far the readers are.
     spilling: bool,
+    /// The writer has found no room, and may wait for some.
+    short: bool,
     /// The writer has waited for the readers; said once in the log.
     paced: bool,
     end: Option<End>,
@@ -126,6 +128,17 @@ struct State {
 struct Place {
     offset: u64,
     waker: Option<Waker>,
+}
+
+impl Shared {
+    /// Something was let go: tells the writer, where it is short of room.
+    fn has_room(&self, state: MutexGuard<'_, State>) {
+        let short = state.short;
+        drop(state);
+        if short {
+            self.room.notify_one();
+        }
+    }
 }
 
 impl Store {
@@ -149,6 +162,7 @@ impl Store {
             charged: self.limits.total_memory.share(),
             disk: None,
             spilling: false,
+            short: false,
             paced: false,
             end: None,
             retain,
@@ -223,8 +237,7 @@ impl Spool {
     pub(crate) fn release(&self) -> u64 {
         let mut state = self.shared.state.lock();
         let discarded = state.release();
-        drop(state);
-        self.shared.room.notify_one();
+        self.shared.has_room(state);
         discarded
     }
 
@@ -307,6 +320,7 @@ impl State {
         if held == 0 {
             self.charged.grow_anyway(len);
         } else if held + len > memory || !self.charged.grow(len) {
+            self.short = true;
             return None;
         }
         self.written += len;

@@ -53,8 +53,9 @@ impl Reader {
                 let bytes = ready!(read.as_mut().poll(cx)).map_err(Broken::Disk);
                 self.from_disk = None;
                 return Poll::Ready(Some(bytes.map(|bytes| {
-                    self.shared.state.lock().advance(self.index, bytes.len());
-                    self.shared.room.notify_one();
+                    let mut state = self.shared.state.lock();
+                    state.advance(self.index, bytes.len());
+                    self.shared.has_room(state);
                     Frame::data(bytes)
                 })));
             }
@@ -62,8 +63,7 @@ impl Reader {
             match state.next(self.index, cx) {
                 Next::Chunk(chunk) => {
                     state.advance(self.index, chunk.len());
-                    drop(state);
-                    self.shared.room.notify_one();
+                    self.shared.has_room(state);
                     return Poll::Ready(Some(Ok(Frame::data(chunk))));
                 }
                 Next::Disk { offset, end } => {
@@ -95,8 +95,7 @@ impl Drop for Reader {
         let mut state = self.shared.state.lock();
         state.readers[self.index] = None;
         state.let_go();
-        drop(state);
-        self.shared.room.notify_one();
+        self.shared.has_room(state);
     }
 }
 
