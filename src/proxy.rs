@@ -6,6 +6,7 @@ mod receive;
 use std::{
     collections::HashMap,
     convert::Infallible,
+    error::Error,
     future::Future,
     net::{IpAddr, Ipv4Addr},
     pin::Pin,
@@ -85,7 +86,7 @@ impl Proxy {
         carrier: Carrier,
     ) -> impl Future<Output = Response<Reply>> + Send + use<B>
     where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin + 'static,
     {
         let house = self.house.clone();
         // Here, since an `async fn` would hold it all twice. The head is boxed since it is handed on
@@ -122,7 +123,7 @@ impl Proxy {
 
 impl<B> tower::Service<Request<B>> for Proxy
 where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin + 'static,
 {
     type Response = Response<Reply>;
     type Error = Infallible;
@@ -141,14 +142,15 @@ where
 impl House {
     async fn visit<B>(&self, visit: Visit, head: Box<request::Parts>, body: B) -> Response<Reply>
     where
-        B: Body<Data = Bytes> + Send + Unpin,
+        B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin,
     {
         let accept = head.headers.get(http::header::ACCEPT).cloned();
+        let version = head.version;
         match self.answer(&visit, head, body).await {
             Ok(Answer::Exchange { head, watcher }) => Reply::of_exchange(head, watcher, visit),
             Ok(Answer::Kept(answer)) => Reply::kept(answer, visit),
             Ok(Answer::Own(response, reason)) => Reply::own(response, reason, visit),
-            Err(refusal) => Reply::refusal(&refusal, accept, visit),
+            Err(refusal) => Reply::refusal(&refusal, accept, version, visit),
         }
     }
 
@@ -178,7 +180,7 @@ impl House {
         body: B,
     ) -> Result<Answer, Refusal>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
     {
         if head.version == Version::HTTP_2 {
             headers::check_http2(&head, self.bounds.max_head)?;

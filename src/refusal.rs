@@ -27,6 +27,9 @@ pub(crate) enum Refusal {
     Incomplete,
     HeadTimeout,
     BodyStalled,
+    BodyTooSlow,
+    /// Its chunks are none, or it has trailers beyond all bounds.
+    BodyMalformed,
     BodyTooLong,
     TargetTooLong,
     HeadTooLong,
@@ -133,6 +136,16 @@ impl Refusal {
                 "Request body stalled",
                 "No byte of the request body came within client.body_stall. Nothing was sent to the backend.",
             ),
+            Self::BodyTooSlow => client(
+                408,
+                "Request body too slow",
+                "The request body came more slowly than client.body_pace allows. Nothing was sent to the backend.",
+            ),
+            Self::BodyMalformed => client(
+                400,
+                "Malformed request body",
+                "The body of the request is not chunked as RFC 9112 defines it, or says too much besides. Nothing was sent to the backend.",
+            ),
             Self::BodyTooLong => client(
                 413,
                 "Request body too long",
@@ -141,12 +154,12 @@ impl Refusal {
             Self::TargetTooLong => client(
                 414,
                 "Request target too long",
-                "The request target is longer than 65534 bytes.",
+                "The request line is longer than client.max_head, or the target longer than 65534 bytes.",
             ),
             Self::HeadTooLong => client(
                 431,
                 "Request head too long",
-                "The head of the request is longer than client.max_head, or has more than 100 fields.",
+                "The head of the request is longer than client.max_head, or has more fields than client.max_fields.",
             ),
             Self::ExpectationUnknown => client(
                 417,
@@ -318,6 +331,18 @@ impl Refusal {
 
     pub(crate) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.answer().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Is no further request taken from its connection? Others may disagree where such a request ends,
+    /// and so what comes next (RFC 9112, section 11.2); or the rest of its body is not waited for.
+    pub(crate) fn ends_connection(&self) -> bool {
+        let is_doubtful =
+            matches!(self, Self::BadField(_) | Self::NotImplemented(_) | Self::BodyMalformed);
+        let is_in_body = matches!(
+            self,
+            Self::Incomplete | Self::BodyStalled | Self::BodyTooSlow | Self::BodyTooLong
+        );
+        is_doubtful || is_in_body
     }
 
     /// In a few words, for the access log.

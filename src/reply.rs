@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Response,
-    header::{ACCEPT, CONTENT_LENGTH},
+    HeaderMap, HeaderValue, Response, Version,
+    header::{ACCEPT, CONNECTION, CONTENT_LENGTH},
 };
 use http_body::{Body, Frame, SizeHint};
 
@@ -107,6 +107,7 @@ impl Reply {
     pub(crate) fn refusal(
         refusal: &Refusal,
         accept: Option<HeaderValue>,
+        version: Version,
         visit: Visit,
     ) -> Response<Self> {
         visit.note(|outcome| {
@@ -120,6 +121,9 @@ impl Reply {
         let mut response = refusal.render(Some(&wishes));
         let id = visit.record().id().clone();
         response.headers_mut().insert(crate::headers::X_REQUEST_ID, id);
+        if refusal.ends_connection() && version <= Version::HTTP_11 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response.map(|body| Self { source: Origin::Own(Some(body)), visit: Some(visit), cut: None })
     }
 }

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, Response, header::CONTENT_LENGTH, request};
+use http::{
+    HeaderValue, Method, Request, Response,
+    header::{CONNECTION, CONTENT_LENGTH},
+    request,
+};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
@@ -78,6 +82,11 @@ impl Outbound {
     pub(crate) fn new(mut head: Box<request::Parts>, body: Received) -> Self {
         if let Some(len) = body.len() {
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+            // A server that does not look for a body there takes it for the next request, if there
+            // may be one.
+            if len > 0 && !expects_body(&head.method) {
+                head.headers.append(CONNECTION, HeaderValue::from_static("close"));
+            }
         }
         // What the connection left there is not for the backend's connection.
         head.extensions.clear();
@@ -127,6 +136,13 @@ impl Outbound {
     pub(crate) fn is_page_load(&self) -> bool {
         headers::is_page_load(&self.head)
     }
+}
+
+/// Whose body has no meaning of its own (RFC 9110, section 9.3), is often left unread.
+fn expects_body(method: &Method) -> bool {
+    const BARE: [Method; 5] =
+        [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS, Method::TRACE];
+    !BARE.contains(method)
 }
 
 impl Backend {

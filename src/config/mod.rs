@@ -156,6 +156,10 @@ pub struct Client {
     /// No byte of a request body for so long: 408.
     #[serde(deserialize_with = "values::duration")]
     pub body_stall: Duration,
+    /// Bytes of a request body in a second, in the mean of twice `body_stall`; slower: 408. Zero: no
+    /// bound.
+    #[serde(deserialize_with = "values::size")]
+    pub body_pace: u64,
     /// No byte of the answer taken for so long: the client is let go.
     #[serde(deserialize_with = "values::duration")]
     pub write_stall: Duration,
@@ -167,6 +171,9 @@ pub struct Client {
     /// Longest request head in bytes; then 431.
     #[serde(deserialize_with = "values::size")]
     pub max_head: u64,
+    /// Fields of a request; more: 431.
+    #[serde(deserialize_with = "values::field_count")]
+    pub max_fields: usize,
     /// Longest request body in bytes; then 413. A route may set its own.
     #[serde(deserialize_with = "values::size")]
     pub max_body: u64,

@@ -128,6 +128,16 @@ pub(super) fn count<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Err
     }
 }
 
+/// The same, for what goes into a map of fields, which holds no more than twice as many.
+pub(super) fn field_count<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> {
+    match count(input)? {
+        count @ ..=16_384 => Ok(count),
+        other => Err(de::Error::custom(format_args!(
+            "{other} is out of range; write a number from 1 to 16384"
+        ))),
+    }
+}
+
 /// The same, where it is kept in fewer bits.
 pub(super) fn small_count<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
     count(input).map(|count| u32::try_from(count).unwrap_or(u32::MAX))

@@ -40,8 +40,7 @@ pub(super) struct ClientIo {
     answering: bool,
     /// A part of what hyper has in its buffer has gone out.
     amid: bool,
-    /// A first byte of a head has come.
-    head_begun: bool,
+    head: Head,
     /// Since when there is nothing to read: of a head that has begun, or at all.
     waiting_since: Option<Instant>,
     /// The socket takes no byte, since this time.
@@ -52,6 +51,15 @@ pub(super) struct ClientIo {
     /// Told to hyper once the request, which came in the same moment, is noted.
     broken: Option<io::Error>,
     state: State,
+}
+
+/// What has come of the next head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    Awaited,
+    /// A part of its first line.
+    Line,
+    Fields,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +85,7 @@ impl ClientIo {
             own: Bytes::new(),
             answering: false,
             amid: false,
-            head_begun: false,
+            head: Head::Awaited,
             waiting_since: None,
             stalled_since: None,
             timer: None,
@@ -118,7 +126,7 @@ impl ClientIo {
             return Poll::Pending;
         }
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        if !self.head_begun {
+        if self.head == Head::Awaited {
             ready!(self.poll_due(cx, since + self.bounds.idle));
             // To hyper this is a client that closed an idle connection.
             return Poll::Ready(Ok(()));
@@ -230,6 +238,15 @@ impl ClientIo {
         }
     }
 
+    /// A part of a head. What hyper finds too long may be its first line; nearly every head comes
+    /// whole, and then nobody will ask.
+    fn look(&mut self, head: &[u8]) {
+        if self.head != Head::Fields {
+            let is_past = head.ends_with(b"\r\n\r\n") || head.contains(&b'\n');
+            self.head = if is_past { Head::Fields } else { Head::Line };
+        }
+    }
+
     fn poll_linger(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<io::Result<()>> {
         let mut scrap = [0; 4096];
         loop {
@@ -250,8 +267,10 @@ impl AsyncRead for ClientIo {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        let before = buf.filled().len();
         if !this.ahead.is_empty() {
             this.read_ahead(buf);
+            this.look(&buf.filled()[before..]);
             return Poll::Ready(Ok(()));
         }
         if this.state != State::Open {
@@ -264,12 +283,13 @@ impl AsyncRead for ClientIo {
         if let Some(error) = this.broken.take() {
             return Poll::Ready(Err(error));
         }
-        let before = buf.filled().len();
         match Pin::new(&mut this.transport).poll_read(cx, buf) {
             Poll::Ready(Ok(())) if buf.filled().len() > before => {
-                if !this.head_begun && !this.connection.is_owing() {
-                    this.head_begun = true;
-                    this.waiting_since = None;
+                if !this.connection.is_owing() {
+                    if this.head == Head::Awaited {
+                        this.waiting_since = None;
+                    }
+                    this.look(&buf.filled()[before..]);
                 }
                 Poll::Ready(Ok(()))
             }
@@ -306,7 +326,11 @@ impl AsyncWrite for ClientIo {
         if !self.connection.is_owing() {
             // No request is being served, so these are hyper's own words on a head that does not
             // parse: a bare status line. Ours say more.
-            self.refuse(&Refusal::of_parser(bytes.get(9..12).unwrap_or_default()));
+            let refusal = match Refusal::of_parser(bytes.get(9..12).unwrap_or_default()) {
+                Refusal::HeadTooLong if self.head != Head::Fields => Refusal::TargetTooLong,
+                refusal => refusal,
+            };
+            self.refuse(&refusal);
             return Poll::Ready(Ok(bytes.len()));
         }
         self.poll_out(cx, |transport, cx| transport.poll_write(cx, bytes))
@@ -338,7 +362,7 @@ impl AsyncWrite for ClientIo {
         ready!(self.poll_through(cx))?;
         if let Some(now) = self.connection.flushed(cx) {
             self.answering = false;
-            self.head_begun = false;
+            self.head = Head::Awaited;
             self.waiting_since = Some(now);
             self.departure = None;
             // hyper reads on only when it is woken: by bytes, by the bound for idle connections, or

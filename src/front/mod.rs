@@ -21,6 +21,9 @@ use crate::{client::Hop, connection::Connection, proxy::Proxy, refusal::Refusal,
 /// hyper's read buffer grows to this for large bodies.
 const READ_BUFFER: usize = 400 * 1024;
 
+/// Of a head, as hyper has it unless it is told.
+const FIELDS: usize = 100;
+
 /// A connection that can be served.
 #[derive(Debug)]
 pub(crate) struct Arrival {
@@ -64,7 +67,13 @@ async fn serve_http1(
     draining: impl Future<Output = ()>,
 ) {
     let hop = connection.hop;
-    let max_head = usize::try_from(proxy.client_bounds().max_head).unwrap_or(usize::MAX);
+    let bounds = proxy.client_bounds();
+    let max_head = usize::try_from(bounds.max_head).unwrap_or(usize::MAX);
+    let mut builder = http1::Builder::new();
+    if bounds.max_fields != FIELDS {
+        // Told so, hyper would have no room for them ready.
+        builder.max_headers(bounds.max_fields);
+    }
     let at_drain = connection.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         connection.begin(request.version(), request.body().is_end_stream());
@@ -72,7 +81,7 @@ async fn serve_http1(
         let visit = Box::pin(proxy.visit(request, Carrier::Connection(connection.clone())));
         async { Ok::<_, Infallible>(visit.await) }
     });
-    let served = http1::Builder::new()
+    let served = builder
         // What a FIN means is found out below hyper, in `departure`.
         .half_close(false)
         // So is how long a head may take, in `io`.

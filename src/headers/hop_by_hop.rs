@@ -12,6 +12,7 @@ use super::{
 };
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY: &str = "proxy";
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// RFC 9110, section 7.6.1.
@@ -36,7 +37,8 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Removes fields that CGI and WSGI take for one of ours: to them, `_` and `-` are the same.
 pub(super) fn strip_doubles(headers: &mut HeaderMap) {
-    let odd = |name: &&HeaderName| name.as_str().contains('_');
+    // CGI makes HTTP_PROXY of `Proxy`, which many programs obey as their own setting.
+    let odd = |name: &&HeaderName| name.as_str().contains('_') || name.as_str() == PROXY;
     if !headers.keys().any(|name| odd(&name)) {
         return;
     }
@@ -54,7 +56,8 @@ pub(super) fn strip_doubles(headers: &mut HeaderMap) {
     ];
     let odd: Vec<HeaderName> = headers.keys().filter(odd).cloned().collect();
     for name in odd {
-        if ours.iter().any(|one| *one == *name.as_str().replace('_', "-")) {
+        if name.as_str() == PROXY || ours.iter().any(|one| *one == *name.as_str().replace('_', "-"))
+        {
             headers.remove(name);
         }
     }

@@ -67,6 +67,9 @@ pub(crate) fn check(head: &request::Parts, peer: Option<&PeerFields>) -> Result<
     if head.uri.scheme().is_none() && head.uri.authority().is_some() {
         return Err(Refusal::BadField("The target is neither a path nor a whole URL."));
     }
+    if head.uri.scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
+        return Err(Refusal::BadField("The target is no URL of http or https."));
+    }
     if head.uri.authority().is_some_and(|authority| !is_host(authority.as_str().as_bytes())) {
         return Err(Refusal::BadField("The target names no host."));
     }
@@ -130,8 +133,9 @@ pub(crate) fn rebuild(
     }
     // HTTP/1.0 has no Host, and what we send is HTTP/1.1.
     head.headers.entry(HOST).or_insert_with(|| backend.clone());
-    let target = head.uri.path_and_query().cloned();
-    head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    let target = head.uri.path_and_query().filter(|target| !target.as_str().is_empty()).cloned();
+    let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    head.uri = Uri::from(if target.as_str().is_ascii() { target } else { in_ascii(&target) });
     let headers = &mut head.headers;
     let trailers = headers.get_all(TE).iter().any(takes_trailers);
     if headers.contains_key(TRANSFER_ENCODING) {
@@ -158,6 +162,23 @@ pub(crate) fn rebuild(
     forward(headers, peer);
     headers.insert(X_REQUEST_ID, id.clone());
     head.version = Version::HTTP_11;
+}
+
+/// Some clients send letters as they are, of which a URI has none (RFC 3986, section 2.1).
+fn in_ascii(target: &PathAndQuery) -> PathAndQuery {
+    let mut ascii = String::with_capacity(3 * target.as_str().len());
+    for byte in target.as_str().bytes() {
+        match byte.is_ascii() {
+            true => ascii.push(char::from(byte)),
+            false => {
+                const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+                let digit = |four: u8| char::from(DIGITS[usize::from(four)]);
+                ascii.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+            }
+        }
+    }
+    // What could be parsed can be now, too.
+    PathAndQuery::try_from(ascii).unwrap_or_else(|_| target.clone())
 }
 
 fn takes_trailers(te: &HeaderValue) -> bool {

@@ -68,7 +68,7 @@ fn an_upload_that_stalls_is_a_408_and_the_backend_never_hears_of_it() {
 #[test]
 fn an_upload_that_is_slow_and_steady_may_take_longer() {
     let backend = served();
-    let seawall = Seawall::with(&backend, "[client]\nbody_stall = \"1s\"");
+    let seawall = Seawall::with(&backend, "[client]\nbody_stall = \"1s\"\nbody_pace = \"1B\"");
     let mut client = seawall.client();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\n");
     for _ in 0..30 {
@@ -76,6 +76,24 @@ fn an_upload_that_is_slow_and_steady_may_take_longer() {
         thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(client.answer().text(), "served");
+}
+
+#[test]
+fn an_upload_of_a_byte_now_and_then_is_a_408_in_the_end() {
+    let backend = served();
+    let seawall = Seawall::with(&backend, "[client]\nbody_stall = \"400ms\"\nbody_pace = \"1KiB\"");
+    let mut client = seawall.client();
+    client.send("POST /drips HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\n");
+    // Each byte comes well within client.body_stall.
+    let start = Instant::now();
+    while start.elapsed().as_secs() < 5 && client.hears_nothing() {
+        client.try_send("x");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let answer = client.answer();
+    assert_eq!((answer.status(), answer.head.says_close()), (408, true));
+    assert_eq!(seawall.line_of("/drips")["reason"], "Request body too slow");
+    assert_eq!(backend.connections(), 0);
 }
 
 #[test]
@@ -142,6 +160,52 @@ fn a_head_that_is_too_large_is_a_431() {
         200
     );
     assert_eq!(backend.wait_answered("/").head.field("x-big").map(str::len), Some(12_000));
+}
+
+#[test]
+fn more_fields_than_there_may_be_are_a_431() {
+    let backend = served();
+    for (settings, most) in
+        [("", 100), ("[client]\nmax_fields = 10", 10), ("[client]\nmax_fields = 200", 200)]
+    {
+        let seawall = Seawall::with(&backend, settings);
+        let ask = |fields: usize| {
+            let mut client = seawall.client();
+            client.try_send(format!(
+                "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+                "X: y\r\n".repeat(fields - 1)
+            ));
+            client.answer().status()
+        };
+        assert_eq!((ask(most), ask(most + 1)), (200, 431), "{settings}");
+        let line = seawall.wait_for_log(|line| line["status"] == 431);
+        assert_eq!(line["reason"], "Request head too long");
+    }
+}
+
+#[test]
+fn a_request_line_that_does_not_end_is_a_414() {
+    let backend = served();
+    let seawall = Seawall::with(&backend, "[client]\nmax_head = \"16KiB\"");
+    let long = "x".repeat(40_000);
+    for shape in [
+        format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        format!("GET /{long}"),
+        format!("\r\n{long} / HTTP/1.1\r\n"),
+    ] {
+        let mut client = seawall.client();
+        let short = &shape[..20];
+        // In two pieces, so that the first is not the whole of it.
+        client.try_send(short);
+        seawall.settle();
+        let status = client.try_send(&shape[20..]).answer().status();
+        assert_eq!(status, if shape.starts_with('\r') { 431 } else { 414 }, "{short}");
+    }
+    // What is long behind the line is not.
+    let mut client = seawall.client();
+    client.try_send(format!("GET / HTTP/1.1\r\nX: {long}"));
+    assert_eq!(client.answer().status(), 431);
+    assert_eq!(backend.connections(), 0);
 }
 
 #[test]

@@ -57,6 +57,7 @@ mod replay;
 mod replay_redis;
 mod reuse;
 mod smuggling;
+mod smuggling_corpus;
 mod spool_full;
 mod the_harness_sees_harm;
 mod tls;

@@ -1,0 +1,455 @@
+//! The known families of request smuggling, each before a backend that writes down every byte: what is
+//! refused never gets there, and what is not gets there as one request in the one form that no two
+//! servers read differently (RFC 9112 section 11.2).
+//!
+//! The shapes are those of Linhart et al. (2005), of Kettle's HTTP desync series (CL.TE, TE.CL, TE.TE,
+//! CL.0, 0.CL and the obfuscations that his scanner and smuggler.py try), and of the chunk-line family
+//! (TERM.EXT, EXT.TERM, TERM.SPILL, SPILL.TERM: CVE-2025-22871, CVE-2025-4366 and their kin).
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::harness::{Client, Head, Seawall};
+
+/// What a smuggler hides behind, or in, another request.
+const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Reads whatever comes and answers each request, by the length that it states and by nothing else.
+struct Recorder {
+    address: SocketAddr,
+    bytes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Recorder {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let bytes = Arc::<Mutex<Vec<u8>>>::default();
+        let written = bytes.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let written = written.clone();
+                thread::spawn(move || record(stream, &written));
+            }
+        });
+        Self { address, bytes }
+    }
+
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.bytes.lock().unwrap())
+    }
+}
+
+fn record(mut stream: TcpStream, written: &Mutex<Vec<u8>>) -> Option<()> {
+    let (mut open, mut piece) = (Vec::new(), vec![0; 65_536]);
+    loop {
+        let length = stream.read(&mut piece).ok().filter(|length| *length > 0)?;
+        written.lock().unwrap().extend_from_slice(&piece[..length]);
+        open.extend_from_slice(&piece[..length]);
+        while let Some(length) = whole(&open) {
+            open.drain(..length);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserved").ok()?;
+        }
+    }
+}
+
+/// Bytes of the first request, where it is there.
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let end = end + length.map_or(0, |length| length.trim().parse().unwrap());
+    (end <= bytes.len()).then_some(end)
+}
+
+/// seawall before a recorder.
+struct Stage {
+    recorder: Recorder,
+    seawall: Seawall,
+}
+
+/// What must become of a shape.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    /// An error, and not a byte at the backend; nor is anything that follows a request.
+    Refused,
+    /// One request with this body, and nothing that follows is one.
+    OneAndEnd(&'static str),
+    /// It is in order: one request with this body, and what follows is the next.
+    InOrder(&'static str),
+}
+use Fate::{InOrder, OneAndEnd, Refused};
+
+#[test]
+fn codings_in_disguise() {
+    let stage = Stage::set();
+    let chunked = |field: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n0\r\n\r\n");
+    let shapes = [
+        ("Transfer-Encoding: chunked\r\nContent-Length: 5", OneAndEnd("")),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked", OneAndEnd("")),
+        ("Content-Length: 5\r\nX: y\nTransfer-Encoding: chunked", OneAndEnd("")),
+        ("Content-Length: 0\r\nTransfer-Encoding: chunked", OneAndEnd("")),
+        ("Content-Length: 6\r\nTransfer-Encoding: xchunked", Refused),
+        ("Transfer-Encoding: xchunked", Refused),
+        ("Transfer-Encoding: chunkedx", Refused),
+        ("Transfer-Encoding: chunk", Refused),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: x", Refused),
+        ("Transfer-Encoding: x\r\nTransfer-Encoding: chunked", Refused),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Refused),
+        ("Transfer-Encoding: identity", Refused),
+        ("Transfer-Encoding: identity\r\nTransfer-Encoding: chunked", Refused),
+        ("Transfer-Encoding: chunked, identity", Refused),
+        ("Transfer-Encoding: identity, chunked", Refused),
+        ("Transfer-Encoding: gzip, chunked", Refused),
+        ("Transfer-Encoding: chunked,", Refused),
+        ("Transfer-Encoding: ,chunked", Refused),
+        ("Transfer-Encoding: chunked;q=1", Refused),
+        ("Transfer-Encoding: \"chunked\"", Refused),
+        ("Transfer-Encoding: 'chunked'", Refused),
+        ("Transfer-Encoding: [chunked]", Refused),
+        ("Transfer-Encoding:\r\n chunked", Refused),
+        ("Transfer-Encoding:\n chunked", Refused),
+        ("Transfer-Encoding: chunked\r\n ", Refused),
+        ("Transfer-Encoding:\x0bchunked", Refused),
+        ("Transfer-Encoding: \x0cchunked", Refused),
+        ("Transfer-Encoding: \0chunked", Refused),
+        ("Transfer-Encoding: chunked\0", Refused),
+        ("Transfer-Encoding: \u{a0}chunked", Refused),
+        ("Transfer-Encoding: chunked\r", Refused),
+        ("Transfer-Encoding : chunked", Refused),
+        ("Transfer-Encoding\t: chunked", Refused),
+        ("Transfer-Encoding\r\n: chunked", Refused),
+        ("Transfer-Encoding\0: chunked", Refused),
+        ("\0Transfer-Encoding: chunked", Refused),
+        ("\x0bTransfer-Encoding: chunked", Refused),
+        ("\u{ef}Transfer-Encoding: chunked", Refused),
+        (" Transfer-Encoding: chunked", Refused),
+        ("\tTransfer-Encoding: chunked", Refused),
+        ("X: y\r\n Transfer-Encoding: chunked", Refused),
+        ("X: y\r\n\rTransfer-Encoding: chunked", Refused),
+        ("X: y\rTransfer-Encoding: chunked", Refused),
+        ("X: y\r\r\nTransfer-Encoding: chunked", Refused),
+        ("Transfer Encoding: chunked", Refused),
+        ("Transfer-Encoding chunked", Refused),
+        (": chunked\r\nTransfer-Encoding: chunked", Refused),
+        ("Transfer-Encoding: chunked", InOrder("")),
+        ("tRANSFER-eNCODING:\t cHUNKED \t", InOrder("")),
+        ("Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked", InOrder("")),
+    ];
+    for (field, fate) in shapes {
+        stage.must_come_to(&[(&chunked(field), fate)]);
+    }
+}
+
+#[test]
+fn a_coding_under_another_name_is_none_and_not_passed_on() {
+    let stage = Stage::set();
+    for name in ["Transfer_Encoding", "TRANSFER_ENCODING"] {
+        // There is no body, so what follows is the next request, and this one is none.
+        let shape = format!("POST / HTTP/1.1\r\nHost: a\r\n{name}: chunked\r\n\r\n0\r\n\r\n");
+        let (requests, _) = stage.play(&shape);
+        assert_eq!(requests.len(), 1, "{name}");
+        assert_eq!((requests[0].0.all("transfer_encoding").len(), requests[0].1.len()), (0, 0));
+    }
+}
+
+#[test]
+fn lengths_in_disguise() {
+    let stage = Stage::set();
+    let sized =
+        |value: &str| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length:{value}\r\n\r\nhello");
+    for (value, fate) in [
+        (" 5, 5", Refused),
+        (" 5,6", Refused),
+        (" 5 6", Refused),
+        (" +5", Refused),
+        (" -5", Refused),
+        (" -0", Refused),
+        (" 0x5", Refused),
+        (" 5h", Refused),
+        (" 5.0", Refused),
+        (" 5e0", Refused),
+        (" 5;", Refused),
+        (" 5_0", Refused),
+        (" \"5\"", Refused),
+        (" \u{b2}5", Refused),
+        ("", Refused),
+        (" ", Refused),
+        ("\n5", Refused),
+        ("\r\n 5", Refused),
+        (" 5\r\n ", Refused),
+        (" 5\x0b", Refused),
+        (" 5\0", Refused),
+        (" 99999999999999999999999", Refused),
+        (" 18446744073709551615", Refused),
+        (" 5\r\nContent-Length: 6", Refused),
+        (" 6\r\nContent-Length: 5", Refused),
+        (" 5\r\nContent-Length: 5, 5", Refused),
+        (" 5\r\nContent-Length : 6", Refused),
+        // The same twice is once (RFC 9112 section 6.3).
+        (" 5\r\nContent-Length: 5", InOrder("hello")),
+        (" 5\r\nContent_Length: 6", InOrder("hello")),
+        (" 5\r\nConnection: Content-Length", InOrder("hello")),
+        (" 005", InOrder("hello")),
+        ("\t5\t", InOrder("hello")),
+    ] {
+        stage.must_come_to(&[(&sized(value), fate)]);
+    }
+}
+
+#[test]
+fn chunk_lines_that_end_elsewhere() {
+    let stage = Stage::set();
+    let shape = |chunks: &str| {
+        format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
+    };
+    for (chunks, fate) in [
+        ("5\nhello\r\n0\r\n\r\n", Refused),
+        ("5\rhello\r\n0\r\n\r\n", Refused),
+        ("5;a\nb\r\nhello\r\n0\r\n\r\n", Refused),
+        ("5;a\rb\r\nhello\r\n0\r\n\r\n", Refused),
+        ("5;\n\r\nhello\r\n0\r\n\r\n", Refused),
+        ("5;a=\"\r\n\"\r\nhello\r\n0\r\n\r\n", Refused),
+        ("5\r\r\nhello\r\n0\r\n\r\n", Refused),
+        ("5\r\nhello\n0\r\n\r\n", Refused),
+        ("5\r\nhello\r0\r\n\r\n", Refused),
+        ("5\r\nhelloXX0\r\n\r\n", Refused),
+        ("5\r\nhello0\r\n\r\n", Refused),
+        ("5\r\nhello\r\n\r\n0\r\n\r\n", Refused),
+        ("5\r\nhello\r\n0\n\n", Refused),
+        ("5\r\nhello\r\n0\r\n\r", Refused),
+        ("\r\n5\r\nhello\r\n0\r\n\r\n", Refused),
+        (" 5\r\nhello\r\n0\r\n\r\n", Refused),
+        ("0x5\r\nhello\r\n0\r\n\r\n", Refused),
+        ("+5\r\nhello\r\n0\r\n\r\n", Refused),
+        ("-5\r\nhello\r\n0\r\n\r\n", Refused),
+        ("5_0\r\nhello\r\n0\r\n\r\n", Refused),
+        ("5,5\r\nhello\r\n0\r\n\r\n", Refused),
+        ("5\0\r\nhello\r\n0\r\n\r\n", Refused),
+        ("5g\r\nhello\r\n0\r\n\r\n", Refused),
+        ("10000000000000005\r\nhello\r\n0\r\n\r\n", Refused),
+        ("FFFFFFFFFFFFFFFF\r\nhello\r\n0\r\n\r\n", Refused),
+        ("7FFFFFFFFFFFFFFF\r\nhello\r\n0\r\n\r\n", Refused),
+        ("0\r\nX: y\nContent-Length: 5\r\n\r\n", Refused),
+        ("0\r\nX: y\r\n folded\r\n\r\n", Refused),
+        ("0\r\nno colon\r\n\r\n", Refused),
+        ("0\r\nX\0: y\r\n\r\n", Refused),
+        ("5\r\nhello\r\n0\r\n\r\n", InOrder("hello")),
+        ("5;a=b;c=\"d\"\r\nhello\r\n0;last\r\n\r\n", InOrder("hello")),
+        ("5 ;a\r\nhello\r\n0\r\n\r\n", InOrder("hello")),
+        ("0000005\r\nhello\r\n000\r\n\r\n", InOrder("hello")),
+        ("5\r\nhello\r\n0\r\nContent-Length: 3\r\nX: y\r\n\r\n", InOrder("hello")),
+        ("2\r\nhe\r\n1\r\nl\r\n2\r\nlo\r\n0\r\n\r\n", InOrder("hello")),
+    ] {
+        stage.must_come_to(&[(&shape(chunks), fate)]);
+    }
+}
+
+#[test]
+fn chunks_without_measure() {
+    let stage = Stage::set();
+    let shape = |chunks: &str| {
+        format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
+    };
+    // More than 16 KiB of extensions in all, of trailers more than client.max_head or max_fields.
+    stage.must_come_to(&[(
+        &shape(&format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(20_000))),
+        Refused,
+    )]);
+    let extended = format!("1;{}\r\nx\r\n", "y".repeat(100)).repeat(300);
+    stage.must_come_to(&[(&shape(&format!("{extended}0\r\n\r\n")), Refused)]);
+    stage.must_come_to(&[(&shape(&format!("0\r\nX: {}\r\n\r\n", "y".repeat(70_000))), Refused)]);
+    stage.must_come_to(&[(&shape(&format!("0\r\n{}\r\n", "X: y\r\n".repeat(101))), Refused)]);
+    // Thousands of chunks of a byte are one body.
+    let (requests, _) = stage.play(&shape(&format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(5000))));
+    assert_eq!(requests.iter().map(|(_, body)| body.len()).collect::<Vec<_>>(), [5000, 0]);
+}
+
+#[test]
+fn heads_that_two_servers_read_differently() {
+    let stage = Stage::set();
+    for (shape, fate) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\r\nHost: a#@b\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\r\nHost: a\\b\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\r\n Host: a\r\nX: y\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\r\n\r\n", Refused),
+        ("GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("GET http://b@c/ HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("GET http://b:99999/ HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("GET ftp://b/ HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("GET file:///etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("GET ?x HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", Refused),
+        ("GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("GET / HTTP/1.1 HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\rHost: a\r\n\r\n", Refused),
+        ("GET / HTTP/1.10\r\nHost: a\r\n\r\n", Refused),
+        ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", Refused),
+        ("GET / HTTP/0.9\r\nHost: a\r\n\r\n", Refused),
+        ("GET /\r\n\r\n", Refused),
+        ("\rGET / HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("\0GET / HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("G\tT / HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: \x7f\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: y\0\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n", Refused),
+        ("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue, x\r\n\r\n", InOrder("")),
+        // A line may end in LF alone (section 2.2), where no field hides in that.
+        ("GET / HTTP/1.1\nHost: a\n\n", InOrder("")),
+        ("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", InOrder("")),
+        ("GET http://a HTTP/1.1\r\nHost: other\r\n\r\n", InOrder("")),
+        ("GET http://a?x HTTP/1.1\r\nHost: a\r\n\r\n", InOrder("")),
+        ("GET /#fragment HTTP/1.1\r\nHost: a\r\n\r\n", InOrder("")),
+        ("GET /\u{fc} HTTP/1.1\r\nHost: a\r\n\r\n", Refused),
+        // In UTF-8.
+        ("GET /\u{c3}\u{bc}?\u{c3}\u{bc} HTTP/1.1\r\nHost: a\r\n\r\n", InOrder("")),
+        ("GET / HTTP/1.1\r\nHost: a\r\nProxy: http://evil\r\nX: \u{ff}\r\n\r\n", InOrder("")),
+    ] {
+        if shape.contains("Expect") {
+            // Refused as such; where it ends is not in doubt.
+            let (requests, answers) = stage.play(shape);
+            assert_eq!((requests.len(), &answers[..]), (1, &[417, 200][..]), "{shape:?}");
+            continue;
+        }
+        stage.must_come_to(&[(shape, fate)]);
+    }
+}
+
+#[test]
+fn a_body_where_none_is_looked_for_is_not_the_next_request() {
+    let stage = Stage::set();
+    // CL.0: a server that leaves such a body unread finds a request in it, if it reads on.
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
+        let length = HIDDEN.len();
+        let shape =
+            format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{HIDDEN}");
+        let (requests, _) = stage.play(&shape);
+        let (head, body) = &requests[0];
+        assert_eq!(String::from_utf8_lossy(body), HIDDEN, "{method}");
+        assert_eq!(head.field("connection"), Some("close"), "{method}");
+    }
+}
+
+#[test]
+fn shapes_one_after_the_other_over_one_connection() {
+    let stage = Stage::set();
+    let chunked =
+        "POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let sized = "POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    let both = "POST /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    stage.must_come_to(&[
+        (chunked, InOrder("hello")),
+        (sized, InOrder("hello")),
+        ("GET /0 HTTP/1.1\r\nHost: a\r\n\r\n", InOrder("")),
+        (chunked, InOrder("hello")),
+        (both, OneAndEnd("")),
+    ]);
+}
+
+impl Stage {
+    fn set() -> Self {
+        let recorder = Recorder::start();
+        let seawall = Seawall::start(&format!(
+            "listen = \"127.0.0.1:0\"\nbackend = \"http://{}\"\n[client]\nlinger = \"50ms\"",
+            recorder.address
+        ));
+        Self { recorder, seawall }
+    }
+
+    /// Sends the shapes over one connection, and a hidden request behind them.
+    #[track_caller]
+    fn must_come_to(&self, shapes: &[(&str, Fate)]) {
+        let sent: String = shapes.iter().map(|(shape, _)| *shape).collect();
+        let (requests, answers) = self.play(&sent);
+        let mut bodies = Vec::new();
+        let mut goes_on = true;
+        for (_, fate) in shapes {
+            match fate {
+                Refused => goes_on = false,
+                OneAndEnd(body) => {
+                    bodies.push(body.as_bytes());
+                    goes_on = false;
+                }
+                InOrder(body) => bodies.push(body.as_bytes()),
+            }
+        }
+        if goes_on {
+            bodies.push(b"");
+        }
+        let got: Vec<_> = requests.iter().map(|(_, body)| &body[..]).collect();
+        assert_eq!(got, bodies, "{sent:?} was answered {answers:?} and became {requests:#?}");
+        let is_last_refused = matches!(shapes.last(), Some((_, Refused)));
+        let refused =
+            answers.iter().filter(|status| matches!(status, 400..=499 | 501 | 505)).count();
+        assert_eq!(refused, usize::from(is_last_refused), "{sent:?}: {answers:?}");
+        assert_eq!(answers.len(), bodies.len() + refused, "{sent:?}: {answers:?}");
+        let hidden = requests.iter().filter(|(head, _)| head.target() == "/hidden").count();
+        assert_eq!(hidden, usize::from(goes_on), "{sent:?}");
+    }
+
+    /// The requests that came of it, each read strictly, and the statuses that the client was told.
+    #[track_caller]
+    fn play(&self, shape: &str) -> (Vec<(Head, Vec<u8>)>, Vec<u16>) {
+        let mut client: Client = self.seawall.client();
+        // Latin-1, so that a shape can have any byte.
+        let bytes: Vec<u8> = format!("{shape}{HIDDEN}")
+            .chars()
+            .map(|char| u8::try_from(u32::from(char)).unwrap())
+            .collect();
+        client.try_send(bytes).half_close_quietly();
+        let answers = statuses(&client.wait_closed());
+        let mut bytes = self.recorder.take();
+        let mut requests = Vec::new();
+        while !bytes.is_empty() {
+            let length = whole(&bytes).unwrap_or_else(|| {
+                panic!("{shape:?} became what is no request: {:?}", String::from_utf8_lossy(&bytes))
+            });
+            let request: Vec<u8> = bytes.drain(..length).collect();
+            let end = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+            let head = Head::strictly(&request[..end])
+                .unwrap_or_else(|mistake| panic!("{shape:?} became a raw oddity: {mistake}"));
+            assert_in_form(shape, &head);
+            requests.push((head, request[end..].to_vec()));
+        }
+        (requests, answers)
+    }
+}
+
+#[track_caller]
+fn assert_in_form(shape: &str, head: &Head) {
+    let words: Vec<_> = head.start.split(' ').collect();
+    assert!(
+        head.start.is_ascii() && words.len() == 3 && words[2] == "HTTP/1.1",
+        "{shape:?}: {head:?}"
+    );
+    assert!(words[1].starts_with('/') || words[1] == "*", "{shape:?}: {head:?}");
+    assert!(head.request_framing().is_ok(), "{shape:?}: {head:?}");
+    for never in
+        ["transfer-encoding", "transfer_encoding", "content_length", "expect", "proxy", "te"]
+    {
+        assert!(head.all(never).is_empty(), "{shape:?}: {head:?}");
+    }
+}
+
+/// Of all that are in there.
+fn statuses(mut bytes: &[u8]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    while let Some(at) = bytes.windows(9).position(|nine| nine.starts_with(b"HTTP/1.1 ")) {
+        bytes = &bytes[at + 9..];
+        // Also a refusal that speaks of HTTP/1.1 is no answer.
+        let status: Option<u16> =
+            bytes.get(..3).and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
+        statuses.extend(status.filter(|status| *status != 100));
+    }
+    statuses
+}
