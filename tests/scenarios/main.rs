@@ -25,6 +25,7 @@ mod stalled_client;
 
 mod backend_out_of_reach;
 mod broken_answers;
+mod browser;
 mod client_bounds;
 mod command_line;
 mod config_mistakes;
