@@ -10,6 +10,7 @@
 mod harness;
 
 mod connections_and_slots;
+mod curl;
 mod cut_behind_the_head;
 mod drain;
 mod half_closed_or_gone;
