@@ -198,6 +198,15 @@ impl Seawall {
         until("seawall ends", || self.child.try_wait().unwrap()).code()
     }
 
+    /// How many connections of clients it has open, those that it has not accepted yet aside.
+    pub(crate) fn clients(&self) -> usize {
+        let own = format!(":{:04X}", self.address.port());
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+        // A socket without an inode is the kernel's alone; in state 0A one listens.
+        rows.filter(|row| row[1].ends_with(&own) && row[3] != "0A" && row[9] != "0").count()
+    }
+
     /// How many sockets the process has open, of whatever kind.
     pub(crate) fn sockets(&self) -> usize {
         self.descriptors().filter(|open| open.starts_with("socket:")).count()

@@ -36,6 +36,7 @@ mod hold;
 mod hold_bounds;
 mod hold_restarts;
 mod hold_stand_in;
+mod hostile_clients;
 mod http2;
 mod http2_bounds;
 mod http2_floods;
