@@ -211,6 +211,11 @@ impl Connection {
         self.reset.load(Relaxed)
     }
 
+    /// Only a reset can tell the client that this was not the end.
+    pub(crate) fn break_off(&self) {
+        self.reset.store(true, Relaxed);
+    }
+
     pub(crate) fn half_close(&self) {
         self.half_closed.store(true, Relaxed);
     }

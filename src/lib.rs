@@ -17,6 +17,7 @@
 //! - `admission`: bounds per client, then the queue for a slot
 //! - `spool`: bodies in memory and on disk
 //! - `exchange`: **the life of an exchange** (`exchange/run.rs`), which no client can end
+//! - [`tunnel`]: what an exchange becomes whose connection has left HTTP (WebSocket)
 //! - `replay`: requests that come again, and the answers that are kept for them
 //! - `backend`: connections to the server behind
 //! - `socket`: what both sides read from and write to
@@ -39,6 +40,7 @@
 //! - **join**: a request that is answered by an exchange already running for an equal request
 //! - **replay**: a request that is answered from the kept result of a finished exchange, or from the
 //!   running one that will have it
+//! - **tunnel**: an upgraded connection (WebSocket)
 //! - **drain**: ending the process in order
 //! - **child**: the command given behind `--`, run as the backend; its **keeper** is a process that
 //!   outlives us and leaves nothing of the child behind
@@ -52,6 +54,7 @@ pub mod reply;
 pub mod runtime;
 pub mod server;
 pub mod tasks;
+pub mod tunnel;
 
 mod admission;
 mod backend;

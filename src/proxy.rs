@@ -37,6 +37,7 @@ use crate::{
     reply::Reply,
     spool::Store,
     tasks::Tasks,
+    tunnel::Asked,
     visit::{Carrier, Visit},
 };
 
@@ -51,6 +52,7 @@ pub struct Proxy {
 struct House {
     routes: Vec<Route>,
     bounds: Arc<config::Client>,
+    tunnel: config::Tunnel,
     backends: Vec<Arc<Backend>>,
     /// One for each backend.
     probes: Vec<Probe>,
@@ -67,6 +69,7 @@ impl Proxy {
         let house = House {
             routes: config.routes.clone(),
             bounds: Arc::new(config.client.clone()),
+            tunnel: config.tunnel.clone(),
             backends: backends(config),
             probes: config.backends.iter().map(|backend| Probe::new(&backend.probe)).collect(),
             clients: Clients::new(&config.client),
@@ -108,6 +111,10 @@ impl Proxy {
 
     pub(crate) fn client_bounds(&self) -> Arc<config::Client> {
         self.house.bounds.clone()
+    }
+
+    pub(crate) fn tunnel_bounds(&self) -> &config::Tunnel {
+        &self.house.tunnel
     }
 
     /// What is to be known of a new connection.
@@ -185,6 +192,7 @@ impl House {
         if head.version == Version::HTTP_2 {
             headers::check_http2(&head, self.bounds.max_head)?;
         }
+        let asked = Asked::of(&mut head);
         headers::check(&head, visit.connection().map(|connection| &connection.fields))?;
         if headers::max_forwards(&mut head) == Some(0) {
             return Ok(Answer::Own(
@@ -200,13 +208,18 @@ impl House {
         }
         let takes_hints = takes_hints(&head, route);
         let key = key_of(&head, route)?;
+        // What is to run once is no beginning of something else.
+        let asked = asked.filter(|_| key.is_none());
         let admitted = self.admit(visit, &mut head, backend)?;
+        if let Some(asked) = &asked {
+            asked.mark(&mut head);
+        }
         let mut naming =
             key.map(|key| Box::new(key.naming(&backend.config.name, &head, admitted.caller)));
         let body = self.receive(visit, body, route.max_body, naming.as_deref_mut()).await?;
         let patience = self.patience();
         let request = Outbound::new(head, body);
-        let ready = self.prepare(visit, route, backend, admitted, request);
+        let ready = self.prepare(visit, route, backend, admitted, request, asked);
         let mut watcher = match naming {
             None => self.join_or_start(ready, route),
             Some(naming) => match self.run_attach_or_replay(ready, *naming, patience).await? {

@@ -64,6 +64,8 @@ pub(crate) enum Refusal {
     ClosedEarly,
     /// The backend's answer is no HTTP, or contradicts itself.
     AnswerMalformed,
+    /// The backend switched to a protocol that nobody asked for.
+    SwitchedElsewhere,
     /// `client.wait` is over; the exchange goes on.
     StillWaiting,
     /// A policy or bound ended the exchange before its answer.
@@ -307,6 +309,12 @@ impl Refusal {
                 "http_protocol_error",
                 "Backend's answer malformed",
                 "What the backend sent is not a valid HTTP response.",
+            ),
+            Self::SwitchedElsewhere => answer(
+                502,
+                "http_upgrade_failed",
+                "Backend switched to another protocol",
+                "The backend answered 101 with a protocol in its Upgrade field that was not asked for.",
             ),
             Self::StillWaiting => answer(
                 504,

@@ -113,7 +113,7 @@ impl Server {
     /// Serves until the first signal (or the end of a child that is run once), then drains until all
     /// is done, the bound is reached, or the second signal comes; then ends the child.
     pub async fn run(mut self, mut signals: Signals) -> Ending {
-        let closing = CancellationToken::new();
+        let closing = self.tasks.closing().clone();
         let listeners = std::mem::take(&mut self.listeners);
         self.serve(listeners, &closing);
 

@@ -2,7 +2,7 @@
 
 use std::{future::Future, io};
 
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The tasks of one process, counted by kind.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +15,7 @@ pub struct Tasks {
     streams: TaskTracker,
     /// Exchanges, orphans and queued ones among them.
     exchanges: TaskTracker,
+    closing: CancellationToken,
 }
 
 impl Tasks {
@@ -42,6 +43,12 @@ impl Tasks {
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub fn background(task: impl Future<Output = ()> + Send + 'static) {
         drop(tokio::spawn(task));
+    }
+
+    /// Cancelled when all are to come to their end.
+    #[must_use]
+    pub fn closing(&self) -> &CancellationToken {
+        &self.closing
     }
 
     /// Waits until nobody accepts any more and no connection and no exchange is left.

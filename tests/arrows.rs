@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The order of the map in `lib.rs`, roughly: who stands later is used by those before.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "main",
     "cli",
     "demo",
@@ -23,6 +23,7 @@ const ORDER: [&str; 24] = [
     "exchange",
     "replay",
     "backend",
+    "tunnel",
     "admission",
     "client",
     "headers",

@@ -9,19 +9,19 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::{
     body::{Body as _, Incoming},
     client::conn::{
         TrySendError,
-        http1::{self, Connection, SendRequest},
+        http1::{self, Connection, Parts, SendRequest},
     },
 };
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Answer,
+    Answer, Switched,
     driver::Driver,
     wire::{Progress, Wire},
 };
@@ -46,6 +46,13 @@ pub(crate) struct Link {
     pub(super) was_kept: bool,
     /// When its present exchange got it.
     pub(crate) since: Instant,
+}
+
+/// What came of a request.
+pub(super) enum Came {
+    Answer(Answer),
+    /// The connection has left HTTP.
+    Switched(Box<Switched>),
 }
 
 /// Why no head of an answer came, and how far it had got.
@@ -80,9 +87,10 @@ impl Link {
     pub(super) fn send(
         mut self: Box<Self>,
         request: Request<SendBody>,
+        upgrades: bool,
         orphaned: impl Future<Output = ()>,
         tell: impl Fn(Response<()>),
-    ) -> impl Future<Output = Result<Answer, Lost>> {
+    ) -> impl Future<Output = Result<Came, Lost>> {
         // With a body, hyper may still be sending it while nothing waits to be flushed.
         let stand_in = request.body().is_end_stream().then(|| request.method().clone());
         self.progress.flushed.store(false, Relaxed);
@@ -92,15 +100,53 @@ impl Link {
         // Boxed: it has room for the request twice, and would be moved with that.
         let answer = Box::pin(sender.try_send_request(request));
         async move {
+            if upgrades {
+                // Boxed: few requests ask for that.
+                return Box::pin(self.switch(answer, tell)).await;
+            }
             match self.answer(answer, stand_in, orphaned, tell).await {
-                Ok(response) => Ok(Answer { response, link: self }),
-                Err((error, unsent)) => {
-                    let (heard, sent) = (&self.progress.heard, &self.progress.sent);
-                    let (heard, sent) = (heard.load(Relaxed), sent.load(Relaxed));
-                    Err(Lost { error, heard, sent, unsent })
-                }
+                Ok(response) => Ok(Came::Answer(Answer { response, link: self })),
+                Err(lost) => Err(self.lost(lost)),
             }
         }
+    }
+
+    /// The answer to a request that asks for another protocol. Where the backend switches, hyper has
+    /// to let go of the connection.
+    async fn switch(
+        mut self: Box<Self>,
+        mut answer: Pin<Box<impl Future<Output = Answered>>>,
+        tell: impl Fn(Response<()>),
+    ) -> Result<Came, Lost> {
+        let Some(mut connection) = self.connection.take() else { unreachable!("a new one") };
+        let mut is_over = false;
+        let answered = poll_fn(|cx| {
+            // Its errors reach the answer.
+            is_over = is_over || Pin::new(&mut connection).poll(cx).is_ready();
+            self.progress.tell(&tell);
+            answer.as_mut().poll(cx)
+        });
+        let response = match answered.await {
+            Ok(response) => response,
+            Err(error) => return Err(self.lost(recover(error))),
+        };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            self.connection = Some(connection).filter(|_| !is_over);
+            return Ok(Came::Answer(Answer { response, link: self }));
+        }
+        if !is_over {
+            // Not all of the request is out. An error is found again by whoever uses the socket.
+            let _ = (&mut connection).await;
+        }
+        let Parts { io, read_buf, .. } = connection.into_parts();
+        let wire = io.into_inner().resume(read_buf);
+        Ok(Came::Switched(Box::new(Switched { head: response.into_parts().0, wire })))
+    }
+
+    /// No answer has come, for this reason.
+    fn lost(&self, (error, unsent): (hyper::Error, Option<Unsent>)) -> Lost {
+        let (heard, sent) = (&self.progress.heard, &self.progress.sent);
+        Lost { error, heard: heard.load(Relaxed), sent: sent.load(Relaxed), unsent }
     }
 
     async fn answer(

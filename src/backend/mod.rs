@@ -20,7 +20,7 @@ pub(crate) use self::{
     child::Child,
     hold::Turn,
     link::Link,
-    send::{Answer, Outbound, Sent, Watched},
+    send::{Answer, Outbound, Sent, Switched, Watched},
     writes::Writes,
 };
 use self::{dial::Dialler, hold::Hold, pool::Pool};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{
     HeaderValue, Method, Request, Response,
     header::{CONNECTION, CONTENT_LENGTH},
-    request,
+    request, response,
 };
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -16,7 +16,8 @@ use super::{
     Backend,
     dial::NoConnection,
     hold::Turn,
-    link::{Link, Lost},
+    link::{Came, Link, Lost},
+    wire::Wire,
 };
 use crate::{
     headers,
@@ -46,6 +47,8 @@ pub(crate) struct Outbound {
     is_sent: bool,
     /// A connection made for it has ended before an answer: is there a server at all?
     is_doubtful: bool,
+    /// It asks for another protocol.
+    upgrades: bool,
 }
 
 /// The head of the backend's answer, and the connection on which the rest will come.
@@ -55,11 +58,20 @@ pub(crate) struct Answer {
     pub link: Box<Link>,
 }
 
+/// The head of an answer behind which the connection has left HTTP, and that connection.
+#[derive(Debug)]
+pub(crate) struct Switched {
+    pub head: response::Parts,
+    pub wire: Wire,
+}
+
 /// What came of sending a request.
 #[derive(Debug)]
 pub(crate) enum Sent {
     /// With the request, where it can go once more should the answer not get beyond its head.
     Answered(Answer, Option<Outbound>),
+    /// The backend speaks another protocol now, as it was asked to.
+    Switched(Box<Switched>),
     /// The connection ended before the answer began, and the request can go once more.
     Again(Outbound),
 }
@@ -90,7 +102,12 @@ impl Outbound {
         }
         // What the connection left there is not for the backend's connection.
         head.extensions.clear();
-        Self { head, body, is_sent: false, is_doubtful: false }
+        Self { head, body, is_sent: false, is_doubtful: false, upgrades: false }
+    }
+
+    /// Its head asks for another protocol.
+    pub(crate) fn upgrading(self) -> Self {
+        Self { upgrades: true, ..self }
     }
 
     /// Does it only read (RFC 9110, section 9.2.1)?
@@ -101,7 +118,7 @@ impl Outbound {
     /// A GET or HEAD and nothing besides, so that its head says all of it.
     pub(crate) fn only_asks(&self) -> bool {
         let reads = self.head.method == Method::GET || self.head.method == Method::HEAD;
-        reads && matches!(self.body, Received::Nothing)
+        reads && matches!(self.body, Received::Nothing) && !self.upgrades
     }
 
     pub(crate) fn head(&self) -> &request::Parts {
@@ -151,7 +168,8 @@ impl Backend {
     ///
     /// A kept connection may be closed by the backend at any moment, and then nobody can tell
     /// whether it saw the request. So only an idempotent request (RFC 9110, section 9.2.2) gets one,
-    /// and once; all others get a new one.
+    /// and once; all others get a new one. So does one that asks for another protocol: its
+    /// connection is not given back.
     pub(crate) async fn connect(
         &self,
         request: &Outbound,
@@ -166,6 +184,7 @@ impl Backend {
         };
         if request.is_idempotent()
             && listen.is_none()
+            && !request.upgrades
             && let Some((mut link, now)) = self.pool.take(self.slots.in_use())
         {
             link.since = now;
@@ -237,6 +256,7 @@ impl Backend {
     ) -> Result<Sent, Refusal> {
         watched.begin();
         let (body, was_sent) = (request.body.clone(), request.is_sent);
+        let upgrades = request.upgrades;
         let was_kept = link.was_kept;
         let can_repeat = request.is_idempotent() && !was_sent;
         let (message, copy) = request.into_message(can_repeat);
@@ -249,14 +269,18 @@ impl Backend {
                 drop(copy.lock().take());
             }
         };
-        let Lost { error, heard, sent, unsent } =
-            match link.send(message, orphaned, |head| watched.interim(head)).await {
-                Ok(answer) => {
-                    return Ok(Sent::Answered(answer, copy.into_inner().map(Outbound::once_more)));
-                }
-                Err(lost) => lost,
-            };
-        let unsent = unsent.map(|message| Outbound::new(Box::new(message.into_parts().0), body));
+        let sent = link.send(message, upgrades, orphaned, |head| watched.interim(head)).await;
+        let Lost { error, heard, sent, unsent } = match sent {
+            Ok(Came::Answer(answer)) => {
+                return Ok(Sent::Answered(answer, copy.into_inner().map(Outbound::once_more)));
+            }
+            Ok(Came::Switched(switched)) => return Ok(Sent::Switched(switched)),
+            Err(lost) => lost,
+        };
+        let unsent = unsent.map(|message| Outbound {
+            upgrades,
+            ..Outbound::new(Box::new(message.into_parts().0), body)
+        });
         // What is no HTTP would not be any the second time.
         let copy = copy.into_inner().filter(|_| !error.is_parse());
         match copy.or(unsent.filter(|_| !heard)) {

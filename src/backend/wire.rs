@@ -25,7 +25,7 @@ use super::interim::{self, Next, Prelude};
 use crate::socket::Socket;
 
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     socket: Socket,
     progress: Arc<Progress>,
     /// What hyper had read of the answer before it was taken apart.
@@ -93,6 +93,11 @@ impl Wire {
             let _ = self.socket.readable().await;
         }
         Self { begun, play: Play::StandInComes, ..self }
+    }
+
+    /// Takes back what was read ahead of its time.
+    pub(super) fn resume(self, begun: Bytes) -> Self {
+        Self { begun, ..self }
     }
 
     /// Bytes of the answer have come.

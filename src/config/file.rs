@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
     Backend, Child, Client, Config, Drain, EarlyHints, Hold, Join, Listen, Log, OnDisconnect,
-    Orphan, Queue, Replay, Route, Runtime, Spool, Url, layers::Mistake, values,
+    Orphan, Queue, Replay, Route, Runtime, Spool, Tunnel, Url, layers::Mistake, values,
 };
 
 #[derive(Debug, Deserialize)]
@@ -18,6 +18,7 @@ pub(super) struct File {
     child: Child,
     join: Join,
     replay: Replay,
+    tunnel: Tunnel,
     log: Log,
     drain: Drain,
     runtime: Runtime,
@@ -130,6 +131,7 @@ impl File {
             child: self.child,
             join: self.join,
             replay: self.replay,
+            tunnel: self.tunnel,
             log: self.log,
             drain: self.drain,
             runtime: self.runtime,

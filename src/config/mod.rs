@@ -42,6 +42,8 @@ pub struct Config {
     pub join: Join,
     /// Requests that are answered from the result of one before.
     pub replay: Replay,
+    /// Connections that have left HTTP.
+    pub tunnel: Tunnel,
     /// What is written where.
     pub log: Log,
     /// How the process ends.
@@ -270,6 +272,20 @@ pub enum WhileRunning {
     Attach,
     /// 409.
     Conflict,
+}
+
+/// Connections that have left HTTP for another protocol, such as WebSocket.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Tunnel {
+    /// No byte either way for so long: both ends are told to close.
+    #[serde(deserialize_with = "values::duration")]
+    pub idle: Duration,
+    /// How long each end may take for its Close, and again for its FIN; then the connection is cut.
+    #[serde(deserialize_with = "values::duration")]
+    pub closing: Duration,
+    /// A client that has been silent for so long is asked by the kernel whether it is still there.
+    #[serde(deserialize_with = "values::duration")]
+    pub keepalive: Duration,
 }
 
 /// What is written where.

@@ -7,6 +7,8 @@
 //! Its way to the backend is [`reach`]; what it has in common with its watchers, and the lock under
 //! which all is decided between them, is [`shared`].
 //!
+//! Where its request and its answer say so, it becomes a tunnel ([`tunnelled`]).
+//!
 //! Others may join it ([`registry`]) when their request is equal ([`identity`]) and nobody has
 //! written since it was sent; what it brings may still be for one of them alone ([`sharing`]). Who
 //! sends the same request again is attached to it, or given what it came to ([`replays`]).
@@ -19,6 +21,7 @@ mod replays;
 mod run;
 mod shared;
 mod sharing;
+mod tunnelled;
 mod watcher;
 
 use std::{future::poll_fn, sync::Arc, task::Poll};
@@ -48,6 +51,7 @@ use crate::{
     replay,
     spool::{self, Retain},
     tasks::Tasks,
+    tunnel,
 };
 
 /// What an exchange works with.
@@ -59,6 +63,8 @@ pub(crate) struct Plan {
     pub store: spool::Store,
     /// How much of the answer is held for those who join.
     pub retain: Retain,
+    /// Where the request asks for another protocol.
+    pub tunnel: Option<Box<tunnel::Plan>>,
 }
 
 /// All that it takes to start an exchange.

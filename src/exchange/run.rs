@@ -14,12 +14,13 @@ use super::{
 };
 use crate::{
     admission::queue::NoSlot,
-    backend::{Answer, Backend, Link, Outbound, Sent, Watched as _},
+    backend::{Answer, Backend, Link, Outbound, Sent, Switched, Watched as _},
     headers,
     observe::record::Ended,
     refusal::Refusal,
     replay::Kept,
     spool::{End, Retain, Spool, Store},
+    tunnel,
 };
 
 /// Why an exchange ended before its answer did.
@@ -34,6 +35,8 @@ pub(super) enum Stopped {
     NoAnswer(Refusal),
     /// The backend broke the answer off.
     BrokenOff,
+    /// It was a tunnel, and that ended so.
+    Tunnel(tunnel::End),
 }
 
 /// What the client gets of an answer.
@@ -42,14 +45,17 @@ enum Heard {
     All(End),
     /// Nothing but perhaps its head, before a restart cut it. The request can go once more.
     Nothing(Outbound),
+    /// The connection has left HTTP.
+    Switched(Box<Switched>),
 }
 
 /// Runs the exchange to its end. Nothing that happens to a client ends it.
 pub(super) fn run(exchange: Exchange, plan: Plan) -> impl Future<Output = ()> {
     // Here, since an `async fn` would hold it all twice.
-    let Plan { backend, request, policy, store, retain } = plan;
+    let Plan { backend, request, policy, store, retain, tunnel } = plan;
     async move {
-        let ended = shielded(&exchange, backend, request, &policy, &store, retain).await;
+        let tunnel = tunnel.as_deref();
+        let ended = shielded(&exchange, backend, request, &policy, &store, retain, tunnel).await;
         let kept = ended.unwrap_or_else(|stopped| {
             if let Some(refusal) = stopped.refusal() {
                 exchange.refuse(&refusal);
@@ -71,37 +77,41 @@ async fn shielded(
     policy: &Policy,
     store: &Store,
     retain: Retain,
+    tunnel: Option<&tunnel::Plan>,
 ) -> Result<Option<Box<Kept>>, Stopped> {
     let spool = store.spool(retain);
     let _cut = CutAtLast(&spool);
     let (mut slot, mut request, mut handed) = (None, request, None);
-    let result = loop {
-        let link = match exchange.reach(&backend, &request, &mut slot).await {
-            Ok(link) => link,
-            Err(stopped) => break Err(stopped),
+    // A block, and no value: what is held at its end would need room in every exchange.
+    let switched = 'http: {
+        let result = loop {
+            let link = match exchange.reach(&backend, &request, &mut slot).await {
+                Ok(link) => link,
+                Err(stopped) => break Err(stopped),
+            };
+            let sent = link.since;
+            let heard = exchange.ask(&backend, link, request, policy, &spool, &mut handed).await;
+            exchange.record().note(|outcome| outcome.backend += sent.elapsed());
+            match heard {
+                Ok(Heard::All(end)) => break Ok(end),
+                Ok(Heard::Nothing(again)) => request = again,
+                Ok(Heard::Switched(switched)) => break 'http switched,
+                Err(stopped) => break Err(stopped),
+            }
         };
-        let sent = link.since;
-        let heard = exchange.ask(&backend, link, request, policy, &spool, &mut handed).await;
-        exchange.record().note(|outcome| outcome.backend += sent.elapsed());
-        match heard {
-            Ok(Heard::All(end)) => break Ok(end),
-            Ok(Heard::Nothing(again)) => request = again,
-            Err(stopped) => break Err(stopped),
+        // The connection is closed or kept by now: only then may the next exchange have the slot.
+        // And only then does the client learn that it has all: its next request finds the slot free.
+        drop(slot);
+        exchange.conclude_with(&result);
+        if retain == Retain::Nothing {
+            spool.end(result.as_ref().map_or(End::Cut, End::clone));
+            return result.map(|_| None);
         }
+        // Boxed: rare, and larger than the rest.
+        return Box::pin(exchange.end_retained(&spool, result)).await;
     };
-    // The connection is closed or kept by now: only then may the next exchange have the slot. And
-    // only then does the client learn that it has all: its next request finds the slot free.
-    drop(slot);
-    match &result {
-        Ok(_) => exchange.conclude(Ended::Delivered, None),
-        Err(stopped) => exchange.conclude(stopped.ended(), stopped.reason()),
-    }
-    if retain == Retain::Nothing {
-        spool.end(result.as_ref().map_or(End::Cut, End::clone));
-        return result.map(|_| None);
-    }
-    // Boxed: rare, and larger than the rest.
-    Box::pin(exchange.end_retained(&spool, result)).await
+    // Boxed, too.
+    Box::pin(exchange.tunnel(switched, tunnel, &spool, slot)).await
 }
 
 /// Whatever becomes of the task, nobody reads on in vain.
@@ -115,6 +125,14 @@ impl Drop for CutAtLast<'_> {
 }
 
 impl Exchange {
+    /// Notes how it ended, before anybody sees that it did.
+    pub(super) fn conclude_with(&self, result: &Result<End, Stopped>) {
+        match result {
+            Ok(_) => self.conclude(Ended::Delivered, None),
+            Err(stopped) => self.conclude(stopped.ended(), stopped.reason()),
+        }
+    }
+
     /// Sends the request, and passes on what comes of it.
     async fn ask(
         &self,
@@ -134,6 +152,7 @@ impl Exchange {
         let (answer, again) = match sent {
             Sent::Answered(answer, again) => (answer, again),
             Sent::Again(again) => return Ok(Heard::Nothing(again)),
+            Sent::Switched(switched) => return Ok(Heard::Switched(switched)),
         };
         match (self.pass_on(backend, answer, policy, spool, handed).await, again) {
             (Err(Stopped::BrokenOff), Some(again)) if spool.written() == 0 && self.is_wanted() => {
@@ -283,6 +302,7 @@ impl Stopped {
             Self::NoSlot(_) | Self::NoAnswer(Refusal::Restarting) => Ended::Refused,
             Self::Cut(_) => Ended::Cut,
             Self::NoAnswer(_) | Self::BrokenOff => Ended::Failed,
+            Self::Tunnel(end) => end.ended,
         }
     }
 
@@ -290,6 +310,7 @@ impl Stopped {
         match self {
             Self::Cut(reason) => Some(reason),
             Self::BrokenOff => Some("the backend broke its answer off"),
+            Self::Tunnel(end) => end.reason,
             other => other.refusal().as_ref().map(Refusal::reason),
         }
     }
@@ -297,7 +318,7 @@ impl Stopped {
     /// What those are told who still wait for a head.
     fn refusal(&self) -> Option<Refusal> {
         match self {
-            Self::Abandoned | Self::BrokenOff => None,
+            Self::Abandoned | Self::BrokenOff | Self::Tunnel(_) => None,
             Self::NoSlot(NoSlot::QueueFull) => Some(Refusal::QueueFull),
             Self::NoSlot(NoSlot::WaitedTooLong) => Some(Refusal::QueuedTooLong),
             Self::Cut(_) => Some(Refusal::CutShort),

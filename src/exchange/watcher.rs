@@ -46,6 +46,11 @@ impl Watcher {
         Self { shared, seat: 0, guest: None }
     }
 
+    /// One that needs no seat any more.
+    pub(super) fn answered(shared: Arc<Shared>) -> Self {
+        Self { shared, seat: usize::MAX, guest: None }
+    }
+
     /// One who joins an exchange that is there already, with what it takes to have its own.
     pub(super) fn equal(shared: &Arc<Shared>, seat: usize, ready: Ready) -> Self {
         let Ready { share, record, plan, tasks } = ready;

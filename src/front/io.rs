@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
@@ -93,6 +94,19 @@ impl ClientIo {
             broken: None,
             state: State::Open,
         }
+    }
+
+    /// What carries the bytes, for a tunnel.
+    pub(super) fn transport(&mut self) -> &mut Transport {
+        &mut self.transport
+    }
+
+    /// Has the kernel ask a client that has been silent for so long whether it is still there.
+    pub(super) fn keep_alive(&self, silent: Duration) {
+        let silent = silent.max(Duration::from_secs(1));
+        let keepalive = TcpKeepalive::new().with_time(silent).with_interval(silent);
+        // Where the socket is gone already, the first read will tell.
+        let _ = SockRef::from(self.transport.socket()).set_tcp_keepalive(&keepalive);
     }
 
     /// A FIN has come. In the middle of a request body it is for the receiver to judge; while the

@@ -5,17 +5,18 @@ mod greeting;
 mod http2;
 mod io;
 mod transport;
+mod upgrade;
 
 use std::{convert::Infallible, future::Future, pin::pin, sync::Arc};
 
-use http::Request;
+use http::{Request, StatusCode};
 use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 
-use self::io::ClientIo;
 pub(crate) use self::transport::Transport;
+use self::{io::ClientIo, upgrade::Upgrade};
 use crate::{client::Hop, connection::Connection, proxy::Proxy, refusal::Refusal, visit::Carrier};
 
 /// hyper's read buffer grows to this for large bodies.
@@ -74,32 +75,48 @@ async fn serve_http1(
         // Told so, hyper would have no room for them ready.
         builder.max_headers(bounds.max_fields);
     }
-    let at_drain = connection.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let upgrade = Upgrade::default();
+    let service = service_fn(|mut request: Request<Incoming>| {
         connection.begin(request.version(), request.body().is_end_stream());
+        let is_asked = Upgrade::is_asked(&request);
+        if is_asked {
+            upgrade.ask(&mut request, &connection);
+        }
         // Boxed: a kept connection without a request holds none of it.
         let visit = Box::pin(proxy.visit(request, Carrier::Connection(connection.clone())));
-        async { Ok::<_, Infallible>(visit.await) }
-    });
-    let served = builder
-        // What a FIN means is found out below hyper, in `departure`.
-        .half_close(false)
-        // So is how long a head may take, in `io`.
-        .header_read_timeout(None)
-        .max_header_size(max_head)
-        .max_buf_size(max_head.max(READ_BUFFER))
-        .serve_connection(TokioIo::new(io), service);
-    let mut served = pin!(served);
-    tokio::select! {
-        biased;
-        // Cancel-safe: the connection goes on below.
-        result = served.as_mut() => return told(hop, result),
-        () = draining => {
-            at_drain.drain();
-            served.as_mut().graceful_shutdown();
+        let upgrade = &upgrade;
+        async move {
+            let response = visit.await;
+            if is_asked && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                upgrade.declined();
+            }
+            Ok::<_, Infallible>(response)
         }
-    }
-    told(hop, served.await);
+    });
+    let result = {
+        let served = builder
+            // What a FIN means is found out below hyper, in `departure`.
+            .half_close(false)
+            // So is how long a head may take, in `io`.
+            .header_read_timeout(None)
+            .max_header_size(max_head)
+            .max_buf_size(max_head.max(READ_BUFFER))
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades();
+        let mut served = pin!(served);
+        tokio::select! {
+            biased;
+            // Cancel-safe: the connection goes on below.
+            result = served.as_mut() => result,
+            () = draining => {
+                connection.drain();
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        }
+    };
+    told(hop, result);
+    upgrade.hand_over(connection, proxy.tunnel_bounds().keepalive).await;
 }
 
 /// Answers a connection by a refusal, whatever it sends, and closes it.

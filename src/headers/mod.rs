@@ -11,7 +11,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
     header::{
         ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, SET_COOKIE, TE, TRAILER,
-        TRANSFER_ENCODING, VIA,
+        TRANSFER_ENCODING, UPGRADE, VIA,
     },
     request, response,
     uri::{Authority, PathAndQuery},
@@ -196,6 +196,22 @@ pub(crate) fn accept(
     if head.status.is_informational() {
         return Err(Refusal::AnswerMalformed);
     }
+    clear(head, id)
+}
+
+/// The same for an answer that opens a tunnel. Gives back the protocol that it names.
+pub(crate) fn switched(
+    head: &mut response::Parts,
+    id: &HeaderValue,
+) -> Result<Option<HeaderValue>, Refusal> {
+    let protocol = head.headers.get(UPGRADE).cloned();
+    clear(head, id)?;
+    // It has no body (RFC 9112, section 6).
+    head.headers.remove(CONTENT_LENGTH);
+    Ok(protocol)
+}
+
+fn clear(head: &mut response::Parts, id: &HeaderValue) -> Result<Option<OnDisconnect>, Refusal> {
     let mut overrules = false;
     let mut has_id = false;
     for (name, value) in &head.headers {

@@ -134,6 +134,10 @@ fn json(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
     number(text, outcome.delivered);
     text.extend_from_slice(b",\"discarded_bytes\":");
     number(text, outcome.discarded);
+    if let Some(received) = outcome.received {
+        text.extend_from_slice(b",\"received_bytes\":");
+        number(text, received);
+    }
     text.extend_from_slice(b"}\n");
 }
 
@@ -200,6 +204,9 @@ fn pretty(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
         as_millis(outcome.visit),
         outcome.delivered,
     );
+    if let Some(received) = outcome.received {
+        let _ = write!(text, ", {received} B from the client");
+    }
     if let Some(left) = outcome.left {
         let _ = write!(
             text,

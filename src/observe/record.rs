@@ -80,6 +80,8 @@ pub(crate) struct Outcome {
     pub visit: Duration,
     pub delivered: u64,
     pub discarded: u64,
+    /// Of a tunnel: what the backend had from its client.
+    pub received: Option<u64>,
 }
 
 /// Shared by the exchange and its client; the last one to let go writes the line.
@@ -106,6 +108,7 @@ impl Record {
             visit: Duration::ZERO,
             delivered: 0,
             discarded: 0,
+            received: None,
         };
         Arc::new(Self { log: log.clone(), facts, outcome: Mutex::new(outcome) })
     }

@@ -21,6 +21,7 @@ use crate::{
     refusal::Refusal,
     replay::Naming,
     spool::{Received, Retain},
+    tunnel::{self, Asked},
     visit::Visit,
 };
 
@@ -40,10 +41,21 @@ impl House {
         backend: &Arc<Backend>,
         admitted: Admitted,
         request: Outbound,
+        asked: Option<Box<Asked>>,
     ) -> Prepared {
         let Admitted { share, caller, trusted } = admitted;
-        let ready =
+        let request = if asked.is_some() { request.upgrading() } else { request };
+        let mut ready =
             self.ready(share, visit.record().clone(), backend, route.on_disconnect, request);
+        ready.plan.tunnel = asked.map(|asked| {
+            let bounds = tunnel::Bounds {
+                idle: self.tunnel.idle,
+                closing: self.tunnel.closing,
+                write_stall: self.bounds.write_stall,
+            };
+            let draining = self.tasks.closing().clone();
+            Box::new(tunnel::Plan { asked, bounds, draining })
+        });
         Prepared { ready, caller, trusted }
     }
 
@@ -61,7 +73,7 @@ impl House {
             endless: backend.config.endless,
         };
         let (backend, store) = (backend.clone(), self.store.clone());
-        let plan = Plan { backend, request, policy, store, retain: Retain::Nothing };
+        let plan = Plan { backend, request, policy, store, retain: Retain::Nothing, tunnel: None };
         Ready { share, record, plan, tasks: self.tasks.clone() }
     }
 

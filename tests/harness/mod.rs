@@ -17,6 +17,7 @@ mod redis;
 mod seawall;
 mod talk;
 mod tls;
+pub(crate) mod tunnel;
 mod wire;
 
 use std::thread;

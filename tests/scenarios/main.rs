@@ -65,6 +65,8 @@ mod spool_full;
 mod the_harness_sees_harm;
 mod tls;
 mod trailers;
+mod tunnel;
+mod tunnel_ends;
 mod unix_sockets;
 mod wrapped_command;
 mod wrapped_command_ends;
