@@ -56,6 +56,12 @@ pub mod server;
 pub mod tasks;
 pub mod tunnel;
 
+/// What reads bytes of strangers, for fuzzers. No part of the interface.
+#[doc(hidden)]
+pub mod fuzzed {
+    pub use crate::listen::proxy_protocol::parse as proxy_header;
+}
+
 mod admission;
 mod backend;
 mod client;

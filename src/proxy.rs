@@ -20,7 +20,7 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use crate::{
-    admission::per_client::{ClientShare, Clients, TooMany},
+    admission::per_client::{ClientSeat, ClientShare, Clients, TooMany},
     backend::{Backend, Outbound, Writes},
     client::{self, ClientKey, Hop},
     config::{self, Config, EarlyHints, Route, Url},
@@ -115,6 +115,15 @@ impl Proxy {
 
     pub(crate) fn tunnel_bounds(&self) -> &config::Tunnel {
         &self.house.tunnel
+    }
+
+    /// Counts a connection for its client. Those of trusted proxies are many clients'.
+    pub(crate) fn seat(&self, hop: Hop) -> Result<Option<ClientSeat>, Refusal> {
+        if self.house.bounds.trusted_proxies.contains(hop.ip()) {
+            return Ok(None);
+        }
+        let account = self.house.clients.account(ClientKey::of(hop.ip()));
+        account.connect().map(Some).map_err(|_| Refusal::TooManyConnections)
     }
 
     /// What is to be known of a new connection.
@@ -270,6 +279,7 @@ impl House {
         let share = admitted.map_err(|bound| match bound {
             TooMany::Exchanges => Refusal::TooManyExchanges,
             TooMany::Orphans => Refusal::TooManyOrphans,
+            TooMany::Connections => Refusal::TooManyConnections,
         })?;
         let trusted = hop.is_some_and(|hop| trusted.contains(hop.ip()));
         let peer = Peer { fields: connection.map(|connection| &connection.fields), trusted };

@@ -35,6 +35,7 @@ pub(crate) enum Refusal {
     HeadTooLong,
     ExpectationUnknown,
     NotImplemented(&'static str),
+    TooManyConnections,
     TooManyExchanges,
     TooManyOrphans,
     /// `Idempotency-Key` is no key.
@@ -169,6 +170,12 @@ impl Refusal {
                 "The only expectation that can be met is 100-continue.",
             ),
             Self::NotImplemented(detail) => client(501, "Not implemented", detail),
+            Self::TooManyConnections => answer(
+                429,
+                "connection_limit_reached",
+                "Too many connections",
+                "This client has client.connections open. Close some, or use them for further requests.",
+            ),
             Self::TooManyExchanges => Answer {
                 retry_after: Some(1),
                 ..answer(

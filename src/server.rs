@@ -4,6 +4,7 @@ use std::{
     io::{self, IsTerminal},
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Drain},
-    listen::{self, Listener, NoListener},
+    listen::{self, Gate, Listener, NoListener},
     observe::{
         access::{AccessLog, Form},
         diagnostics,
@@ -30,6 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<Listener>,
+    gate: Arc<Gate>,
     crew: Crew,
     proxy: Proxy,
     tasks: Tasks,
@@ -92,9 +94,20 @@ impl Server {
             }
             false => AccessLog::off(),
         };
+        let (descriptors, _) = rlimit::Resource::NOFILE.get().map_err(NotStarted::Workers)?;
+        let gate = Arc::new(Gate::new(config, descriptors));
         let tasks = Tasks::default();
         let proxy = Proxy::new(config, tasks.clone(), log.clone());
-        Ok(Self { listeners, crew, proxy, tasks, log, drain: config.drain.clone(), child: None })
+        Ok(Self {
+            listeners,
+            gate,
+            crew,
+            proxy,
+            tasks,
+            log,
+            drain: config.drain.clone(),
+            child: None,
+        })
     }
 
     /// Starts the command that is the first backend.
@@ -174,7 +187,7 @@ impl Server {
         }
         for listener in listeners {
             tracing::info!(address = listener.name(), "listening");
-            listener.open(&workers, &self.proxy, &self.tasks, closing);
+            listener.open(&workers, &self.proxy, &self.tasks, &self.gate, closing);
         }
     }
 }

@@ -39,21 +39,28 @@ impl Socket {
         matches!(self, Self::Unix(_))
     }
 
-    /// Looks at what comes first, without taking it; nothing is the end.
-    pub(crate) async fn peek(&self, room: &mut [u8]) -> io::Result<usize> {
+    /// Looks at what comes first, without taking it, once it is more than `seen`. No more than that,
+    /// and it is the end.
+    pub(crate) async fn peek(&self, room: &mut [u8], seen: usize) -> io::Result<usize> {
         loop {
-            self.readable().await?;
+            let ready = match self {
+                Self::Tcp(stream) => stream.ready(Interest::READABLE).await?,
+                Self::Unix(stream) => stream.ready(Interest::READABLE).await?,
+            };
             let look = || {
-                Ok(rustix::net::recv(self.as_fd(), &mut *room, RecvFlags::PEEK)
-                    .map(|(len, _)| len)?)
+                let (len, _) = rustix::net::recv(self.as_fd(), &mut *room, RecvFlags::PEEK)?;
+                // Else what was seen would count as news for ever.
+                if len > seen || len == 0 { Ok(len) } else { Err(io::ErrorKind::WouldBlock.into()) }
             };
             let looked = match self {
                 Self::Tcp(stream) => stream.try_io(Interest::READABLE, look),
                 Self::Unix(stream) => stream.try_io(Interest::READABLE, look),
             };
             match looked {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                looked => return looked,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Err(_) if ready.is_read_closed() => return Ok(seen),
+                Err(_) => {}
+                Ok(len) => return Ok(len),
             }
         }
     }

@@ -33,6 +33,12 @@ pub(crate) struct ClientShare {
     orphan: Mutex<bool>,
 }
 
+/// One connection of one client. Owned by the connection until its end.
+#[derive(Debug)]
+pub(crate) struct ClientSeat {
+    account: Arc<Account>,
+}
+
 /// Which bound was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TooMany {
@@ -40,25 +46,32 @@ pub(crate) enum TooMany {
     Exchanges,
     /// `client.orphans`.
     Orphans,
+    /// `client.connections`.
+    Connections,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
     exchanges: usize,
     orphans: usize,
+    connections: usize,
 }
 
 type Known = Arc<Mutex<HashMap<ClientKey, Weak<Account>>>>;
 
 impl Clients {
     pub(crate) fn new(config: &crate::config::Client) -> Self {
-        let max = Counts { exchanges: config.exchanges, orphans: config.orphans };
+        let max = Counts {
+            exchanges: config.exchanges,
+            orphans: config.orphans,
+            connections: config.connections,
+        };
         Self { max, known: Known::default() }
     }
 
     #[cfg(test)]
     pub(crate) fn generous() -> Self {
-        Self { max: Counts { exchanges: 9, orphans: 9 }, known: Known::default() }
+        Self { max: Counts { exchanges: 9, orphans: 9, connections: 9 }, known: Known::default() }
     }
 
     /// The account of this client, old or new.
@@ -88,6 +101,16 @@ impl Account {
         now.exchanges += 1;
         drop(now);
         Ok(ClientShare { account: self.clone(), orphan: Mutex::new(false) })
+    }
+
+    /// Counts one more connection of this client.
+    pub(crate) fn connect(self: &Arc<Self>) -> Result<ClientSeat, TooMany> {
+        let mut now = self.now.lock();
+        if now.connections >= self.max.connections {
+            return Err(TooMany::Connections);
+        }
+        now.connections += 1;
+        Ok(ClientSeat { account: self.clone() })
     }
 
     pub(crate) fn is_of(&self, key: ClientKey) -> bool {
@@ -129,13 +152,19 @@ impl Drop for ClientShare {
     }
 }
 
+impl Drop for ClientSeat {
+    fn drop(&mut self) {
+        self.account.now.lock().connections -= 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn each_bound_counts_until_the_exchange_ends() {
-        let max = Counts { exchanges: 2, orphans: 1 };
+        let max = Counts { exchanges: 2, orphans: 1, connections: 1 };
         let clients = Clients { max, known: Known::default() };
         let key = ClientKey::of("192.0.2.1".parse().ok());
         let other = ClientKey::of("192.0.2.2".parse().ok());
@@ -152,6 +181,11 @@ mod tests {
         let _two = clients.account(key).admit().expect("room");
         let _three = clients.account(key).admit().expect("room");
         assert_eq!(clients.account(key).admit().err(), Some(TooMany::Exchanges));
+        let seat = clients.account(key).connect().expect("room");
+        assert_eq!(clients.account(key).connect().err(), Some(TooMany::Connections));
+        drop(clients.account(other).connect().expect("room"));
+        drop(seat);
+        drop(clients.account(key).connect().expect("room"));
         drop(clients.account(other).admit().expect("room"));
         assert_eq!(clients.known.lock().len(), 1);
     }

@@ -10,7 +10,10 @@ use std::{
 use http::Uri;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::tls::{BadKeys, ClientAuth, Tls, client_verifier};
+use super::{
+    tls::{BadKeys, ClientAuth, Tls, client_verifier},
+    values::Trusted,
+};
 
 /// Where clients connect, and what is asked of them there.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +29,10 @@ pub struct Listen {
     pub client_ca: Option<PathBuf>,
     /// Must they have one?
     pub client_auth: ClientAuth,
+    /// Each connection begins with a header that says whose it is.
+    pub proxy_protocol: bool,
+    /// Who may say so.
+    pub proxy_protocol_from: Trusted,
 }
 
 /// A place to listen at.

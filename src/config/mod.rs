@@ -149,7 +149,13 @@ pub struct Client {
     /// From the first byte of a request to the end of its head; then 408.
     #[serde(deserialize_with = "values::duration")]
     pub head_timeout: Duration,
-    /// From the connection to the end of the TLS handshake; then it is closed.
+    /// Connections of one client address at once; then 429, or where TLS is spoken, closed.
+    #[serde(deserialize_with = "values::count")]
+    pub connections: usize,
+    /// Connections of all clients at once; then accepting pauses.
+    #[serde(deserialize_with = "values::count")]
+    pub total_connections: usize,
+    /// From the connection to the end of the PROXY header and the TLS handshake; then it is closed.
     #[serde(deserialize_with = "values::duration")]
     pub handshake_timeout: Duration,
     /// A kept connection without a request is closed after this.

@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{departure::Departure, transport::Transport};
+use super::{Seat, departure::Departure, transport::Transport};
 use crate::{
     config::Client,
     connection::Connection,
@@ -31,6 +31,8 @@ const LATE: Duration = Duration::from_secs(1);
 
 pub(super) struct ClientIo {
     transport: Transport,
+    /// None where it is refused.
+    _seat: Option<Seat>,
     connection: Arc<Connection>,
     bounds: Arc<Client>,
     /// Bytes that were read by others, to be read before all others.
@@ -77,9 +79,11 @@ impl ClientIo {
         transport: Transport,
         connection: Arc<Connection>,
         bounds: Arc<Client>,
+        seat: Option<Seat>,
     ) -> Self {
         Self {
             transport,
+            _seat: seat,
             connection,
             bounds,
             ahead: Bytes::new(),
@@ -176,19 +180,9 @@ impl ClientIo {
         }
         self.state = State::Refused;
         self.own = refusal.bytes();
-        let facts = Facts {
-            id: crate::headers::request_id(),
-            client: Some(self.connection.name.clone()),
-            line: None,
-            began: self.waiting_since.unwrap_or_else(Instant::now),
-        };
-        let record = Record::open(&self.connection.log, facts);
-        record.note(|outcome| {
-            outcome.status = Some(refusal.status());
-            outcome.because(refusal.reason());
-            outcome.visit = record.elapsed();
-            outcome.delivered = self.own.len() as u64;
-        });
+        let began = self.waiting_since.unwrap_or_else(Instant::now);
+        let sent = Some(self.own.len() as u64);
+        log_refusal(&self.connection, refusal, began, sent);
     }
 
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -272,6 +266,28 @@ impl ClientIo {
             }
         }
     }
+}
+
+/// The line of what never became a request. `sent`: bytes of an answer, where one could be given.
+pub(super) fn log_refusal(
+    connection: &Connection,
+    refusal: &Refusal,
+    began: Instant,
+    sent: Option<u64>,
+) {
+    let facts = Facts {
+        id: crate::headers::request_id(),
+        client: Some(connection.name.clone()),
+        line: None,
+        began,
+    };
+    let record = Record::open(&connection.log, facts);
+    record.note(|outcome| {
+        outcome.status = sent.map(|_| refusal.status());
+        outcome.because(refusal.reason());
+        outcome.visit = record.elapsed();
+        outcome.delivered = sent.unwrap_or(0);
+    });
 }
 
 impl AsyncRead for ClientIo {

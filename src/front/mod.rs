@@ -7,20 +7,34 @@ mod io;
 mod transport;
 mod upgrade;
 
-use std::{convert::Infallible, future::Future, pin::pin, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Request, StatusCode};
 use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt as _;
+use tokio::{io::AsyncWriteExt as _, sync::OwnedSemaphorePermit, time::Instant};
 
 pub(crate) use self::transport::Transport;
-use self::{io::ClientIo, upgrade::Upgrade};
-use crate::{client::Hop, connection::Connection, proxy::Proxy, refusal::Refusal, visit::Carrier};
+use self::{
+    io::{ClientIo, log_refusal},
+    upgrade::Upgrade,
+};
+use crate::{
+    admission::per_client::ClientSeat, client::Hop, connection::Connection, proxy::Proxy,
+    refusal::Refusal, visit::Carrier,
+};
 
 /// hyper's read buffer grows to this for large bodies.
 const READ_BUFFER: usize = 400 * 1024;
+/// How long a connection that is refused may go on sending: many may come at once.
+const BRIEFLY: Duration = Duration::from_millis(100);
 
 /// Of a head, as hyper has it unless it is told.
 const FIELDS: usize = 100;
@@ -30,13 +44,23 @@ const FIELDS: usize = 100;
 pub(crate) struct Arrival {
     pub(crate) transport: Transport,
     pub(crate) hop: Hop,
+    pub(crate) seat: Seat,
+}
+
+/// The right to be connected, owned by what owns the socket: a tunnel keeps it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// Of the client; trusted proxies need none.
+    pub(crate) _client: Option<ClientSeat>,
+    /// Of the house.
+    pub(crate) _house: OwnedSemaphorePermit,
 }
 
 /// Serves the connection until its end; once `draining` is over, it takes no further request.
 pub(crate) async fn serve(arrival: Arrival, proxy: Proxy, draining: impl Future<Output = ()>) {
-    let Arrival { transport, hop } = arrival;
+    let Arrival { transport, hop, seat } = arrival;
     let connection = Arc::new(proxy.connection(hop));
-    let mut io = ClientIo::new(transport, connection.clone(), proxy.client_bounds());
+    let mut io = ClientIo::new(transport, connection.clone(), proxy.client_bounds(), Some(seat));
     let mut draining = pin!(draining);
     let mut drained = false;
     let is_http2 = tokio::select! {
@@ -119,13 +143,23 @@ async fn serve_http1(
     upgrade.hand_over(connection, proxy.tunnel_bounds().keepalive).await;
 }
 
-/// Answers a connection by a refusal, whatever it sends, and closes it.
-pub(crate) async fn refuse(arrival: Arrival, proxy: &Proxy, refusal: &Refusal) {
-    let connection = Arc::new(proxy.connection(arrival.hop));
-    let mut io = ClientIo::new(arrival.transport, connection, proxy.client_bounds());
-    io.refuse(refusal);
+/// Answers a connection by a refusal, whatever it sends, and closes it; read on for so long, since a
+/// reset would overtake the answer.
+pub(crate) async fn refuse(transport: Transport, hop: Hop, proxy: Proxy, refusal: Refusal) {
+    let connection = Arc::new(proxy.connection(hop));
+    let bounds = proxy.client_bounds();
+    let linger = bounds.linger.min(BRIEFLY);
+    let mut io = ClientIo::new(transport, connection, bounds, None);
+    io.refuse(&refusal);
     // An error is a client that has gone.
-    let _ = io.shutdown().await;
+    if io.flush().await.is_ok() {
+        let _ = poll_fn(|cx| io.poll_close(cx, linger)).await;
+    }
+}
+
+/// Where no answer would be understood: a line in the log alone.
+pub(crate) fn turn_away(hop: Hop, proxy: &Proxy, refusal: &Refusal) {
+    log_refusal(&proxy.connection(hop), refusal, Instant::now(), None);
 }
 
 fn told(hop: Hop, result: hyper::Result<()>) {

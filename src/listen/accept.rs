@@ -11,14 +11,15 @@ use std::{
 
 use tokio::{
     net::{TcpListener, UnixListener},
+    sync::OwnedSemaphorePermit,
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Bound, entry::Entry, unix::SocketFile};
+use super::{Bound, entry::Entry, gate::Gate, unix::SocketFile};
 use crate::{
     client::Hop,
-    front::{self, Arrival, Transport},
+    front::{self, Arrival, Seat, Transport},
     headers::Scheme,
     proxy::Proxy,
     socket::Socket,
@@ -30,6 +31,7 @@ use crate::{
 pub(super) struct Door {
     listener: Accepting,
     entry: Arc<Entry>,
+    gate: Arc<Gate>,
     /// Kept until the socket is closed.
     _file: Option<Arc<SocketFile>>,
 }
@@ -42,7 +44,6 @@ enum Accepting {
 
 /// Accepts until `closing`; what the kernel holds by then is accepted too.
 pub(super) async fn accept(door: Door, proxy: Proxy, tasks: Tasks, closing: CancellationToken) {
-    let mut paused = false;
     loop {
         let accepted = tokio::select! {
             // Cancel-safe: a connection that was not returned is still the kernel's.
@@ -51,16 +52,12 @@ pub(super) async fn accept(door: Door, proxy: Proxy, tasks: Tasks, closing: Canc
         };
         match accepted {
             Ok((socket, hop)) => {
-                paused = false;
-                door.serve(socket, hop, &proxy, &tasks, closing.clone().cancelled_owned());
+                let Some(permit) = door.gate.pass().await else { return };
+                let draining = closing.clone().cancelled_owned();
+                door.serve(socket, hop, permit, &proxy, &tasks, draining);
             }
             Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                if !std::mem::replace(&mut paused, true) {
-                    tracing::error!(%error, "cannot accept connections; pausing");
-                }
-                sleep(PAUSE).await;
-            }
+            Err(error) => door.gate.pause(error).await,
         }
     }
     // Closing the socket would reset those that are still in its queue.
@@ -70,8 +67,9 @@ pub(super) async fn accept(door: Door, proxy: Proxy, tasks: Tasks, closing: Canc
     })
     .await
     {
+        let Some(permit) = door.gate.pass().await else { return };
         // They have had no time yet to say what they want.
-        door.serve(socket, hop, &proxy, &tasks, sleep(LATE));
+        door.serve(socket, hop, permit, &proxy, &tasks, sleep(LATE));
     }
 }
 
@@ -80,28 +78,38 @@ impl Door {
     pub(super) fn open(
         socket: Bound,
         entry: Arc<Entry>,
+        gate: Arc<Gate>,
         file: Option<Arc<SocketFile>>,
     ) -> io::Result<Self> {
         let listener = match socket {
             Bound::Tcp(socket) => Accepting::Tcp(TcpListener::from_std(socket)?),
             Bound::Unix(socket) => Accepting::Unix(UnixListener::from_std(socket)?),
         };
-        Ok(Self { listener, entry, _file: file })
+        Ok(Self { listener, entry, gate, _file: file })
     }
 
     fn serve(
         &self,
         socket: Socket,
         hop: Hop,
+        permit: OwnedSemaphorePermit,
         proxy: &Proxy,
         tasks: &Tasks,
         draining: impl Future<Output = ()> + Send + 'static,
     ) {
-        if self.entry.is_open() {
-            let arrival = Arrival { transport: Transport::Plain(socket), hop };
-            tasks.connection(front::serve(arrival, proxy.clone(), draining));
-        } else {
-            tasks.connection(self.entry.clone().serve(socket, hop, proxy.clone(), draining));
+        if !self.entry.is_open() {
+            let entry = self.entry.clone();
+            tasks.connection(entry.serve(socket, hop, permit, proxy.clone(), draining));
+            return;
+        }
+        let transport = Transport::Plain(socket);
+        match proxy.seat(hop) {
+            Ok(seat) => {
+                let seat = Seat { _client: seat, _house: permit };
+                let arrival = Arrival { transport, hop, seat };
+                tasks.connection(front::serve(arrival, proxy.clone(), draining));
+            }
+            Err(refusal) => tasks.connection(front::refuse(transport, hop, proxy.clone(), refusal)),
         }
     }
 
@@ -135,7 +143,5 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// How long accepting pauses when the system gives no more connections (descriptors, memory).
-const PAUSE: Duration = Duration::from_millis(100);
 /// How long those who were in the kernel's queue when the drain began may wait to send a request.
 const LATE: Duration = Duration::from_secs(1);

@@ -2,12 +2,17 @@
 
 use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{io::AsyncReadExt as _, sync::OwnedSemaphorePermit, time::timeout};
 
-use super::tls::Encryption;
+use super::{
+    proxy_protocol::{self, Malformed, Source},
+    tls::Encryption,
+};
 use crate::{
+    admission::per_client::ClientSeat,
     client::Hop,
-    front::{self, Arrival, Transport},
+    config::Trusted,
+    front::{self, Arrival, Seat, Transport},
     headers::Scheme,
     proxy::Proxy,
     refusal::Refusal,
@@ -17,23 +22,34 @@ use crate::{
 /// What a listener asks of who connects.
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// Who is to say whose connections it passes on, where that is asked for.
+    pub(super) proxies: Option<Trusted>,
     pub(super) encryption: Option<Arc<Encryption>>,
 }
 
 /// Who is not served.
 #[derive(Debug, thiserror::Error)]
 enum Unwelcome {
-    /// The client speaks plain HTTP where TLS is spoken.
-    #[error("plain HTTP")]
-    Plain(Socket),
-    #[error("TLS: {0}")]
-    Tls(#[source] io::Error),
+    /// It can be told so in plain HTTP.
+    #[error("refused")]
+    Refused(Socket, Hop, Refusal),
+    /// It would not understand.
+    #[error("closed")]
+    Closed(Hop, Refusal),
+    /// It is none of `proxy_protocol_from`.
+    #[error("it is not in listen.proxy_protocol_from")]
+    Stranger,
+    #[error(transparent)]
+    Header(#[from] Malformed),
+    /// The connection has ended, or its handshake has failed.
+    #[error(transparent)]
+    Lost(#[from] io::Error),
 }
 
 impl Entry {
     /// Can HTTP begin at once?
     pub(super) fn is_open(&self) -> bool {
-        self.encryption.is_none()
+        self.proxies.is_none() && self.encryption.is_none()
     }
 
     /// Serves the connection once it has done what is asked of it.
@@ -41,13 +57,14 @@ impl Entry {
         self: Arc<Self>,
         socket: Socket,
         hop: Hop,
+        permit: OwnedSemaphorePermit,
         proxy: Proxy,
         draining: impl Future<Output = ()>,
     ) {
         let mut draining = pin!(draining);
         let bound = proxy.client_bounds().handshake_timeout;
         // Boxed: it is over soon, and the connection may last.
-        let mut entering = Box::pin(timeout(bound, self.enter(socket, hop)));
+        let mut entering = Box::pin(timeout(bound, self.enter(socket, hop, permit, &proxy)));
         let mut is_draining = false;
         let entered = tokio::select! {
             // Cancel-safe: it goes on below.
@@ -65,28 +82,86 @@ impl Entry {
         };
         match entered {
             Ok(Ok(arrival)) => front::serve(arrival, proxy, draining).await,
-            Ok(Err(Unwelcome::Plain(socket))) => {
-                let arrival = Arrival { transport: Transport::Plain(socket), hop };
-                front::refuse(arrival, &proxy, &Refusal::NotEncrypted).await;
-            }
-            Ok(Err(error)) => tracing::debug!(client = %hop, %error, "no handshake"),
+            Ok(Err(unwelcome)) => turn_away(unwelcome, hop, proxy).await,
             Err(_) => {
-                tracing::debug!(client = %hop, "no handshake within client.handshake_timeout");
+                tracing::debug!(client = %hop, "nothing came within client.handshake_timeout");
             }
         }
     }
 
-    async fn enter(&self, socket: Socket, hop: Hop) -> Result<Arrival, Unwelcome> {
-        let Some(encryption) = &self.encryption else {
-            return Ok(Arrival { transport: Transport::Plain(socket), hop });
-        };
-        let mut first = [0];
-        if socket.peek(&mut first).await.map_err(Unwelcome::Tls)? == 1 && is_http(first[0]) {
-            return Err(Unwelcome::Plain(socket));
+    async fn enter(
+        &self,
+        mut socket: Socket,
+        mut hop: Hop,
+        permit: OwnedSemaphorePermit,
+        proxy: &Proxy,
+    ) -> Result<Arrival, Unwelcome> {
+        if let Some(proxies) = &self.proxies {
+            if !proxies.contains(hop.ip()) {
+                return Err(Unwelcome::Stranger);
+            }
+            match header(&mut socket).await? {
+                Source::Peer => {}
+                Source::Address(address) => hop.address = Some(address),
+                Source::Unix => hop.address = None,
+            }
         }
-        let stream = encryption.acceptor().accept(socket).await.map_err(Unwelcome::Tls)?;
+        let seat = proxy.seat(hop);
+        let Some(encryption) = &self.encryption else {
+            return match seat {
+                Ok(seat) => Ok(arrival(Transport::Plain(socket), hop, seat, permit)),
+                Err(refusal) => Err(Unwelcome::Refused(socket, hop, refusal)),
+            };
+        };
+        // Before the handshake, which costs more than all else.
+        let seat = seat.map_err(|refusal| Unwelcome::Closed(hop, refusal))?;
+        let mut first = [0];
+        if socket.peek(&mut first, 0).await? == 1 && is_http(first[0]) {
+            return Err(Unwelcome::Refused(socket, hop, Refusal::NotEncrypted));
+        }
+        let stream = encryption.acceptor().accept(socket).await?;
         let hop = Hop { scheme: Scheme::Https, ..hop };
-        Ok(Arrival { transport: Transport::Tls(Box::new(stream)), hop })
+        Ok(arrival(Transport::Tls(Box::new(stream)), hop, seat, permit))
+    }
+}
+
+fn arrival(
+    transport: Transport,
+    hop: Hop,
+    seat: Option<ClientSeat>,
+    permit: OwnedSemaphorePermit,
+) -> Arrival {
+    Arrival { transport, hop, seat: Seat { _client: seat, _house: permit } }
+}
+
+async fn turn_away(unwelcome: Unwelcome, hop: Hop, proxy: Proxy) {
+    match unwelcome {
+        Unwelcome::Refused(socket, hop, refusal) => {
+            front::refuse(Transport::Plain(socket), hop, proxy, refusal).await;
+        }
+        Unwelcome::Closed(hop, refusal) => front::turn_away(hop, &proxy, &refusal),
+        Unwelcome::Stranger | Unwelcome::Header(_) => {
+            tracing::warn!(peer = %hop, error = %unwelcome, "no PROXY header; closed");
+        }
+        Unwelcome::Lost(error) => tracing::debug!(client = %hop, %error, "no handshake"),
+    }
+}
+
+/// Takes the PROXY header, and no byte more: what follows may be a handshake.
+async fn header(socket: &mut Socket) -> Result<Source, Unwelcome> {
+    let mut room = vec![0; proxy_protocol::LONGEST];
+    let mut seen = 0;
+    loop {
+        let len = socket.peek(&mut room, seen).await?;
+        if len <= seen {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        seen = len;
+        if let Some(header) = proxy_protocol::parse(&room[..seen])? {
+            // All there already, so this does not wait.
+            socket.read_exact(&mut room[..header.len]).await?;
+            return Ok(header.source);
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod accept;
 mod entry;
+mod gate;
+pub(crate) mod proxy_protocol;
 mod tcp;
 mod tls;
 mod unix;
@@ -11,9 +13,10 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::gate::Gate;
 use self::{accept::Door, entry::Entry, tls::Encryption, unix::SocketFile};
 use crate::{
-    config::{Address, Listen},
+    config::{Address, Listen, Trusted},
     proxy::Proxy,
     tasks::Tasks,
 };
@@ -27,6 +30,7 @@ pub(crate) struct Listener {
     address: Option<SocketAddr>,
     /// One for each worker.
     sockets: Vec<Bound>,
+    proxies: Option<Trusted>,
     encryption: Option<Arc<Encryption>>,
     /// Removed when the last worker has closed its socket.
     file: Option<Arc<SocketFile>>,
@@ -95,6 +99,7 @@ pub(crate) fn bind(places: &[Listen], workers: usize) -> Result<Vec<Listener>, N
         let encryption = Encryption::of(place, &name)?;
         for listener in &mut listeners {
             listener.encryption.clone_from(&encryption);
+            listener.proxies = place.proxy_protocol.then(|| place.proxy_protocol_from.clone());
         }
         bound.extend(listeners);
     }
@@ -116,16 +121,17 @@ impl Listener {
         workers: &[Handle],
         proxy: &Proxy,
         tasks: &Tasks,
+        gate: &Arc<Gate>,
         closing: &CancellationToken,
     ) {
         if let (Some(encryption), Some(first)) = (&self.encryption, workers.first()) {
             let _here = first.enter();
             Tasks::background(encryption.clone().follow_files());
         }
-        let entry = Arc::new(Entry { encryption: self.encryption });
+        let entry = Arc::new(Entry { proxies: self.proxies, encryption: self.encryption });
         for (socket, worker) in self.sockets.into_iter().zip(workers) {
             let _here = worker.enter();
-            match Door::open(socket, entry.clone(), self.file.clone()) {
+            match Door::open(socket, entry.clone(), gate.clone(), self.file.clone()) {
                 Ok(door) => tasks.listener(accept::accept(
                     door,
                     proxy.clone(),

@@ -65,6 +65,7 @@ fn bind_one(address: SocketAddr, six_only: bool, count: usize) -> Result<Listene
         name: address.to_string(),
         address: Some(address),
         sockets: sockets.into_iter().map(|socket| Bound::Tcp(socket.into())).collect(),
+        proxies: None,
         encryption: None,
         file: None,
     })

@@ -189,6 +189,16 @@ impl Seawall {
         until("nobody listens any more", || TcpStream::connect(self.address).err());
     }
 
+    /// Of the running process: to so many, or as many as it may have.
+    pub(crate) fn limit_descriptors(&self, to: Option<u64>) {
+        let limit = to.map_or_else(|| "4096".to_owned(), |to| to.to_string());
+        let status = Command::new("prlimit")
+            .args(["--pid", &self.child.id().to_string(), &format!("--nofile={limit}:4096")])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
