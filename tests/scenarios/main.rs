@@ -69,6 +69,7 @@ mod tls;
 mod trailers;
 mod tunnel;
 mod tunnel_ends;
+mod tunnel_sockets;
 mod unix_sockets;
 mod wrapped_command;
 mod wrapped_command_ends;
