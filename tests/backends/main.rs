@@ -8,6 +8,7 @@
 //! - `servers`: how each one is started, and the harm it is known to come to; `server`: one of them
 //! - `direct`, `shielded`: the two halves of each test
 //! - `scenes`: what the clients do, step by step; `rude`: the clients
+//! - `sockets`: servers of WebSocket, and what they are told of clients that leave
 //! - `storm`: ten impatient refreshes of one slow page
 //! - `harm`: what counts as harm in a server's output
 //! - `seawall`: the program under test, and its access log
@@ -34,6 +35,7 @@ mod seawall;
 mod server;
 mod servers;
 mod shielded;
+mod sockets;
 mod stage;
 mod storm;
 mod wrapped;
@@ -98,6 +100,19 @@ fn django_runserver_never_notices_a_client_leave() {
 #[test]
 fn uvicorn_with_starlette_never_notices_a_client_leave() {
     unharmed_behind_seawall(&servers::UVICORN);
+}
+
+#[test]
+fn websockets_is_told_in_order_that_a_client_leaves() {
+    sockets::told_in_order(&sockets::WEBSOCKETS, |text| harm::complaint(text).is_some());
+}
+
+#[test]
+fn uvicorn_is_told_in_order_that_a_websocket_client_leaves() {
+    // To it a lost connection is 1006, or no code at all.
+    sockets::told_in_order(&sockets::UVICORN, |text| {
+        text.contains(" 1006]") || text.contains(" 1005]")
+    });
 }
 
 #[test]

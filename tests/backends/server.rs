@@ -111,5 +111,7 @@ impl Venv {
 
 pub(crate) const CURRENT: Venv =
     Venv { folder: "venv-current", requirements: include_str!("requirements-current.txt") };
+pub(crate) const SOCKETS: Venv =
+    Venv { folder: "venv-sockets", requirements: include_str!("requirements-sockets.txt") };
 pub(crate) const CLASSIC: Venv =
     Venv { folder: "venv-classic", requirements: include_str!("requirements-classic.txt") };
