@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
     Backend, Child, Client, Config, Drain, EarlyHints, Hold, Join, Listen, Log, OnDisconnect,
-    Orphan, Queue, Replay, Route, Runtime, Spool, Tunnel, Url, layers::Mistake, values,
+    Orphan, Queue, Replay, Route, Runtime, Spool, Tunnel, Url, mistake::Mistake, values,
 };
 
 #[derive(Debug, Deserialize)]

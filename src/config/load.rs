@@ -7,7 +7,9 @@ use serde::Deserialize;
 use super::{
     Config,
     file::File,
-    layers::{Mistake, Node, Origin, Value},
+    layers::{Node, Origin, Value},
+    mending::{Mended, Mending},
+    mistake::Mistake,
     redis_url,
 };
 
@@ -193,34 +195,21 @@ fn under(defaults: &Node, mut user: Node) -> Node {
     tree
 }
 
-/// Reads the tree; each mistake is noted, put right by the default, and reading begins anew, so
-/// that all mistakes are found in one go.
+/// Reads the tree; each mistake is noted, mended, and reading begins anew, so that all mistakes are
+/// found in one go.
 fn read_tree(tree: Node, defaults: &Node, mut mistakes: Vec<Mistake>) -> Result<Loaded, Mistakes> {
-    let mut patched = tree.clone();
+    let mut mending = Mending::new(&tree, defaults);
     let file = loop {
-        match File::deserialize(&patched) {
+        match File::deserialize(mending.tree()) {
             Ok(file) => break Some(file),
-            Err(mistake) => {
-                let by_default: Vec<String> = mistake
-                    .path
-                    .iter()
-                    .filter(|segment| segment.parse::<usize>().is_err())
-                    .cloned()
-                    .collect();
-                let default = defaults.find(&by_default).cloned();
-                let mended = patched.replace(&mistake.path, default);
-                let mistake = explain_missing(mistake);
-                // What the default cannot mend, such as a missing backend, comes back.
-                let again = mistakes.last().is_some_and(|last| {
-                    last.message == mistake.message && last.path == mistake.path
-                });
-                if !again {
+            Err(mistake) => match mending.mend(&mistake) {
+                Mended::News(mistake) => mistakes.push(mistake),
+                Mended::Follows => {}
+                Mended::Beyond(mistake) => {
                     mistakes.push(mistake);
-                }
-                if again || !mended {
                     break None;
                 }
-            }
+            },
         }
     };
     let config = match file.map(File::into_config) {
@@ -236,7 +225,14 @@ fn read_tree(tree: Node, defaults: &Node, mut mistakes: Vec<Mistake>) -> Result<
     };
     match config {
         Some(config) if mistakes.is_empty() => Ok(Loaded { config, tree }),
-        _ => Err(Mistakes(mistakes)),
+        _ => {
+            // In the order in which they are written.
+            mistakes.sort_by_key(|mistake| match mistake.origin {
+                Some(Origin::File { line, .. }) => line,
+                _ => usize::MAX,
+            });
+            Err(Mistakes(mistakes))
+        }
     }
 }
 
@@ -244,21 +240,6 @@ fn read_tree(tree: Node, defaults: &Node, mut mistakes: Vec<Mistake>) -> Result<
 fn origin_of(tree: &Node, path: &[String]) -> Option<Origin> {
     let found = (1..=path.len()).rev().find_map(|length| tree.find(&path[..length]));
     found.map(|node| node.origin.clone())
-}
-
-fn explain_missing(mut mistake: Mistake) -> Mistake {
-    if mistake.message != "the key \"url\" is missing" {
-        return mistake;
-    }
-    if mistake.origin == Some(Origin::Default) {
-        return Mistake::new(
-            "no backend is named; write backend = \"http://127.0.0.1:5000\" in ./proxy.toml or \
-             the file given by --config, give --backend, or the command that \
-             starts it: seawall -- command",
-        );
-    }
-    mistake.message += "; write url = \"http://127.0.0.1:5000\"";
-    mistake
 }
 
 fn rows_of(node: &Node, key: &str, rows: &mut Vec<(String, Origin)>) {

@@ -1,12 +1,16 @@
 //! The configuration in force: what the program needs, parsed out of what the user wrote.
 //!
 //! [`load()`] lays the file, the environment and the command line over the defaults (`layers`),
-//! reads the result into the mirror of the TOML (`file`) and turns that into [`Config`].
+//! reads the result (`reader`) into the mirror of the TOML (`file`) and turns that into [`Config`]. What is
+//! wrong (`mistake`) is noted and put right (`mending`), so that all of it is found at once.
 
 mod file;
 mod layers;
 mod listen;
 mod load;
+mod mending;
+mod mistake;
+mod reader;
 mod redis_url;
 mod tls;
 mod values;
@@ -16,9 +20,10 @@ use std::{path::PathBuf, time::Duration};
 use http::Method;
 use serde::Deserialize;
 
-pub use layers::{Mistake, Origin};
+pub use layers::Origin;
 pub use listen::{Address, Listen, Mode, Url};
 pub use load::{Loaded, Mistakes, Overrides, load};
+pub use mistake::Mistake;
 pub use redis_url::RedisUrl;
 pub use tls::{BadKeys, ClientAuth, KeyFiles, Tls, client_verifier};
 pub use values::{Limit, OnDisconnect, Trusted, Workers};

@@ -53,6 +53,48 @@ fn a_value_that_is_none_is_named_with_its_line() {
 }
 
 #[test]
+fn no_mistake_hides_another_and_none_is_told_twice() {
+    let said = check(
+        "max_concurency = 3\n[client]\nbody_stall = 12\nmax_head = \"64XB\"\n\
+         [[route]]\npath = \"api\"\non_disconnect = { finish_for = \"soon\" }\nmethods = [\"GET\", \"A B\", 5]\n\
+         [[backend]]\nname = \"second\"\nur = \"http://127.0.0.1:5001\"\n\
+         [[backend]]\nname = \"third\"\nurl = \"ftp://127.0.0.1:5002\"\n\
+         [[backend]]\nname = \"fourth\"\n[spool]\nmemory = -4\n[log]\nformat = \"xml\"\nidle = \"1s\"",
+    );
+    let all = said.all();
+    for (line, meant) in [
+        (4, "did you mean \"max_concurrency\"?"),
+        (6, "client.body_stall: "),
+        (7, "client.max_head: "),
+        (9, "route.path: \"api\" must begin with \"/\""),
+        (10, "route.on_disconnect.finish_for: "),
+        (11, "route.methods[3]: integer 5 does not fit here"),
+        (11, "\"A B\" is no method"),
+        (14, "did you mean \"url\"?"),
+        (17, "backend[3].url: \"ftp://127.0.0.1:5002\" cannot be dialled"),
+        (18, "backend[4]: the key \"url\" is missing"),
+        (21, "spool.memory: "),
+        (23, "log.format: "),
+        (24, "log.idle: unknown key \"idle\" here; it belongs in [[backend]]"),
+    ] {
+        let place = format!("proxy.toml:{line}: ");
+        let told = all.lines().filter(|told| told.contains(&place) && told.contains(meant));
+        assert_eq!(told.count(), 1, "{line} {meant}: {all}");
+    }
+    assert_eq!(all.trim().lines().count(), 13, "{all}");
+}
+
+#[test]
+fn the_short_form_beside_the_long_one_is_explained() {
+    let toml = "listen = \"127.0.0.1:0\"\nbackend = \"http://127.0.0.1:5000\"\n[backend]\nmax_concurrency = 1\n";
+    let said = run_to_end(Some(toml), |command| command.arg("check"));
+    assert_eq!(said.code, Some(2));
+    let told = said.all();
+    assert!(told.contains("proxy.toml:3: \"backend\" is written twice; "), "{told}");
+    assert!(told.contains("write url = "), "{told}");
+}
+
+#[test]
 fn all_mistakes_are_told_at_once() {
     let said = check("max_concurency = 3\nidel = \"1s\"\n[client]\nwiat = \"1s\"");
     assert_eq!(said.code, Some(2));
