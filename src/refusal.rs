@@ -57,6 +57,8 @@ pub(crate) enum Refusal {
     Unreachable,
     /// The backend is away, and a person waits: a page that asks again by itself.
     Restarting,
+    /// The same, where it was never reached: perhaps it is somewhere else.
+    NeverReached,
     /// The backend has nothing else to do, and does not answer its probe.
     ProbeUnanswered,
     /// The child has ended again and again; these were its last lines.
@@ -286,6 +288,16 @@ impl Refusal {
                     "destination_unavailable",
                     "The server is restarting",
                     "It does not answer at the moment: it is starting, restarting, or down.",
+                )
+            },
+            Self::NeverReached => Answer {
+                retry_after: Some(1),
+                reloads: true,
+                ..answer(
+                    503,
+                    "destination_unavailable",
+                    "The server has not been reached yet",
+                    "It has not answered since seawall started: it is starting, or down, or its address is not the one in backend.url, which seawall's log names.",
                 )
             },
             Self::ProbeUnanswered => answer(

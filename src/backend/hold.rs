@@ -7,7 +7,7 @@
 //! no greater number than there are slots.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -27,6 +27,8 @@ pub(super) struct Hold {
     name: String,
     bounds: config::Hold,
     away: watch::Sender<Option<Away>>,
+    /// It has been reached before.
+    reached: AtomicBool,
     held: AtomicUsize,
     /// Who has its permit is the first in line. Handed on in the order of asking.
     first: Semaphore,
@@ -88,6 +90,7 @@ impl Hold {
             name: name.to_owned(),
             bounds: bounds.clone(),
             away: watch::Sender::new(None),
+            reached: AtomicBool::new(false),
             held: AtomicUsize::new(0),
             first: Semaphore::new(1),
         }
@@ -127,6 +130,7 @@ impl Hold {
 
     /// It can be reached.
     pub(super) fn back(&self) {
+        self.reached.store(true, Relaxed);
         if !self.is_away() {
             return;
         }
@@ -170,7 +174,10 @@ impl Hold {
             tokio::select! {
                 // Cancel-safe: what is dropped only waits.
                 _ = changes.wait_for(Option::is_none) => {}
-                () = sleep_until(page), if is_told => return Refusal::Restarting,
+                () = sleep_until(page), if is_told => {
+                    let reached = self.reached.load(Relaxed);
+                    return if reached { Refusal::Restarting } else { Refusal::NeverReached };
+                }
                 () = sleep_until(until) => {
                     return self.away.borrow().as_ref().map_or(away.why, |away| away.why.clone());
                 }
@@ -261,7 +268,7 @@ mod tests {
         let hour = Duration::from_secs(3600);
         assert!(tokio::time::timeout(hour, patient.as_mut()).await.is_err());
         hold.lost(Refusal::ConnectionRefused);
-        assert_eq!(hold.outwaited(came, true).await, Refusal::Restarting);
+        assert_eq!(hold.outwaited(came, true).await, Refusal::NeverReached);
         assert_eq!(came.elapsed(), hour + PATIENCE);
         hold.lost(Refusal::NameUnknown);
         assert_eq!(patient.await, Refusal::NameUnknown);

@@ -299,7 +299,9 @@ impl Stopped {
         match self {
             Self::Abandoned => Ended::Abandoned,
             // To a person who waits for a restart, we answer; nothing has failed yet.
-            Self::NoSlot(_) | Self::NoAnswer(Refusal::Restarting) => Ended::Refused,
+            Self::NoSlot(_) | Self::NoAnswer(Refusal::Restarting | Refusal::NeverReached) => {
+                Ended::Refused
+            }
             Self::Cut(_) => Ended::Cut,
             Self::NoAnswer(_) | Self::BrokenOff => Ended::Failed,
             Self::Tunnel(end) => end.ended,
