@@ -34,16 +34,9 @@ pub(super) async fn serve(
     proxy: Proxy,
     draining: impl Future<Output = ()>,
 ) {
-    let bounds = proxy.client_bounds();
-    let traffic = Arc::new(Traffic::new());
-    let io = Io::new(under, traffic.clone(), &bounds);
-    let handshake = builder(&bounds).handshake(io);
-    let h2 = match timeout(bounds.head_timeout, handshake).await {
-        Ok(Ok(h2)) => h2,
-        Ok(Err(error)) => return told(&connection, &error),
-        Err(_) => return tracing::debug!(client = %connection.name, "no preface in time"),
-    };
-    let mut session = Session::new(h2, traffic, connection.clone(), proxy);
+    // Boxed: it would have its place for as long as the connection lives.
+    let shaken = Box::pin(handshake(under, connection.clone(), proxy)).await;
+    let Some(mut session) = shaken else { return };
     let mut draining = pin!(draining);
     let ended = poll_fn(|cx| {
         if session.is_open() && draining.as_mut().poll(cx).is_ready() {
@@ -64,6 +57,23 @@ fn told(connection: &Connection, error: &h2::Error) {
     } else {
         tracing::debug!(%client, %error, "client connection ended");
     }
+}
+
+/// Waits for the preface.
+async fn handshake(
+    under: ClientIo,
+    connection: Arc<Connection>,
+    proxy: Proxy,
+) -> Option<Box<Session>> {
+    let bounds = proxy.client_bounds();
+    let traffic = Arc::new(Traffic::new());
+    let io = Io::new(under, traffic.clone(), &bounds);
+    match timeout(bounds.head_timeout, builder(&bounds).handshake(io)).await {
+        Ok(Ok(h2)) => return Some(Box::new(Session::new(h2, traffic, connection, proxy))),
+        Ok(Err(error)) => told(&connection, &error),
+        Err(_) => tracing::debug!(client = %connection.name, "no preface in time"),
+    }
+    None
 }
 
 fn builder(bounds: &Client) -> server::Builder {

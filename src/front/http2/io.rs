@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -19,6 +20,9 @@ use super::{
 };
 use crate::{config::Client, front::io::ClientIo};
 
+/// A small read.
+const SMALL: usize = 2 * 1024;
+
 pub(super) struct Io {
     /// Bounds in time, the socket, and what was read of it before HTTP/2 was seen.
     under: ClientIo,
@@ -28,6 +32,8 @@ pub(super) struct Io {
     outward: Frames,
     /// The client sends nothing more.
     ended: bool,
+    /// There was more to read than a small read takes.
+    busy: bool,
     /// `client.linger`.
     linger: Duration,
 }
@@ -42,7 +48,21 @@ impl Io {
             inward: Frames::behind_preface(),
             outward: Frames::new(),
             ended: false,
+            busy: false,
         }
+    }
+
+    /// Reads little where there is little to be expected: TLS would touch all of h2's buffer before
+    /// it reads, and so give each idle connection memory that it does not need.
+    fn poll_some(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.busy || buf.remaining() < SMALL {
+            return self.under.poll_bare_read(cx, buf);
+        }
+        let mut room = [MaybeUninit::uninit(); SMALL];
+        let mut small = ReadBuf::uninit(&mut room);
+        ready!(self.under.poll_bare_read(cx, &mut small))?;
+        buf.put_slice(small.filled());
+        Poll::Ready(Ok(()))
     }
 
     fn count(&mut self, bytes: &[u8]) {
@@ -81,11 +101,13 @@ impl AsyncRead for Io {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        ready!(this.under.poll_bare_read(cx, buf))?;
-        let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) else {
+        ready!(this.poll_some(cx, buf))?;
+        let bytes = &buf.filled()[before..];
+        this.busy = bytes.len() >= SMALL;
+        if bytes.is_empty() {
             this.ended = true;
             return Poll::Ready(Ok(()));
-        };
+        }
         this.count(bytes);
         Poll::Ready(Ok(()))
     }

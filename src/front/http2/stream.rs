@@ -104,6 +104,13 @@ async fn answered(
 /// Completes what hyper completes over HTTP/1.
 fn head(mut parts: response::Parts, reply: &Reply, to_head: bool) -> (Response<()>, bool) {
     let fields = &mut parts.headers;
+    for value in fields.values_mut() {
+        // h2's table of fields keeps values as long as the connection lives, and a value that is a
+        // piece of what was read from the backend would keep all of that.
+        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            *value = copy;
+        }
+    }
     if !fields.contains_key(DATE)
         && let Ok(now) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now()))
     {

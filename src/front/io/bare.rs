@@ -44,6 +44,10 @@ impl ClientIo {
         let len = self.ahead.len().min(buf.remaining());
         buf.put_slice(&self.ahead[..len]);
         self.ahead.advance(len);
+        if self.ahead.is_empty() {
+            // Else it would hold its memory as long as the connection lives.
+            self.ahead = Bytes::new();
+        }
     }
 
     /// Reads, with no bound in time.
