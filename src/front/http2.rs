@@ -4,6 +4,7 @@
 //! we need: why a stream was reset, what the socket has taken, GOAWAY with a reason, interim
 //! answers, and who opens no window.
 
+mod duplex;
 mod frames;
 mod io;
 mod session;
@@ -88,6 +89,7 @@ fn builder(bounds: &Client) -> server::Builder {
         // Up to here the answer is ours, and logged.
         .max_header_list_size(max_list)
         .max_send_buffer_size(SEND_BUFFER)
+        .enable_connect_protocol()
         // Those that are reset before we see them.
         .max_pending_accept_reset_streams(streams)
         .max_concurrent_reset_streams(streams)

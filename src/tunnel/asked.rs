@@ -7,7 +7,7 @@ use http::{
 };
 use tungstenite::handshake::{client::generate_key, derive_accept_key};
 
-use super::{ClientSide, Form};
+use super::{ClientSide, Form, Opened};
 use crate::refusal::Refusal;
 
 /// What a client asks for, of which the backend may choose.
@@ -81,6 +81,7 @@ impl Asked {
     pub(crate) fn answer(&self, head: &mut response::Parts, chosen: Option<HeaderValue>) {
         if self.key.is_some() {
             head.status = StatusCode::OK;
+            head.extensions.insert(Opened);
             head.headers.remove(SEC_WEBSOCKET_ACCEPT);
             return;
         }

@@ -47,6 +47,11 @@ enum Form {
     Connect(Box<str>),
 }
 
+/// Among the extensions of an answer to extended CONNECT: it opens a tunnel. An ordinary answer can
+/// have the same status.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opened;
+
 /// What a tunnel works with.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -76,7 +81,6 @@ impl ClientSide {
     }
 
     /// Of an extended CONNECT. The future is ready once the client has the answer 200.
-    #[cfg_attr(not(test), expect(dead_code, reason = "HTTP/2 is on its way"))]
     pub(crate) fn of_connect(
         protocol: &str,
         opening: impl Future<Output = Option<Box<dyn Duplex>>> + Send + 'static,

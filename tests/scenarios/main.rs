@@ -42,6 +42,8 @@ mod http2;
 mod http2_bounds;
 mod http2_floods;
 mod http2_leaves;
+mod http2_property;
+mod http2_tunnels;
 mod interim_answers;
 mod join;
 mod join_leaves;

@@ -10,17 +10,27 @@ use std::{
 use bytes::Bytes;
 use h2::{
     Ping, PingPong, Reason, RecvStream,
+    ext::Protocol,
     server::{self, SendResponse},
 };
 use http::{Request, header::EXPECT};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, Sleep, sleep_until},
+};
 
-use super::{io::Io, stream::Begun, traffic::Traffic, upload::Upload};
+use super::{
+    io::Io,
+    stream::{Begun, Tunnel},
+    traffic::Traffic,
+    upload::Upload,
+};
 use crate::{
     config::Client,
     connection::{Connection, Streams, Unflushed},
     headers,
     proxy::Proxy,
+    tunnel::ClientSide,
 };
 
 pub(super) struct Session {
@@ -125,9 +135,18 @@ impl Session {
         let (mut head, body) = request.into_parts();
         headers::join_cookies(&mut head);
         let stream = self.streams.begin(head.headers.contains_key(EXPECT));
-        let upload = Upload::new(body, &head.headers, stream.clone());
+        let (upload, tunnel) = match head.extensions.remove::<Protocol>() {
+            None => (Upload::new(body, &head.headers, stream.clone()), None),
+            Some(protocol) => {
+                let (tunnel, end) = oneshot::channel();
+                let side = ClientSide::of_connect(protocol.as_str(), async { end.await.ok() });
+                head.extensions.insert(side);
+                (Upload::nothing(stream.clone()), Some(Box::new(Tunnel { from: body, to: tunnel })))
+            }
+        };
         let request = Request::from_parts(head, upload);
-        let begun = Begun { request, respond, stream, write_stall: self.bounds.write_stall };
+        let write_stall = self.bounds.write_stall;
+        let begun = Begun { request, respond, stream, tunnel, write_stall };
         self.proxy.tasks().stream(Box::pin(begun.serve(self.proxy.clone())));
     }
 

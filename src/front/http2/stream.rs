@@ -11,20 +11,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{Reason, SendStream, server::SendResponse};
+use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use http::{
     HeaderValue, Method, Response, StatusCode,
     header::{CONTENT_LENGTH, DATE},
     response,
 };
 use http_body::{Body as _, Frame};
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
-use super::upload::Upload;
+use super::{duplex::StreamEnd, upload::Upload};
 use crate::{
     connection::Stream,
     proxy::Proxy,
     reply::{CutShort, Reply},
+    tunnel::{Duplex, Opened},
     visit::Carrier,
 };
 
@@ -33,8 +34,17 @@ pub(super) struct Begun {
     pub request: http::Request<Upload>,
     pub respond: SendResponse<Bytes>,
     pub stream: Arc<Stream>,
+    /// Where it is asked to become one.
+    pub tunnel: Option<Box<Tunnel>>,
     /// `client.write_stall`.
     pub write_stall: Duration,
+}
+
+/// What a tunnel needs of a stream.
+pub(super) struct Tunnel {
+    pub from: RecvStream,
+    /// To the exchange that waits for its client's end.
+    pub to: oneshot::Sender<Box<dyn Duplex>>,
 }
 
 /// Why the answer did not come to its end.
@@ -50,7 +60,7 @@ enum Gone {
 impl Begun {
     /// Serves the stream to its end.
     pub(super) async fn serve(self, proxy: Proxy) {
-        let Self { request, mut respond, stream, write_stall } = self;
+        let Self { request, mut respond, stream, tunnel, write_stall } = self;
         let to_head = request.method() == Method::HEAD;
         let carrier = Carrier::Stream(stream.clone());
         let early = poll_fn(|cx| Poll::Ready(poll_gone(respond.poll_reset(cx)))).await;
@@ -64,7 +74,16 @@ impl Begun {
         let visit = Box::pin(proxy.visit(request, carrier));
         // Where the client leaves, it is dropped within.
         let Ok(response) = answered(visit, &mut respond, &stream).await else { return };
-        let (parts, reply) = response.into_parts();
+        let (mut parts, reply) = response.into_parts();
+        if let Some(tunnel) = tunnel {
+            if parts.extensions.remove::<Opened>().is_some() {
+                return tunnel.open(parts, &mut respond, stream);
+            }
+            if parts.status.is_success() {
+                // To a CONNECT, that would say that there is a tunnel (RFC 9110, section 9.3.6).
+                parts.status = StatusCode::BAD_GATEWAY;
+            }
+        }
         let (head, ends) = head(parts, &reply, to_head);
         // An error here is a reset that came meanwhile.
         let Ok(mut way) = respond.send_response(head, ends) else { return };
@@ -76,6 +95,16 @@ impl Begun {
             Err(Gone::Stalled) => way.send_reset(Reason::CANCEL),
             Err(Gone::Cut) => way.send_reset(Reason::INTERNAL_ERROR),
         }
+    }
+}
+
+impl Tunnel {
+    fn open(self, head: response::Parts, respond: &mut SendResponse<Bytes>, stream: Arc<Stream>) {
+        let head = complete(head);
+        // An error here is a reset that came meanwhile.
+        let Ok(to) = respond.send_response(Response::from_parts(head, ()), false) else { return };
+        // Whoever has asked for it is gone: it is broken off.
+        drop(self.to.send(Box::new(StreamEnd::new(self.from, to, stream))));
     }
 }
 
@@ -101,8 +130,20 @@ async fn answered(
     .await
 }
 
-/// Completes what hyper completes over HTTP/1.
-fn head(mut parts: response::Parts, reply: &Reply, to_head: bool) -> (Response<()>, bool) {
+fn head(parts: response::Parts, reply: &Reply, to_head: bool) -> (Response<()>, bool) {
+    let mut parts = complete(parts);
+    if let Some(len) = reply.size_hint().exact()
+        && parts.status != StatusCode::NO_CONTENT
+        && !parts.headers.contains_key(CONTENT_LENGTH)
+    {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+    }
+    let ends = to_head || reply.is_end_stream();
+    (Response::from_parts(parts, ()), ends)
+}
+
+/// What hyper sees to over HTTP/1.
+fn complete(mut parts: response::Parts) -> response::Parts {
     let fields = &mut parts.headers;
     for value in fields.values_mut() {
         // h2's table of fields keeps values as long as the connection lives, and a value that is a
@@ -116,14 +157,7 @@ fn head(mut parts: response::Parts, reply: &Reply, to_head: bool) -> (Response<(
     {
         fields.insert(DATE, now);
     }
-    if let Some(len) = reply.size_hint().exact()
-        && parts.status != StatusCode::NO_CONTENT
-        && !fields.contains_key(CONTENT_LENGTH)
-    {
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(len));
-    }
-    let ends = to_head || reply.is_end_stream();
-    (Response::from_parts(parts, ()), ends)
+    parts
 }
 
 /// Hands the body on, as far as the client's windows go. The reply is dropped when h2 has its end.

@@ -14,7 +14,8 @@ use http_body::{Body, Frame, SizeHint};
 use crate::connection::Stream;
 
 pub(super) struct Upload {
-    body: RecvStream,
+    /// None where the stream carries a tunnel, not a body.
+    body: Option<RecvStream>,
     stream: Arc<Stream>,
     /// As the head says; h2 holds the client to it.
     length: Option<u64>,
@@ -25,14 +26,18 @@ pub(super) struct Upload {
 impl Upload {
     pub(super) fn new(body: RecvStream, fields: &HeaderMap, stream: Arc<Stream>) -> Self {
         let length = || fields.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
-        Self { body, stream, length: length(), taken: 0 }
+        Self { body: Some(body), stream, length: length(), taken: 0 }
+    }
+
+    pub(super) fn nothing(stream: Arc<Stream>) -> Self {
+        Self { body: None, stream, length: None, taken: 0 }
     }
 
     fn give_back(&mut self) {
         let taken = std::mem::take(&mut self.taken);
-        if taken > 0 {
+        if let Some(body) = self.body.as_mut().filter(|_| taken > 0) {
             // Fails where the stream is gone, and then there is nothing to give back to.
-            let _ = self.body.flow_control().release_capacity(taken);
+            let _ = body.flow_control().release_capacity(taken);
         }
     }
 }
@@ -48,7 +53,8 @@ impl Body for Upload {
         self.stream.begin_body();
         // Whoever asks for more has stored what came before.
         self.give_back();
-        match ready!(self.body.poll_data(cx)) {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        match ready!(body.poll_data(cx)) {
             // Trailers end here, as they do for every request.
             None => Poll::Ready(None),
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
@@ -60,7 +66,7 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(RecvStream::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
