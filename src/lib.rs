@@ -23,6 +23,7 @@
 //! - `socket`: what both sides read from and write to
 //! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own
 //! - `observe`: logs
+//! - `notify`: what the service manager is told
 //! - `supervise`: **the life of the child**, the command that may be run behind us; its keeper
 //! - `demo`: the comparison that `seawall demo` plays
 //!
@@ -71,6 +72,7 @@ mod exchange;
 mod front;
 mod headers;
 mod listen;
+mod notify;
 mod observe;
 mod probe;
 mod refusal;

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Drain},
-    listen::{self, Gate, Listener, NoListener},
+    listen::{self, Gate, Inherited, Listener, NoListener},
+    notify,
     observe::{
         access::{AccessLog, Form},
         diagnostics,
@@ -84,9 +85,10 @@ impl Server {
     /// A taken address, an unwritable spool folder.
     pub fn bind(config: &Config) -> Result<Self, NotStarted> {
         check_spool(&config.spool.dir)?;
+        let inherited = Inherited::take();
         let crew = Crew::start(&config.runtime).map_err(NotStarted::Workers)?;
         let workers = crew.handles().len();
-        let listeners = listen::bind(&config.listen, workers)?;
+        let listeners = listen::bind(&config.listen, inherited, workers)?;
         let log = match config.log.access {
             true => {
                 let pretty = diagnostics::is_pretty(config.log.format, io::stdout().is_terminal());
@@ -134,6 +136,7 @@ impl Server {
             // Cancel-safe: both can be awaited again.
             signal = signals.next() => {
                 tracing::info!(signal, "draining");
+                notify::stopping(self.tasks.open_connections(), self.tasks.open_exchanges());
                 None
             }
             code = ended_by_itself(&mut self.child) => {
@@ -184,11 +187,14 @@ impl Server {
             for backend in self.proxy.backends() {
                 Tasks::background(backend.clone().close_aged());
             }
+            Tasks::background(notify::feed_watchdog(workers.clone()));
         }
+        let places: Vec<_> = listeners.iter().map(|one| one.name().to_owned()).collect();
         for listener in listeners {
             tracing::info!(address = listener.name(), "listening");
             listener.open(&workers, &self.proxy, &self.tasks, &self.gate, closing);
         }
+        notify::ready(&places);
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The order of the map in `lib.rs`, roughly: who stands later is used by those before.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "main",
     "cli",
     "demo",
@@ -31,6 +31,7 @@ const ORDER: [&str; 25] = [
     "refusal",
     "socket",
     "observe",
+    "notify",
     "tasks",
     "runtime",
 ];

@@ -42,6 +42,8 @@ pub enum Address {
     Tcp(Vec<SocketAddr>),
     /// A socket file.
     Unix(PathBuf),
+    /// Sockets of this name that systemd has opened.
+    Systemd(String),
 }
 
 /// Permissions of a file, as `chmod` has them.
@@ -110,6 +112,7 @@ impl fmt::Display for Address {
                 Ok(())
             }
             Self::Unix(path) => write!(to, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(to, "systemd:{name}"),
         }
     }
 }
@@ -120,14 +123,17 @@ impl<'de> Deserialize<'de> for Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return socket_path(path).map(Self::Unix).map_err(D::Error::custom);
         }
+        if let Some(name) = text.strip_prefix("systemd:").filter(|name| !name.is_empty()) {
+            return Ok(Self::Systemd(name.to_owned()));
+        }
         if let Ok(address) = text.parse() {
             return Ok(Self::Tcp(vec![address]));
         }
         match text.to_socket_addrs().map(Vec::from_iter) {
             Ok(addresses) if !addresses.is_empty() => Ok(Self::Tcp(addresses)),
             _ => Err(D::Error::custom(format_args!(
-                "\"{text}\" is no address to listen on; write \"host:port\" such as \"127.0.0.1:8080\", or \
-                 \"unix:/path\""
+                "\"{text}\" is no address to listen on; write \"host:port\" such as \"127.0.0.1:8080\", \
+                 \"unix:/path\", or \"systemd:name\""
             ))),
         }
     }

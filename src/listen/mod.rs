@@ -4,6 +4,7 @@ mod accept;
 mod entry;
 mod gate;
 pub(crate) mod proxy_protocol;
+mod systemd;
 mod tcp;
 mod tls;
 mod unix;
@@ -13,8 +14,8 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::gate::Gate;
 use self::{accept::Door, entry::Entry, tls::Encryption, unix::SocketFile};
+pub(crate) use self::{gate::Gate, systemd::Inherited};
 use crate::{
     config::{Address, Listen, Trusted},
     proxy::Proxy,
@@ -76,6 +77,16 @@ pub enum NoListener {
         #[source]
         error: io::Error,
     },
+    /// systemd was to have opened it.
+    #[error(
+        "cannot listen on systemd:{name}: no socket of this name was handed over (there: {there}); start this by a .socket unit with FileDescriptorName={name}"
+    )]
+    NotInherited {
+        /// As the configuration has it.
+        name: String,
+        /// What was handed over.
+        there: String,
+    },
     /// Connections cannot be encrypted.
     #[error("listen.tls: {0}")]
     Encryption(#[from] tls::NoEncryption),
@@ -88,12 +99,17 @@ pub enum NoListener {
 ///
 /// # Errors
 /// Where one is taken, or is none of this machine's.
-pub(crate) fn bind(places: &[Listen], workers: usize) -> Result<Vec<Listener>, NoListener> {
+pub(crate) fn bind(
+    places: &[Listen],
+    mut inherited: Inherited,
+    workers: usize,
+) -> Result<Vec<Listener>, NoListener> {
     let mut bound = Vec::new();
     for place in places {
         let mut listeners = match &place.address {
             Address::Tcp(addresses) => tcp::bind(addresses, places, workers)?,
             Address::Unix(path) => vec![unix::bind(path, place.mode, workers)?],
+            Address::Systemd(name) => inherited.listeners(name, workers)?,
         };
         let name = listeners.first().map(|listener| listener.name.clone()).unwrap_or_default();
         let encryption = Encryption::of(place, &name)?;

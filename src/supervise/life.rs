@@ -21,6 +21,7 @@ use super::{
     keeper::{END, END_AT_ONCE, Keeper, Report},
     output::pass_on,
 };
+use crate::notify;
 
 /// How long the keeper may take beyond what it grants the child.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,6 +63,9 @@ impl Life {
             .stdin(theirs)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        for name in notify::VARIABLES {
+            keeper.env_remove(name);
+        }
         // Into a pipe, Python writes in blocks: late, and nothing where it is killed.
         if std::env::var_os("PYTHONUNBUFFERED").is_none() {
             keeper.env("PYTHONUNBUFFERED", "1");

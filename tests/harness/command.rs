@@ -26,6 +26,7 @@ fn clean(mut command: Command) -> Command {
             command.env_remove(name);
         }
     }
+    command.stdin(Stdio::null());
     command
 }
 
@@ -49,20 +50,23 @@ pub(crate) fn run_to_end(
     toml: Option<&str>,
     prepare: impl FnOnce(&mut Command) -> &mut Command,
 ) -> Said {
+    let mut command = binary();
+    prepare(&mut command);
+    run_to_end_as(&mut command, toml)
+}
+
+/// The same of a prepared command.
+pub(crate) fn run_to_end_as(command: &mut Command, toml: Option<&str>) -> Said {
     let folder = tempfile::tempdir().unwrap();
     if let Some(toml) = toml {
         fs::write(folder.path().join("proxy.toml"), toml).unwrap();
     }
-    let mut command = binary();
-    command.current_dir(folder.path());
-    prepare(&mut command);
-    run(&mut command, folder.path())
+    run(command.current_dir(folder.path()), folder.path())
 }
 
 fn run(command: &mut Command, folder: &Path) -> Said {
     let out_path = folder.join(".out");
     let err_path = folder.join(".err");
-    command.stdin(Stdio::null());
     command
         .stdout(fs::File::create(&out_path).unwrap())
         .stderr(fs::File::create(&err_path).unwrap());

@@ -66,12 +66,7 @@ impl Seawall {
 
     /// Runs a command to the point where it listens.
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let access_log = Lines::of(child.stdout.take().unwrap());
         let diagnostics = Lines::of(child.stderr.take().unwrap());
         let listening = diagnostics.wait(1, |line| line["message"] == "listening");

@@ -63,6 +63,7 @@ mod refusals;
 mod replay;
 mod replay_redis;
 mod reuse;
+mod service_manager;
 mod smuggling;
 mod smuggling_corpus;
 mod spool_full;
