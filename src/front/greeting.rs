@@ -1,4 +1,4 @@
-//! HTTP/1 or HTTP/2? The first bytes tell.
+//! HTTP/1 or HTTP/2? TLS has agreed on it, or the first bytes tell.
 
 use std::future::poll_fn;
 
@@ -11,6 +11,9 @@ const PREFACE: &[u8] = b"PRI ";
 /// Waits for the first bytes, within the bounds for heads and idle connections. What is read can be
 /// read again, so this may be dropped at any time.
 pub(super) async fn is_http2(io: &mut ClientIo) -> bool {
+    if io.is_http2_agreed() {
+        return true;
+    }
     loop {
         if io.ahead().starts_with(PREFACE) {
             return true;
@@ -19,7 +22,48 @@ pub(super) async fn is_http2(io: &mut ClientIo) -> bool {
         if !PREFACE.starts_with(io.ahead())
             || !matches!(poll_fn(|cx| io.poll_more(cx)).await, Ok(true))
         {
-            return false;
+            return is_broken_preface(io.ahead());
+        }
+    }
+}
+
+/// A line like one of HTTP in nothing but its three words: neither method nor version are known. An
+/// answer of HTTP/1 would be no better understood than what a broken preface calls for (RFC 9113,
+/// section 3.4), which is the end.
+fn is_broken_preface(ahead: &[u8]) -> bool {
+    let Some(end) = ahead.windows(2).position(|two| two == b"\r\n") else { return false };
+    let mut words = ahead[..end].split(|byte| *byte == b' ');
+    let (Some(method), Some(_), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return false;
+    };
+    let is_http = version.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"http"));
+    !is_http && !METHODS.contains(&method)
+}
+
+/// RFC 9110, section 9.3, and RFC 5789.
+const METHODS: [&[u8]; 9] =
+    [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_no_http_at_all_is_a_broken_preface() {
+        assert!(is_broken_preface(b"INVALID CONNECTION PREFACE\r\n\r\n"));
+        for head in [
+            &b"GET / HTTP/1.1\r\n"[..],
+            b"GET / JUNK\r\n",
+            b"ODD / HTTP/9.9\r\n",
+            b"odd / http/1.1\r\n",
+            b"nonsense\r\n",
+            b"GET /\r\n",
+            b"INVALID CONNECTION PREFACE",
+            b"",
+        ] {
+            assert!(!is_broken_preface(head), "{:?}", String::from_utf8_lossy(head));
         }
     }
 }

@@ -74,6 +74,18 @@ fn half_a_preface_is_not_waited_for() {
 }
 
 #[test]
+fn a_broken_preface_ends_the_connection() {
+    let backend = Backend::start(|talk| talk.answer("served"));
+    let seawall = Seawall::before(&backend);
+    for broken in ["INVALID CONNECTION PREFACE\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n"] {
+        let mut client = seawall.client();
+        let heard = client.send(broken).wait_closed();
+        assert!(!heard.starts_with(b"HTTP"), "{broken:?}");
+    }
+    assert_eq!(backend.connections(), 0);
+}
+
+#[test]
 fn a_drain_finishes_the_streams_that_run_and_takes_no_more() {
     let backend = Backend::start(|talk| {
         talk.hold("view")?;

@@ -21,6 +21,10 @@ use super::{ClientIo, State};
 const READ: usize = 8 * 1024;
 
 impl ClientIo {
+    pub(in crate::front) fn is_http2_agreed(&self) -> bool {
+        self.transport.is_http2_agreed()
+    }
+
     /// What was read and is to be read again.
     pub(in crate::front) fn ahead(&self) -> &[u8] {
         &self.ahead
