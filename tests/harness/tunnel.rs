@@ -7,6 +7,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::message::Head;
+use super::tls::Trust;
 use super::wire::{Glance, Wire, glance};
 use super::{DEADLINE, Seawall, until};
 
@@ -53,10 +54,20 @@ impl Door {
         ))
     }
 
+    /// The same, with listeners of its own.
+    pub(crate) fn seawall_listening(&self, listeners: &str) -> Seawall {
+        let address = self.listener.local_addr().unwrap();
+        Seawall::start(&format!("backend = \"http://{address}\"\n{listeners}"))
+    }
+
     /// The two ends of an open WebSocket.
     #[track_caller]
     pub(crate) fn tunnel(&self, seawall: &Seawall, target: &str) -> (End, End) {
-        let mut client = End::connect(seawall.address);
+        self.tunnel_of(End::connect(seawall.address), target)
+    }
+
+    #[track_caller]
+    pub(crate) fn tunnel_of(&self, mut client: End, target: &str) -> (End, End) {
         client.ask(target);
         let mut backend = self.accept();
         assert_eq!(backend.head().target(), target);
@@ -81,6 +92,12 @@ impl Door {
 impl End {
     pub(crate) fn connect(to: SocketAddr) -> Self {
         Self::over(TcpStream::connect(to).unwrap())
+    }
+
+    pub(crate) fn connect_tls(to: SocketAddr, trust: &Trust) -> Self {
+        let mut end = Self::connect(to);
+        end.wire.tls = Some(Box::new(trust.connection("localhost")));
+        end
     }
 
     fn over(socket: TcpStream) -> Self {
@@ -167,6 +184,11 @@ impl End {
         let frame = self.frame();
         assert_eq!(frame.opcode, 8, "{frame:?}");
         u16::from_be_bytes(frame.payload[..2].try_into().unwrap())
+    }
+
+    pub(crate) fn close_notify(&mut self) -> &mut Self {
+        self.wire.close_notify().unwrap();
+        self
     }
 
     pub(crate) fn half_close(&mut self) -> &mut Self {

@@ -2,7 +2,7 @@
 //! between two frames, and never by a reset.
 
 use crate::harness::tunnel::{Door, End, Ended, close, frame};
-use crate::harness::{Seawall, pattern};
+use crate::harness::{Authority, Seawall, pattern};
 
 #[test]
 fn a_client_that_disappears_is_a_close_for_the_backend() {
@@ -213,6 +213,48 @@ fn a_client_that_takes_nothing_for_too_long_is_let_go() {
         (&"discarded".into(), &"client took no byte for client.write_stall".into()),
         "{line}"
     );
+}
+
+#[test]
+fn over_tls_a_client_disappears_as_it_does_without() {
+    let authority = Authority::new();
+    let pair = authority.sign("site", &["localhost"]);
+    for how in ["close_notify", "FIN", "RST"] {
+        let door = Door::new();
+        let seawall = door
+            .seawall_listening(&format!("[[listen]]\naddress = \"127.0.0.1:0\"\ntls = {pair}\n"));
+        let client = End::connect_tls(seawall.address, &authority.trust());
+        let (mut client, mut backend) = door.tunnel_of(client, "/chat");
+        client.send(frame(0x82, &pattern(100_000), true));
+        assert_eq!(backend.frame().payload, pattern(100_000));
+        backend.send(frame(0x82, &pattern(100_000), false));
+        assert_eq!(client.frame().payload, pattern(100_000));
+        match how {
+            "close_notify" => drop(client.close_notify()),
+            "FIN" => drop(client.half_close()),
+            _ => client.reset(),
+        }
+        assert_eq!(backend.frame(), going_away(), "{how}");
+        backend.send(close(1001, false));
+        assert_eq!(backend.ended(), Ended::Fin, "{how}");
+        drop(backend);
+        assert_eq!(seawall.line_of("/chat")["ended"], "discarded", "{how}");
+    }
+}
+
+#[test]
+fn a_backend_that_takes_nothing_is_borne_until_the_bound_for_silence() {
+    let (seawall, mut client, mut backend) =
+        open("[tunnel]\nidle = \"300ms\"\nclosing = \"200ms\"");
+    let sent = client.fill(&frame(0x82, &pattern(100_000), true));
+    assert!(sent < 40_000_000, "{sent}");
+    // It may still speak, and that does not make it one that listens.
+    backend.send(frame(0x81, b"busy", false));
+    assert_eq!(client.frame().payload, b"busy");
+    assert_eq!(client.close(), 1001);
+    drop((client, backend));
+    let line = seawall.line_of("/chat");
+    assert_eq!((&line["ended"], &line["reason"]), (&"cut".into(), &"tunnel.idle reached".into()));
 }
 
 #[test]
