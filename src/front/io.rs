@@ -28,6 +28,8 @@ use crate::{
 
 /// How long a head may take of which only a part had come when the drain began.
 const LATE: Duration = Duration::from_secs(1);
+/// How often a silent end of a tunnel is asked before it counts as gone.
+const QUESTIONS: u32 = 4;
 
 pub(super) struct ClientIo {
     transport: Transport,
@@ -108,7 +110,8 @@ impl ClientIo {
     /// Has the kernel ask a client that has been silent for so long whether it is still there.
     pub(super) fn keep_alive(&self, silent: Duration) {
         let silent = silent.max(Duration::from_secs(1));
-        let keepalive = TcpKeepalive::new().with_time(silent).with_interval(silent);
+        let keepalive =
+            TcpKeepalive::new().with_time(silent).with_interval(silent).with_retries(QUESTIONS);
         // Where the socket is gone already, the first read will tell.
         let _ = SockRef::from(self.transport.socket()).set_tcp_keepalive(&keepalive);
     }

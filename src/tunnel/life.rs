@@ -128,11 +128,15 @@ impl<W: Witness> Life<W> {
 
     fn poll_until(&mut self, cx: &mut Context<'_>, is_done: fn(&Self) -> bool) -> Poll<()> {
         loop {
+            let before = self.up.passed + self.down.passed;
             let up = self.up.poll(cx, &mut self.client, &mut self.backend);
             let down = self.down.poll(cx, &mut self.backend, &mut self.client);
             if up || down {
                 self.active = Instant::now();
                 self.witness.passed(self.counts());
+            }
+            if self.up.passed + self.down.passed > before {
+                self.renew_closing();
             }
             let changed = self.react();
             if self.phase == Phase::GivenUp || is_done(self) {
@@ -330,6 +334,17 @@ impl<W: Witness> Life<W> {
     fn begin_closing(&mut self) {
         if self.phase == Phase::Open {
             self.phase = Phase::Closing(Some(Instant::now() + self.bounds.closing));
+        }
+    }
+
+    /// A Close stands behind all that was said before it. While that is still on its way to an end
+    /// that takes it, nobody is late.
+    fn renew_closing(&mut self) {
+        if let Phase::Closing(Some(until)) = &mut self.phase
+            && !self.client_gone
+            && !self.backend_gone
+        {
+            *until = self.active + self.bounds.closing;
         }
     }
 

@@ -1,6 +1,9 @@
 //! However one end of a WebSocket ends, the other hears of it as the protocol has it: by a Close
 //! between two frames, and never by a reset.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use crate::harness::tunnel::{Door, End, Ended, close, frame};
 use crate::harness::{Authority, Seawall, pattern};
 
@@ -66,6 +69,23 @@ fn a_backend_that_never_closes_gets_a_fin_at_the_bound_and_is_cut_at_the_next() 
         (&"cut".into(), &"tunnel.closing reached".into()),
         "{line}"
     );
+}
+
+#[test]
+fn a_close_may_take_as_long_as_what_is_said_before_it() {
+    let (seawall, mut client, mut backend) = open("[tunnel]\nclosing = \"1s\"");
+    client.send(close(1000, true));
+    assert_eq!(backend.close(), 1000);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1500) {
+        backend.send(frame(0x01, b"and another thing", false));
+        assert_eq!(client.frame().payload, b"and another thing");
+        thread::sleep(Duration::from_millis(50));
+    }
+    backend.send(close(1000, false));
+    assert_eq!(client.close(), 1000);
+    drop((client, backend));
+    assert_eq!(seawall.line_of("/chat")["ended"], "delivered");
 }
 
 #[test]
