@@ -25,7 +25,7 @@
 //! - `observe`: logs
 //! - `notify`: what the service manager is told
 //! - `supervise`: **the life of the child**, the command that may be run behind us; its keeper
-//! - `demo`: the comparison that `seawall demo` plays
+//! - `demo`: the comparison that `seawall demo` plays; `fuzzing`: what the targets in `fuzz/` reach
 //!
 //! # Words
 //!
@@ -70,6 +70,8 @@ mod connection;
 mod demo;
 mod exchange;
 mod front;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod headers;
 mod listen;
 mod notify;

@@ -7,10 +7,11 @@ use std::{
 };
 
 /// The order of the map in `lib.rs`, roughly: who stands later is used by those before.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 27] = [
     "main",
     "cli",
     "demo",
+    "fuzzing",
     "server",
     "listen",
     "front",

@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 use tokio::{sync::watch, time::Instant};
 
+#[cfg(fuzzing)]
+pub(crate) use self::interim::of_pieces as interim_answers;
 pub(crate) use self::{
     child::Child,
     hold::Turn,

@@ -1,0 +1,83 @@
+//! What the fuzz targets (`fuzz/`) reach of the inside. Built for them alone.
+
+use std::{future::pending, io, net::SocketAddr, sync::Arc};
+
+use http::Response;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+    runtime::{Builder, Runtime},
+    sync::Semaphore,
+};
+
+use crate::{
+    backend,
+    client::Hop,
+    config::{self, Overrides},
+    front::{self, Arrival, Seat, Transport},
+    headers::Scheme,
+    observe::access::AccessLog,
+    proxy::Proxy,
+    socket::Socket,
+    tasks::Tasks,
+};
+pub use crate::{
+    listen::proxy_protocol::{Header, Malformed, Source, parse as parse_proxy_header},
+    tunnel::frames::Frames,
+};
+
+/// seawall with its defaults before one backend, without sockets of its own.
+#[derive(Debug)]
+pub struct Front {
+    runtime: Runtime,
+    proxy: Proxy,
+    room: Arc<Semaphore>,
+}
+
+impl Front {
+    /// Before the backend at this address.
+    ///
+    /// # Errors
+    /// Where the system gives no runtime.
+    pub fn before(backend: SocketAddr) -> io::Result<Self> {
+        let backend = Some(format!("http://{backend}"));
+        let overrides = Overrides { backend, ..Overrides::default() };
+        let loaded = config::load(None, &overrides).map_err(io::Error::other)?;
+        let proxy = Proxy::new(&loaded.config, Tasks::default(), AccessLog::off());
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { runtime, proxy, room: Arc::new(Semaphore::new(1)) })
+    }
+
+    /// What a client gets that sends these bytes, then a FIN, and listens until the end.
+    ///
+    /// # Errors
+    /// Where the system gives no sockets.
+    pub fn answer(&self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        self.runtime.block_on(async {
+            let (ours, theirs) = UnixStream::pair()?;
+            let hop = Hop { address: None, scheme: Scheme::Http };
+            let house = self.room.clone().acquire_owned().await.map_err(io::Error::other)?;
+            let seat = Seat { _client: None, _house: house };
+            let arrival = Arrival { transport: Transport::Plain(Socket::Unix(ours)), hop, seat };
+            let client = async move {
+                let (mut reading, mut writing) = theirs.into_split();
+                let mut answer = Vec::new();
+                let send = async {
+                    // The other side may have refused already.
+                    let _ = writing.write_all(bytes).await;
+                    let _ = writing.shutdown().await;
+                };
+                let _ = tokio::join!(send, reading.read_to_end(&mut answer));
+                answer
+            };
+            let served = front::serve(arrival, self.proxy.clone(), pending());
+            Ok(tokio::join!(served, client).1)
+        })
+    }
+}
+
+/// The interim answers in what a backend sends, cut into pieces of this size.
+#[must_use]
+pub fn interim_answers(bytes: &[u8], size: usize) -> Vec<Response<()>> {
+    backend::interim_answers(bytes.chunks(size.max(1)))
+}
