@@ -130,7 +130,10 @@ impl ClientIo {
                 self.connection.note("client closed the connection");
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
-            self.departure = Some(Departure::new(&self.transport)?);
+            // Out of descriptors, it counts as half-closed; its leaving shows when the answer is
+            // written.
+            let Ok(departure) = Departure::new(&self.transport) else { return Poll::Pending };
+            self.departure = Some(departure);
         }
         let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_empty();
         let Some(departure) = &mut self.departure else { return Poll::Pending };

@@ -215,7 +215,8 @@ fn a_handshake_that_fails_is_no_line_of_the_access_log() {
     let authority = Authority::new();
     let backend = echo();
     let seawall = encrypted(&backend, &authority.sign("site", &["app.test"]), "");
-    seawall.client().send([22, 3, 1, 0, 2, 0, 0]).wait_closed();
+    // A message of no known kind.
+    seawall.client().send([22, 3, 1, 0, 4, 99, 0, 0, 0]).wait_closed();
     assert!(!is_served(&seawall, &Authority::new().trust()));
     connect(&seawall, &authority.trust()).get("/served").answer();
     seawall.line_of("/served");
@@ -363,6 +364,41 @@ fn who_leaves_while_waiting_is_noticed() {
     running.answer();
     assert_eq!(backend.targets(), ["/running"]);
     backend.assert_unharmed();
+}
+
+#[test]
+fn what_tls_holds_back_for_a_slow_reader_comes_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seawall");
+    let authority = Authority::new();
+    let backend = echo();
+    let seawall = Seawall::start(&format!(
+        "backend = \"{}\"\n[[listen]]\naddress = \"unix:{}\"\ntls = {}",
+        backend.url(),
+        path.display(),
+        authority.sign("site", &["app.test"])
+    ));
+    // The kernel takes about 200 KiB for a client that does not read, and TLS 64 KiB more: of some
+    // of these, the end is there when all else is out.
+    let sizes = (1..=12).map(|number| number * 32 * 1024);
+    let mut clients: Vec<(usize, Client)> = sizes
+        .map(|size| {
+            let client = Client::connect_unix(&path);
+            let mut client = client.encrypted(&authority.trust(), "app.test");
+            client.post(&format!("/{size}"), &pattern(size));
+            backend.wait_answered(&format!("/{size}"));
+            (size, client)
+        })
+        .collect();
+    // What is not read is not delivered.
+    let line =
+        |size: usize| seawall.log().into_iter().find(|line| line["path"] == format!("/{size}"));
+    seawall.line_of("/32768");
+    assert!(line(12 * 32 * 1024).is_none());
+    for (size, client) in &mut clients {
+        assert_eq!(client.answer().body, pattern(*size));
+        assert_eq!(seawall.line_of(&format!("/{size}"))["ended"], "delivered");
+    }
 }
 
 #[test]
