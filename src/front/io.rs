@@ -119,7 +119,8 @@ impl ClientIo {
     /// A FIN has come. In the middle of a request body it is for the receiver to judge; while the
     /// answer is pending it may be a half-closed client, or one that is gone.
     fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.connection.is_serving() {
+        // hyper throws away what it has not written of an answer when it hears of an end.
+        if !self.connection.is_owing() {
             return Poll::Ready(Ok(()));
         }
         if !self.connection.is_received() {
