@@ -244,7 +244,10 @@ impl ClientIo {
     /// What TLS has encrypted is not out yet, for all that it has taken it.
     fn poll_through(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.transport).poll_flush(cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Ok(())) => {
+                self.stalled_since = None;
+                Poll::Ready(Ok(()))
+            }
             Poll::Ready(Err(error)) => {
                 self.connection.note("client reset the connection");
                 Poll::Ready(Err(error))

@@ -213,9 +213,17 @@ impl Flow {
             self.written = 0;
         }
         if self.unflushed && self.sink == Sink::Open {
-            match ready!(Pin::new(to).poll_flush(cx)) {
-                Ok(()) => self.unflushed = false,
-                Err(_) => self.lose_sink(),
+            match Pin::new(to).poll_flush(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.unflushed = false;
+                    self.stalled_since = None;
+                }
+                Poll::Ready(Err(_)) => self.lose_sink(),
+                Poll::Pending => {
+                    // TLS takes bytes that it cannot pass on.
+                    self.stalled_since.get_or_insert_with(Instant::now);
+                    return Poll::Pending;
+                }
             }
         }
         Poll::Ready(())

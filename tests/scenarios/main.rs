@@ -69,6 +69,7 @@ mod smuggling_corpus;
 mod spool_full;
 mod the_harness_sees_harm;
 mod tls;
+mod tls_ends;
 mod trailers;
 mod tunnel;
 mod tunnel_ends;

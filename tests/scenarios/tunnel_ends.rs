@@ -263,6 +263,23 @@ fn over_tls_a_client_disappears_as_it_does_without() {
 }
 
 #[test]
+fn over_tls_a_client_that_takes_nothing_is_let_go_as_soon_as_without() {
+    let authority = Authority::new();
+    let pair = authority.sign("site", &["localhost"]);
+    let door = Door::new();
+    let seawall = door.seawall_listening(&format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = {pair}\n[client]\nwrite_stall = \"300ms\""
+    ));
+    let client = End::connect_tls(seawall.address, &authority.trust());
+    let (client, mut backend) = door.tunnel_of(client, "/chat");
+    backend.fill(&frame(0x82, &pattern(100_000), false));
+    assert_eq!(backend.frame(), going_away());
+    drop((client, backend));
+    let line = seawall.line_of("/chat");
+    assert_eq!(line["reason"], "client took no byte for client.write_stall", "{line}");
+}
+
+#[test]
 fn a_backend_that_takes_nothing_is_borne_until_the_bound_for_silence() {
     let (seawall, mut client, mut backend) =
         open("[tunnel]\nidle = \"300ms\"\nclosing = \"200ms\"");

@@ -139,7 +139,10 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.under.poll_bare_flush(cx)
+        let polled = self.under.poll_bare_flush(cx);
+        // TLS takes bytes that it cannot pass on.
+        self.traffic.block(polled.is_pending());
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

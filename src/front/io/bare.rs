@@ -100,7 +100,11 @@ impl ClientIo {
         if let State::Lingering(until) = self.state {
             return self.poll_linger(cx, until);
         }
-        ready!(Pin::new(&mut self.transport).poll_shutdown(cx))?;
+        match Pin::new(&mut self.transport).poll_shutdown(cx) {
+            Poll::Ready(shut) => shut?,
+            // TLS has a last word, for which there may be no room.
+            Poll::Pending => return self.poll_stalled(cx).map(Err),
+        }
         if linger.is_zero() {
             return Poll::Ready(Ok(()));
         }
