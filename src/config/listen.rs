@@ -74,6 +74,9 @@ impl Listen {
                 }
             }
         }
+        if self.client_ca.is_some() && self.tls == Tls::Off {
+            found.push((vec!["client_ca".into()], BadKeys::NotEncrypted));
+        }
         let verifier = self.client_ca.as_deref().map(|ca| client_verifier(ca, self.client_auth));
         if let Some(Err(bad)) = verifier {
             found.push((vec!["client_ca".into()], bad));

@@ -79,6 +79,11 @@ pub enum BadKeys {
         /// Where it stops making sense.
         error: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Nobody would be asked for a certificate.
+    #[error(
+        "without tls, clients show no certificates, and all are let in; set tls, or leave this out"
+    )]
+    NotEncrypted,
     /// Each is well, but not together.
     #[error("the key in {} does not belong to the first certificate in {}", .key.display(), .cert.display())]
     Mismatch {

@@ -306,6 +306,18 @@ fn files_that_are_not_as_they_should_be_are_named_with_their_key() {
     assert!(said.err.contains("proxy.toml:3") && said.err.contains("cert"), "{said:?}");
 }
 
+#[test]
+fn certificates_of_clients_without_tls_are_a_mistake() {
+    let authority = Authority::new();
+    let toml = format!(
+        "backend = \"http://127.0.0.1:1\"\n[listen]\naddress = \"127.0.0.1:0\"\nclient_ca = \"{}\"",
+        authority.file().display()
+    );
+    let said = run_to_end(Some(&toml), |command| command.arg("check"));
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("proxy.toml:4: listen.client_ca: without tls"), "{said:?}");
+}
+
 pub(super) fn encrypted(backend: &Backend, tls: &str, settings: &str) -> Seawall {
     Seawall::start(&format!(
         "backend = \"{}\"\n[[listen]]\naddress = \"127.0.0.1:0\"\ntls = {tls}\n{settings}",
