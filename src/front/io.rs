@@ -33,8 +33,7 @@ const QUESTIONS: u32 = 4;
 
 pub(super) struct ClientIo {
     transport: Transport,
-    /// None where it is refused.
-    _seat: Option<Seat>,
+    _seat: Seat,
     connection: Arc<Connection>,
     bounds: Arc<Client>,
     /// Bytes that were read by others, to be read before all others.
@@ -81,7 +80,7 @@ impl ClientIo {
         transport: Transport,
         connection: Arc<Connection>,
         bounds: Arc<Client>,
-        seat: Option<Seat>,
+        seat: Seat,
     ) -> Self {
         Self {
             transport,

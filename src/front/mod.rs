@@ -50,7 +50,7 @@ pub(crate) struct Arrival {
 /// The right to be connected, owned by what owns the socket: a tunnel keeps it.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    /// Of the client; trusted proxies need none.
+    /// Of the client; trusted proxies need none, and who is refused has none.
     pub(crate) _client: Option<ClientSeat>,
     /// Of the house.
     pub(crate) _house: OwnedSemaphorePermit,
@@ -60,7 +60,7 @@ pub(crate) struct Seat {
 pub(crate) async fn serve(arrival: Arrival, proxy: Proxy, draining: impl Future<Output = ()>) {
     let Arrival { transport, hop, seat } = arrival;
     let connection = Arc::new(proxy.connection(hop));
-    let mut io = ClientIo::new(transport, connection.clone(), proxy.client_bounds(), Some(seat));
+    let mut io = ClientIo::new(transport, connection.clone(), proxy.client_bounds(), seat);
     let mut draining = pin!(draining);
     let mut drained = false;
     let is_http2 = tokio::select! {
@@ -144,12 +144,19 @@ async fn serve_http1(
 }
 
 /// Answers a connection by a refusal, whatever it sends, and closes it; read on for so long, since a
-/// reset would overtake the answer.
-pub(crate) async fn refuse(transport: Transport, hop: Hop, proxy: Proxy, refusal: Refusal) {
+/// reset would overtake the answer. It takes up room in the house meanwhile.
+pub(crate) async fn refuse(
+    transport: Transport,
+    hop: Hop,
+    house: OwnedSemaphorePermit,
+    proxy: Proxy,
+    refusal: Refusal,
+) {
     let connection = Arc::new(proxy.connection(hop));
     let bounds = proxy.client_bounds();
     let linger = bounds.linger.min(BRIEFLY);
-    let mut io = ClientIo::new(transport, connection, bounds, None);
+    let seat = Seat { _client: None, _house: house };
+    let mut io = ClientIo::new(transport, connection, bounds, seat);
     io.refuse(&refusal);
     // An error is a client that has gone.
     if io.flush().await.is_ok() {

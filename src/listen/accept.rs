@@ -109,7 +109,9 @@ impl Door {
                 let arrival = Arrival { transport, hop, seat };
                 tasks.connection(front::serve(arrival, proxy.clone(), draining));
             }
-            Err(refusal) => tasks.connection(front::refuse(transport, hop, proxy.clone(), refusal)),
+            Err(refusal) => {
+                tasks.connection(front::refuse(transport, hop, permit, proxy.clone(), refusal));
+            }
         }
     }
 

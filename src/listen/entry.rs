@@ -32,7 +32,7 @@ pub(super) struct Entry {
 enum Unwelcome {
     /// It can be told so in plain HTTP.
     #[error("refused")]
-    Refused(Socket, Hop, Refusal),
+    Refused(Box<Refused>),
     /// It would not understand.
     #[error("closed")]
     Closed(Hop, Refusal),
@@ -44,6 +44,15 @@ enum Unwelcome {
     /// The connection has ended, or its handshake has failed.
     #[error(transparent)]
     Lost(#[from] io::Error),
+}
+
+/// A connection that is to be told why.
+#[derive(Debug)]
+struct Refused {
+    socket: Socket,
+    hop: Hop,
+    house: OwnedSemaphorePermit,
+    refusal: Refusal,
 }
 
 impl Entry {
@@ -110,14 +119,14 @@ impl Entry {
         let Some(encryption) = &self.encryption else {
             return match seat {
                 Ok(seat) => Ok(arrival(Transport::Plain(socket), hop, seat, permit)),
-                Err(refusal) => Err(Unwelcome::Refused(socket, hop, refusal)),
+                Err(refusal) => Err(refused(socket, hop, permit, refusal)),
             };
         };
         // Before the handshake, which costs more than all else.
         let seat = seat.map_err(|refusal| Unwelcome::Closed(hop, refusal))?;
         let mut first = [0];
         if socket.peek(&mut first, 0).await? == 1 && is_http(first[0]) {
-            return Err(Unwelcome::Refused(socket, hop, Refusal::NotEncrypted));
+            return Err(refused(socket, hop, permit, Refusal::NotEncrypted));
         }
         let stream = encryption.acceptor().accept(socket).await?;
         let hop = Hop { scheme: Scheme::Https, ..hop };
@@ -134,10 +143,15 @@ fn arrival(
     Arrival { transport, hop, seat: Seat { _client: seat, _house: permit } }
 }
 
+fn refused(socket: Socket, hop: Hop, house: OwnedSemaphorePermit, refusal: Refusal) -> Unwelcome {
+    Unwelcome::Refused(Box::new(Refused { socket, hop, house, refusal }))
+}
+
 async fn turn_away(unwelcome: Unwelcome, hop: Hop, proxy: Proxy) {
     match unwelcome {
-        Unwelcome::Refused(socket, hop, refusal) => {
-            front::refuse(Transport::Plain(socket), hop, proxy, refusal).await;
+        Unwelcome::Refused(refused) => {
+            let Refused { socket, hop, house, refusal } = *refused;
+            front::refuse(Transport::Plain(socket), hop, house, proxy, refusal).await;
         }
         Unwelcome::Closed(hop, refusal) => front::turn_away(hop, &proxy, &refusal),
         Unwelcome::Stranger | Unwelcome::Header(_) => {

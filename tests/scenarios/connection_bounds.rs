@@ -25,6 +25,19 @@ fn a_client_with_too_many_connections_is_refused_further_ones() {
 }
 
 #[test]
+fn who_is_refused_takes_up_room_in_the_house_until_it_is_closed() {
+    let backend = served();
+    let seawall = Seawall::with(&backend, "[client]\nconnections = 1\ntotal_connections = 2");
+    let _kept = connected(&seawall);
+    // None of them closes by itself: of the second place, one after the other makes use.
+    let mut refused: Vec<Client> = (0..5).map(|_| seawall.client()).collect();
+    for client in &mut refused {
+        assert_eq!(client.answer().status(), 429);
+    }
+    seawall.wait_for_diagnostic("client.total_connections reached; accepting pauses");
+}
+
+#[test]
 fn a_proxy_that_is_trusted_has_as_many_as_it_likes() {
     let backend = served();
     let seawall =
