@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Response, Version,
+    HeaderMap, HeaderValue, Response, StatusCode, Version,
     header::{ACCEPT, CONNECTION, CONTENT_LENGTH},
 };
 use http_body::{Body, Frame, SizeHint};
@@ -180,6 +180,18 @@ impl Body for Reply {
 }
 
 impl Reply {
+    /// The client has left before all of it was on its way, though all of it may be read.
+    pub(crate) fn left(mut self) {
+        self.visit = None;
+    }
+
+    /// The client is sent another status than that of the answer.
+    pub(crate) fn goes_out_as(&self, status: StatusCode) {
+        if let Some(visit) = &self.visit {
+            visit.note(|outcome| outcome.status = Some(status));
+        }
+    }
+
     fn passed(&mut self, len: u64) {
         if let Origin::Exchange { left: Some(left), .. } = &mut self.source {
             *left = left.saturating_sub(len);

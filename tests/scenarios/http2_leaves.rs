@@ -158,6 +158,32 @@ fn a_reader_that_takes_nothing_for_too_long_is_let_go_alone() {
 }
 
 #[test]
+fn a_small_answer_that_the_client_does_not_take_is_not_delivered() {
+    let backend = Backend::start(|talk| talk.answer("small"));
+    let seawall = Seawall::before(&backend);
+    let mut client = Http2::with_window(seawall.address, 1);
+    let mut leaves = client.get("/leaves");
+    let (_, body) = leaves.head();
+    leaves.reset(Reason::CANCEL);
+    let line = seawall.line_of("/leaves");
+    assert_eq!(words(&line), ["discarded", "answering", "client reset the stream: CANCEL"]);
+    drop(body);
+
+    let seawall = Seawall::with(&backend, "[client]\nwrite_stall = \"200ms\"");
+    let mut client = Http2::with_window(seawall.address, 1);
+    let mut stalls = client.get("/stalls");
+    let (_, body) = stalls.head();
+    assert_eq!(stalls.wait_reset(), Reason::CANCEL);
+    let line = seawall.line_of("/stalls");
+    assert_eq!(
+        words(&line),
+        ["discarded", "answering", "client took no byte for client.write_stall"]
+    );
+    drop(body);
+    backend.assert_unharmed();
+}
+
+#[test]
 fn an_upload_that_stalls_is_refused_alone() {
     let backend = Backend::start(|talk| talk.answer("stored"));
     let seawall = Seawall::with(&backend, "[client]\nbody_stall = \"200ms\"");

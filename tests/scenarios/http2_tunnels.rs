@@ -87,6 +87,7 @@ fn a_backend_that_declines_does_not_look_like_a_tunnel() {
         backend.send(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno"));
         let answer = stream.answer();
         assert_eq!((answer.status(), answer.text()), (seen, "no".into()));
+        seawall.wait_for_log(|line| line["status"] == seen);
     }
 }
 

@@ -74,7 +74,7 @@ impl Begun {
         let visit = Box::pin(proxy.visit(request, carrier));
         // Where the client leaves, it is dropped within.
         let Ok(response) = answered(visit, &mut respond, &stream).await else { return };
-        let (mut parts, reply) = response.into_parts();
+        let (mut parts, mut reply) = response.into_parts();
         if let Some(tunnel) = tunnel {
             if parts.extensions.remove::<Opened>().is_some() {
                 return tunnel.open(parts, &mut respond, stream);
@@ -82,19 +82,22 @@ impl Begun {
             if parts.status.is_success() {
                 // To a CONNECT, that would say that there is a tunnel (RFC 9110, section 9.3.6).
                 parts.status = StatusCode::BAD_GATEWAY;
+                reply.goes_out_as(parts.status);
             }
         }
         let (head, ends) = head(parts, &reply, to_head);
         // An error here is a reset that came meanwhile.
-        let Ok(mut way) = respond.send_response(head, ends) else { return };
+        let Ok(mut way) = respond.send_response(head, ends) else { return reply.left() };
         if ends {
             return;
         }
-        match pass_on(reply, &mut way, &stream, write_stall).await {
-            Ok(()) | Err(Gone::Reset) => {}
-            Err(Gone::Stalled) => way.send_reset(Reason::CANCEL),
-            Err(Gone::Cut) => way.send_reset(Reason::INTERNAL_ERROR),
+        let Err(gone) = pass_on(&mut reply, &mut way, &stream, write_stall).await else { return };
+        match gone {
+            Gone::Reset => {}
+            Gone::Stalled => way.send_reset(Reason::CANCEL),
+            Gone::Cut => way.send_reset(Reason::INTERNAL_ERROR),
         }
+        reply.left();
     }
 }
 
@@ -160,15 +163,15 @@ fn complete(mut parts: response::Parts) -> response::Parts {
     parts
 }
 
-/// Hands the body on, as far as the client's windows go. The reply is dropped when h2 has its end.
+/// Hands the body on, as far as the client's windows go.
 async fn pass_on(
-    mut reply: Reply,
+    reply: &mut Reply,
     way: &mut SendStream<Bytes>,
     stream: &Stream,
     write_stall: Duration,
 ) -> Result<(), Gone> {
     loop {
-        let Some(frame) = next(&mut reply, way, stream).await? else {
+        let Some(frame) = next(reply, way, stream).await? else {
             return end(way, Bytes::new());
         };
         let mut bytes = match frame.into_data() {
