@@ -199,7 +199,7 @@ impl House {
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
     {
         if head.version == Version::HTTP_2 {
-            headers::check_http2(&head, self.bounds.max_head)?;
+            headers::check_http2(&head, self.bounds.max_head, self.bounds.max_fields)?;
         }
         let asked = Asked::of(&mut head);
         headers::check(&head, visit.connection().map(|connection| &connection.fields))?;

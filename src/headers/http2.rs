@@ -10,11 +10,12 @@ use crate::refusal::Refusal;
 
 /// What each field counts for besides its bytes (RFC 9113, section 6.5.2).
 const FIELD: u64 = 32;
-/// As many as over HTTP/1.1; backends have bounds of that size too.
-const MAX_FIELDS: usize = 100;
-
 /// Refuses what is too much, or not to be passed on.
-pub(crate) fn check_http2(head: &request::Parts, max_head: u64) -> Result<(), Refusal> {
+pub(crate) fn check_http2(
+    head: &request::Parts,
+    max_head: u64,
+    max_fields: usize,
+) -> Result<(), Refusal> {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     let mut size = target as u64;
     for (name, value) in &head.headers {
@@ -24,7 +25,7 @@ pub(crate) fn check_http2(head: &request::Parts, max_head: u64) -> Result<(), Re
             return Err(Refusal::BadField("A field value begins or ends with white space."));
         }
     }
-    if size > max_head || head.headers.len() > MAX_FIELDS {
+    if size > max_head || head.headers.len() > max_fields {
         return Err(Refusal::HeadTooLong);
     }
     let host = head.headers.get(HOST);

@@ -145,8 +145,13 @@ pub(crate) fn rebuild(
     strip_hop_by_hop(headers);
     strip_doubles(headers);
     // The length is said anew when the body is in, whole; that there is none can be said now.
-    if headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") {
-        headers.remove(CONTENT_LENGTH);
+    match headers.get(CONTENT_LENGTH) {
+        None => {}
+        // Once: over HTTP/2, it may have come several times.
+        Some(length) if length == "0" => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        Some(_) => drop(headers.remove(CONTENT_LENGTH)),
     }
     headers.remove(EXPECT);
     if trailers {
@@ -214,14 +219,29 @@ pub(crate) fn switched(
 fn clear(head: &mut response::Parts, id: &HeaderValue) -> Result<Option<OnDisconnect>, Refusal> {
     let mut overrules = false;
     let mut has_id = false;
+    let mut is_coded = false;
+    let mut lengths = 0;
     for (name, value) in &head.headers {
-        if *name == TRANSFER_ENCODING && !is(value, "chunked") {
-            return Err(Refusal::AnswerMalformed);
+        if *name == TRANSFER_ENCODING {
+            if !is(value, "chunked") {
+                return Err(Refusal::AnswerMalformed);
+            }
+            is_coded = true;
         }
+        lengths += usize::from(*name == CONTENT_LENGTH);
         has_id |= *name == X_REQUEST_ID;
         overrules |= *name == SEAWALL_ON_DISCONNECT;
     }
     strip_hop_by_hop(&mut head.headers);
+    if is_coded {
+        // The coding rules over it, and it may lie (RFC 9112, section 6.3).
+        head.headers.remove(CONTENT_LENGTH);
+    } else if lengths > 1
+        && let Some(length) = head.headers.get(CONTENT_LENGTH).cloned()
+    {
+        // All the same, else the answer would have been refused.
+        head.headers.insert(CONTENT_LENGTH, length);
+    }
     if !has_id {
         head.headers.append(X_REQUEST_ID, id.clone());
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::harness::{Backend, Broken, Framing, Seawall, Talk, pattern};
+use crate::harness::{Backend, Broken, Framing, Http2, Seawall, Talk, pattern};
 
 #[test]
 fn what_is_no_answer_becomes_a_502() {
@@ -233,4 +233,29 @@ fn a_broken_answer_frees_its_slot() {
         let _ = seawall.client().get("/broken").outcome();
         assert_eq!(seawall.client().get("/next").answer().text(), "served");
     }
+}
+
+#[test]
+fn a_length_besides_chunks_or_twice_does_not_reach_the_client() {
+    let backend = Backend::start(|talk| {
+        let begin = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n";
+        match &*talk.target() {
+            "/chunked" => talk.write(format!(
+                "{begin}Transfer-Encoding: chunked\r\n\r\n8\r\nall of i\r\n1\r\nt\r\n0\r\n\r\n"
+            )),
+            _ => talk.write(format!("{begin}Content-Length: 3\r\n\r\nall")),
+        }
+    });
+    let seawall = Seawall::before(&backend);
+    for (target, body) in [("/chunked", "all of it"), ("/twice", "all")] {
+        assert_eq!(seawall.client().get(target).answer().text(), body);
+        assert_eq!(Http2::connect(seawall.address).get(target).answer().text(), body);
+        for line in seawall.wait_for_lines(2, |line| line["path"] == target) {
+            assert_eq!(
+                (&line["ended"], &line["delivered_bytes"]),
+                (&"delivered".into(), &body.len().into())
+            );
+        }
+    }
+    backend.assert_unharmed();
 }

@@ -274,3 +274,31 @@ fn a_body_too_long_is_answered_and_then_not_taken() {
     assert_eq!(client.get("/next").answer().text(), "served");
     assert_eq!(seawall.line_of("/long")["ended"], "refused");
 }
+
+#[test]
+fn a_length_that_comes_twice_is_passed_on_once() {
+    let backend = Backend::start(|talk| talk.answer("served"));
+    let seawall = Seawall::before(&backend);
+    let request = Request::post(uri("/")).header("content-length", "0");
+    let request = request.header("content-length", "0").body(()).unwrap();
+    let mut client = Http2::connect(seawall.address);
+    assert_eq!(client.request(request, true).answer().text(), "served");
+    assert_eq!(backend.wait_answered("/").head.all("content-length"), ["0"]);
+}
+
+#[test]
+fn fields_are_counted_as_the_configuration_says() {
+    let backend = Backend::start(|talk| talk.answer("served"));
+    for (max, few, many) in [(10, 8, 11), (150, 149, 151)] {
+        let seawall = Seawall::with(&backend, &format!("[client]\nmax_fields = {max}"));
+        let mut client = Http2::connect(seawall.address);
+        for (count, status) in [(few, 200), (many, 431)] {
+            let mut request = Request::get(uri("/"));
+            for number in 0..count {
+                request = request.header(format!("x-{number}"), "1");
+            }
+            let request = request.body(()).unwrap();
+            assert_eq!(client.request(request, true).answer().status(), status, "{count}");
+        }
+    }
+}
