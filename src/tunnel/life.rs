@@ -114,6 +114,8 @@ impl<W: Witness> Life<W> {
     /// Until the backend's side is over: closed, in order wherever that is ours to decide.
     pub(crate) async fn until_backend_is_over(&mut self) -> End {
         poll_fn(|cx| self.poll_until(cx, Self::is_backend_over)).await;
+        // Given up, it is closed here: the slot is the next one's when this returns.
+        self.backend = Box::new(tokio::io::empty());
         let in_order = End { ended: Ended::Delivered, reason: None };
         *self.end.get_or_insert(in_order)
     }
