@@ -2,6 +2,7 @@
 //! client, answers of our own to what never became a request, and a patient close.
 
 mod bare;
+mod waits;
 
 use std::{
     io::{self, IoSlice},
@@ -12,10 +13,10 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep},
 };
 
 use super::{Seat, departure::Departure, transport::Transport};
@@ -25,11 +26,6 @@ use crate::{
     observe::record::{Facts, Record},
     refusal::Refusal,
 };
-
-/// How long a head may take of which only a part had come when the drain began.
-const LATE: Duration = Duration::from_secs(1);
-/// How often a silent end of a tunnel is asked before it counts as gone.
-const QUESTIONS: u32 = 4;
 
 pub(super) struct ClientIo {
     transport: Transport,
@@ -106,79 +102,6 @@ impl ClientIo {
         &mut self.transport
     }
 
-    /// Has the kernel ask a client that has been silent for so long whether it is still there.
-    pub(super) fn keep_alive(&self, silent: Duration) {
-        let silent = silent.max(Duration::from_secs(1));
-        let keepalive =
-            TcpKeepalive::new().with_time(silent).with_interval(silent).with_retries(QUESTIONS);
-        // Where the socket is gone already, the first read will tell.
-        let _ = SockRef::from(self.transport.socket()).set_tcp_keepalive(&keepalive);
-    }
-
-    /// A FIN has come. In the middle of a request body it is for the receiver to judge; while the
-    /// answer is pending it may be a half-closed client, or one that is gone.
-    fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper throws away what it has not written of an answer when it hears of an end.
-        if !self.connection.is_owing() {
-            return Poll::Ready(Ok(()));
-        }
-        if !self.connection.is_received() {
-            return Poll::Pending;
-        }
-        if self.departure.is_none() {
-            if self.connection.does_fin_leave() {
-                self.connection.note("client closed the connection");
-                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-            }
-            // Out of descriptors, it counts as half-closed; its leaving shows when the answer is
-            // written.
-            let Ok(departure) = Departure::new(&self.transport) else { return Poll::Pending };
-            self.departure = Some(departure);
-        }
-        let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_empty();
-        let Some(departure) = &mut self.departure else { return Poll::Pending };
-        if let Poll::Ready(error) = departure.poll(cx, &mut self.transport, may_ask) {
-            self.connection.note("client closed the connection");
-            return Poll::Ready(Err(error));
-        }
-        Poll::Pending
-    }
-
-    /// No bytes yet: has the client taken too long?
-    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.connection.is_owing() {
-            return Poll::Pending;
-        }
-        let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        if self.head == Head::Awaited {
-            ready!(self.poll_due(cx, since + self.bounds.idle));
-            // To hyper this is a client that closed an idle connection.
-            return Poll::Ready(Ok(()));
-        }
-        let bound = self.bounds.head_timeout;
-        let bound = if self.connection.is_draining() { bound.min(LATE) } else { bound };
-        ready!(self.poll_due(cx, since + bound));
-        self.refuse(&Refusal::HeadTimeout);
-        ready!(self.poll_own(cx))?;
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-
-    /// Ready once `due` has come. The timer is only moved when it must be: what is due is later
-    /// with every request, and a timer that fires early is set again.
-    fn poll_due(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        if timer.deadline() > due {
-            timer.as_mut().reset(due);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= due {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(due);
-        }
-        Poll::Pending
-    }
-
     /// Answers what never became a request, and logs it.
     pub(super) fn refuse(&mut self, refusal: &Refusal) {
         if self.state != State::Open {
@@ -208,14 +131,6 @@ impl ClientIo {
             self.stalled_since = None;
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// The socket takes nothing: for too long already?
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let since = *self.stalled_since.get_or_insert_with(Instant::now);
-        ready!(self.poll_due(cx, since + self.bounds.write_stall));
-        self.connection.note("client took no byte for client.write_stall");
-        Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
     /// One write, within `client.write_stall`.
@@ -261,18 +176,6 @@ impl ClientIo {
         if self.head != Head::Fields {
             let is_past = head.ends_with(b"\r\n\r\n") || head.contains(&b'\n');
             self.head = if is_past { Head::Fields } else { Head::Line };
-        }
-    }
-
-    fn poll_linger(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<io::Result<()>> {
-        let mut scrap = [0; 4096];
-        loop {
-            let mut buf = ReadBuf::new(&mut scrap);
-            match Pin::new(&mut self.transport).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() && Instant::now() < until => {}
-                Poll::Ready(_) => return Poll::Ready(Ok(())),
-                Poll::Pending => return self.poll_due(cx, until).map(Ok),
-            }
         }
     }
 }
@@ -435,8 +338,7 @@ impl Drop for ClientIo {
     fn drop(&mut self) {
         if self.connection.is_to_be_reset() {
             // Nothing can be done where it fails: the socket is gone then, too.
-            let _ =
-                socket2::SockRef::from(self.transport.socket()).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(self.transport.socket()).set_linger(Some(Duration::ZERO));
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header::ACCEPT};
 use serde::Serialize;
 
-use super::Answer;
+use super::table::Answer;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {

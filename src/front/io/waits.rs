@@ -1,0 +1,122 @@
+//! How long a client may keep us waiting: for a head, for the next request, for room to write, for its
+//! end.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead as _, ReadBuf},
+    time::{Instant, sleep_until},
+};
+
+use super::{ClientIo, Head};
+use crate::{front::departure::Departure, refusal::Refusal};
+
+impl ClientIo {
+    /// No bytes yet: has the client taken too long?
+    pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.is_owing() {
+            return Poll::Pending;
+        }
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        if self.head == Head::Awaited {
+            ready!(self.poll_due(cx, since + self.bounds.idle));
+            // To hyper this is a client that closed an idle connection.
+            return Poll::Ready(Ok(()));
+        }
+        let bound = self.bounds.head_timeout;
+        let bound = if self.connection.is_draining() { bound.min(LATE) } else { bound };
+        ready!(self.poll_due(cx, since + bound));
+        self.refuse(&Refusal::HeadTimeout);
+        ready!(self.poll_own(cx))?;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// A FIN has come. In the middle of a request body it is for the receiver to judge; while the
+    /// answer is pending it may be a half-closed client, or one that is gone.
+    pub(super) fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper throws away what it has not written of an answer when it hears of an end.
+        if !self.connection.is_owing() {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.connection.is_received() {
+            return Poll::Pending;
+        }
+        if self.departure.is_none() {
+            if self.connection.does_fin_leave() {
+                self.connection.note("client closed the connection");
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
+            // Out of descriptors, it counts as half-closed; its leaving shows when the answer is
+            // written.
+            let Ok(departure) = Departure::new(&self.transport) else { return Poll::Pending };
+            self.departure = Some(departure);
+        }
+        let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_empty();
+        let Some(departure) = &mut self.departure else { return Poll::Pending };
+        if let Poll::Ready(error) = departure.poll(cx, &mut self.transport, may_ask) {
+            self.connection.note("client closed the connection");
+            return Poll::Ready(Err(error));
+        }
+        Poll::Pending
+    }
+
+    /// The socket takes nothing: for too long already?
+    pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let since = *self.stalled_since.get_or_insert_with(Instant::now);
+        ready!(self.poll_due(cx, since + self.bounds.write_stall));
+        self.connection.note("client took no byte for client.write_stall");
+        Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+
+    pub(super) fn poll_linger(
+        &mut self,
+        cx: &mut Context<'_>,
+        until: Instant,
+    ) -> Poll<io::Result<()>> {
+        let mut scrap = [0; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut scrap);
+            match Pin::new(&mut self.transport).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && Instant::now() < until => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => return self.poll_due(cx, until).map(Ok),
+            }
+        }
+    }
+
+    /// Has the kernel ask a client that has been silent for so long whether it is still there.
+    pub(in crate::front) fn keep_alive(&self, silent: Duration) {
+        let silent = silent.max(Duration::from_secs(1));
+        let keepalive =
+            TcpKeepalive::new().with_time(silent).with_interval(silent).with_retries(QUESTIONS);
+        // Where the socket is gone already, the first read will tell.
+        let _ = SockRef::from(self.transport.socket()).set_tcp_keepalive(&keepalive);
+    }
+
+    /// Ready once `due` has come. The timer is only moved when it must be: what is due is later
+    /// with every request, and a timer that fires early is set again.
+    fn poll_due(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if timer.deadline() > due {
+            timer.as_mut().reset(due);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= due {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+}
+
+/// How long a head may take of which only a part had come when the drain began.
+const LATE: Duration = Duration::from_secs(1);
+/// How often a silent end of a tunnel is asked before it counts as gone.
+const QUESTIONS: u32 = 4;
