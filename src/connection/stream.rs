@@ -39,6 +39,8 @@ struct State {
     begun: u32,
     /// Of those, reset by the client before the head of an answer.
     early: u32,
+    /// The connection is over.
+    over: bool,
 }
 
 /// What waits to be in the kernel.
@@ -115,25 +117,37 @@ impl Streams {
         state.unflushed = unflushed;
     }
 
+    /// The connection is over, and the kernel never had what was not out by now. Not left to a drop:
+    /// streams that are to be broken off are held by us, and hold us.
+    pub(crate) fn end(&self) {
+        let mut state = self.state.lock();
+        state.over = true;
+        let unflushed = std::mem::take(&mut state.unflushed);
+        drop(state);
+        unflushed.into_iter().for_each(|unflushed| self.lose(unflushed));
+    }
+
+    fn lose(&self, unflushed: Unflushed) {
+        match unflushed {
+            Unflushed::Answered(record) => {
+                record.left(Some(self.connection.why().unwrap_or("client closed the connection")));
+            }
+            // There is nothing left to wait for.
+            breaking @ Unflushed::Breaking(_) => breaking.flushed(),
+        }
+    }
+
     fn push(&self, unflushed: Unflushed) {
         let mut state = self.state.lock();
+        if state.over {
+            drop(state);
+            return self.lose(unflushed);
+        }
         state.unflushed.push(unflushed);
         let task = state.task.take();
         drop(state);
         if let Some(task) = task {
             task.wake();
-        }
-    }
-}
-
-impl Drop for Streams {
-    /// The kernel never had all of these answers.
-    fn drop(&mut self) {
-        let why = self.connection.why().unwrap_or("client closed the connection");
-        for unflushed in self.state.get_mut().unflushed.drain(..) {
-            if let Unflushed::Answered(record) = unflushed {
-                record.left(Some(why));
-            }
         }
     }
 }

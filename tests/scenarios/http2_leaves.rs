@@ -1,11 +1,14 @@
 //! A stream that is reset is a client that leaves: it loses its own answer, and nothing else happens,
 //! neither to the backend nor to its siblings.
 
+use std::time::Duration;
+
 use h2::Reason;
 use http::Request;
 use serde_json::Value;
+use socket2::SockRef;
 
-use crate::harness::http2::uri;
+use crate::harness::http2::{Frames, SETTINGS, WINDOW_UPDATE, frame, get, uri};
 use crate::harness::{Backend, Http2, Leave, Seawall, assert_same_bytes, pattern};
 
 #[test]
@@ -117,6 +120,46 @@ fn a_connection_that_goes_takes_all_its_clients_and_no_exchange() {
         assert_eq!(witness.get("/after").answer().text(), "/after");
         backend.assert_unharmed();
     }
+}
+
+#[test]
+fn answers_that_stand_behind_a_broken_one_are_not_forgotten() {
+    let backend = Backend::start(|talk| match &*talk.target() {
+        "/big" => talk.answer(pattern(20_000_000)),
+        "/broken" => {
+            talk.chunked_head("")?;
+            talk.chunk("part")?;
+            talk.hold("broken")?;
+            talk.close();
+            Ok(())
+        }
+        _ => {
+            talk.hold("small")?;
+            talk.answer("small")
+        }
+    });
+    let seawall = Seawall::before(&backend);
+    // One that opens every window, and then reads nothing.
+    let mut frames = Frames::connect(seawall.address);
+    let windows = [0, 4, 0x7f, 0xff, 0xff, 0xff];
+    frames.send(&frame(SETTINGS, 0, 0, &windows)).unwrap();
+    frames.send(&frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0, 0, 0])).unwrap();
+    frames.send(&get(1, "/small")).unwrap();
+    frames.send(&get(3, "/broken")).unwrap();
+    backend.wait_held("small", 1);
+    backend.wait_held("broken", 1);
+    frames.send(&get(5, "/big")).unwrap();
+    backend.wait_answered("/big");
+    backend.release("small");
+    backend.wait_answered("/small");
+    backend.release("broken");
+    backend.wait_answered("/broken");
+    seawall.settle();
+    SockRef::from(frames.socket()).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(frames);
+    assert_eq!(seawall.line_of("/big")["ended"], "discarded");
+    assert_eq!(seawall.line_of("/small")["ended"], "discarded");
+    assert_eq!(seawall.line_of("/broken")["ended"], "failed");
 }
 
 #[test]

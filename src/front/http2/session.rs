@@ -224,6 +224,12 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.streams.end();
+    }
+}
+
 /// Streams that are begun at once; then it is others' turn: that of these streams, to begin with.
 const TURN: usize = 8;
 /// How long a client may take to acknowledge a farewell.
