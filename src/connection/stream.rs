@@ -124,7 +124,9 @@ impl Streams {
         state.over = true;
         let unflushed = std::mem::take(&mut state.unflushed);
         drop(state);
-        unflushed.into_iter().for_each(|unflushed| self.lose(unflushed));
+        for unflushed in unflushed {
+            self.lose(unflushed);
+        }
     }
 
     fn lose(&self, unflushed: Unflushed) {
