@@ -139,6 +139,33 @@ fn a_busy_client_is_not_taken_for_a_flood() {
 }
 
 #[test]
+fn room_that_is_given_back_in_small_pieces_is_no_flood() {
+    const HALF: u32 = 4 << 20;
+    const SIZE: usize = 2 * HALF as usize;
+    const PIECE: u32 = 4096;
+    let backend = Backend::start(|talk| talk.answer(vec![7; SIZE]));
+    let seawall = Seawall::with(&backend, "[client]\ncontrol_frames = 30");
+    let mut frames = Frames::connect(seawall.address);
+    let half = HALF.to_be_bytes();
+    frames.send(&frame(SETTINGS, 0, 0, &[&[0, 4], &half[..]].concat())).unwrap();
+    frames.send(&frame(WINDOW_UPDATE, 0, 0, &half)).unwrap();
+    frames.send(&get(1, "/big")).unwrap();
+    let (mut read, mut given) = (0, 0);
+    while read < SIZE {
+        read += frames.wait(DATA).expect("more of the answer").payload.len();
+        // The program reads later than its kernel, and then all of it, in pieces.
+        while read >= SIZE / 2 && given < (2 * read - SIZE) / PIECE as usize + 8 {
+            for stream in [0, 1] {
+                frames.send(&frame(WINDOW_UPDATE, 0, stream, &PIECE.to_be_bytes())).unwrap();
+            }
+            given += 1;
+        }
+    }
+    frames.send(&get(3, "/again")).unwrap();
+    assert!(frames.wait(HEADERS).is_some());
+}
+
+#[test]
 fn more_streams_than_allowed_are_refused_and_may_come_again() {
     let backend = held();
     let seawall = Seawall::with(&backend, "[client]\nstreams = 2");

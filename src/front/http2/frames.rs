@@ -26,6 +26,7 @@ pub(super) struct FrameHead {
 pub(super) mod kind {
     pub(crate) const DATA: u8 = 0;
     pub(crate) const HEADERS: u8 = 1;
+    pub(crate) const WINDOW_UPDATE: u8 = 8;
 }
 
 /// Of DATA and HEADERS.

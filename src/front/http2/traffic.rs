@@ -15,8 +15,11 @@ use super::frames::{END_STREAM, FrameHead, kind};
 const REFILL: Duration = Duration::from_secs(10);
 /// What a request is worth in control frames: window updates for its answer, its reset.
 const REQUEST: u32 = 10;
-/// What a frame of an answer is worth: an update of the stream's window and of the connection's.
+/// What a frame of an answer is worth.
 const ANSWER: u32 = 2;
+/// Of an answer, so many bytes are worth an update of the stream's window and one of the connection's:
+/// there are clients (Go's) that give back their room as they read, in pieces of this size.
+const PIECE: u32 = 4 * 1024;
 /// Bytes that are read at once; then it is others' turn.
 const TURN: usize = 64 * 1024;
 
@@ -38,6 +41,9 @@ pub(super) struct Traffic {
 pub(super) struct Control {
     max: u32,
     left: u32,
+    /// Window updates that answers have paid for. Not bounded: what a client has room for is sent at
+    /// once, and it may give all of that room back later.
+    updates: u32,
     since: Instant,
 }
 
@@ -90,7 +96,7 @@ impl Traffic {
 
 impl Control {
     pub(super) fn new(max: u32) -> Self {
-        Self { max, left: max, since: Instant::now() }
+        Self { max, left: max, updates: 0, since: Instant::now() }
     }
 
     /// Time has passed.
@@ -108,6 +114,7 @@ impl Control {
         match frame.kind {
             kind::HEADERS => self.earn(REQUEST),
             kind::DATA if frame.len > 0 || frame.flags & END_STREAM != 0 => {}
+            kind::WINDOW_UPDATE if self.updates > 0 => self.updates -= 1,
             _ if self.left == 0 => return false,
             _ => self.left -= 1,
         }
@@ -118,6 +125,7 @@ impl Control {
     pub(super) fn sent(&mut self, frame: FrameHead) {
         if frame.kind == kind::DATA {
             self.earn(ANSWER);
+            self.updates = self.updates.saturating_add(2 * frame.len.div_ceil(PIECE));
         }
     }
 
@@ -133,6 +141,7 @@ mod tests {
     const PING: FrameHead = FrameHead { len: 8, kind: 6, flags: 0 };
     const EMPTY: FrameHead = FrameHead { len: 0, kind: kind::DATA, flags: 0 };
     const LAST: FrameHead = FrameHead { flags: END_STREAM, ..EMPTY };
+    const UPDATE: FrameHead = FrameHead { len: 4, kind: kind::WINDOW_UPDATE, flags: 0 };
 
     #[tokio::test(start_paused = true)]
     async fn control_frames_are_paid_for_by_requests_answers_and_time() {
@@ -150,5 +159,16 @@ mod tests {
         control.refill(Instant::now());
         assert!((0..10).all(|_| control.received(PING)));
         assert!(!control.received(PING));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_room_that_an_answer_took_may_be_given_back_piece_by_piece() {
+        let mut control = Control::new(20);
+        for _ in 0..256 {
+            control.sent(FrameHead { len: 16 * 1024, ..EMPTY });
+        }
+        assert!((0..256 * 8).all(|_| control.received(UPDATE)));
+        assert!((0..20).all(|_| control.received(UPDATE)));
+        assert!(!control.received(UPDATE));
     }
 }
