@@ -29,25 +29,27 @@ use crate::{config::Client, connection::Connection, proxy::Proxy};
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// Serves the connection until its end; once `draining` is over, it says farewell.
-pub(super) async fn serve(
+pub(super) fn serve(
     under: ClientIo,
     connection: Arc<Connection>,
     proxy: Proxy,
     draining: impl Future<Output = ()>,
-) {
-    // Boxed: it would have its place for as long as the connection lives.
-    let shaken = Box::pin(handshake(under, connection.clone(), proxy)).await;
-    let Some(mut session) = shaken else { return };
-    let mut draining = pin!(draining);
-    let ended = poll_fn(|cx| {
-        if session.is_open() && draining.as_mut().poll(cx).is_ready() {
-            connection.drain();
-            session.leave();
+) -> impl Future<Output = ()> {
+    // Boxed, and not within: it would have its place for as long as the connection lives.
+    let shaken = Box::pin(handshake(under, connection.clone(), proxy));
+    async move {
+        let Some(mut session) = shaken.await else { return };
+        let mut draining = pin!(draining);
+        let ended = poll_fn(|cx| {
+            if session.is_open() && draining.as_mut().poll(cx).is_ready() {
+                connection.drain();
+                session.leave();
+            }
+            session.poll(cx)
+        });
+        if let Err(error) = ended.await {
+            told(&connection, &error);
         }
-        session.poll(cx)
-    });
-    if let Err(error) = ended.await {
-        told(&connection, &error);
     }
 }
 

@@ -77,11 +77,11 @@ pub(crate) async fn serve(arrival: Arrival, proxy: Proxy, draining: impl Future<
             draining.await;
         }
     };
+    // Boxed: each would bear the other's size, and what came before it.
     if is_http2 {
-        // Boxed: connections of HTTP/1 would bear its size.
         Box::pin(http2::serve(io, connection, proxy, draining)).await;
     } else {
-        serve_http1(io, connection, proxy, draining).await;
+        Box::pin(serve_http1(io, connection, proxy, draining)).await;
     }
 }
 

@@ -91,7 +91,8 @@ impl Entry {
         };
         match entered {
             Ok(Ok(arrival)) => front::serve(arrival, proxy, draining).await,
-            Ok(Err(unwelcome)) => turn_away(unwelcome, hop, proxy).await,
+            // Boxed: those who are welcome would bear its size.
+            Ok(Err(unwelcome)) => Box::pin(turn_away(unwelcome, hop, proxy)).await,
             Err(_) => {
                 tracing::debug!(client = %hop, "nothing came within client.handshake_timeout");
             }
