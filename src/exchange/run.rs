@@ -152,6 +152,8 @@ impl Exchange {
         let (answer, again) = match sent {
             Sent::Answered(answer, again) => (answer, again),
             Sent::Again(again) => return Ok(Heard::Nothing(again)),
+            // The client has the head of another answer, which a restart cut.
+            Sent::Switched(_) if handed.is_some() => return Err(Stopped::BrokenOff),
             Sent::Switched(switched) => return Ok(Heard::Switched(switched)),
         };
         match (self.pass_on(backend, answer, policy, spool, handed).await, again) {

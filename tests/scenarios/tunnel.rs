@@ -189,6 +189,30 @@ fn a_backend_that_switches_unasked_or_elsewhere_is_a_bad_gateway() {
 }
 
 #[test]
+fn a_backend_that_switches_behind_a_broken_answer_opens_no_tunnel() {
+    let door = Door::new();
+    let seawall = door.seawall("");
+    let mut client = End::connect(seawall.address);
+    client.ask("/chat");
+    let mut backend = door.accept();
+    backend.head();
+    backend.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.head().status(), 200);
+    drop(backend);
+    // The restart is over, and it is asked once more.
+    let mut again = door.accept();
+    again.head();
+    again.switch();
+    client.ended();
+    let line = seawall.line_of("/chat");
+    assert_eq!(
+        (&line["ended"], &line["reason"]),
+        (&"failed".into(), &"the backend broke its answer off".into()),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_request_with_a_body_is_sent_whole_and_then_switches() {
     let door = Door::new();
     let seawall = door.seawall("");
