@@ -177,13 +177,13 @@ impl<W: Witness> Life<W> {
 
     fn why_client_is_gone(&self) -> Option<&'static str> {
         match self.up.source {
-            Source::Lost => Some("client reset the connection"),
+            Source::Lost => Some("client reset the tunnel"),
             // A WebSocket knows no half-closed ends: who has said Close says nothing more, and who
             // has not has gone.
             Source::Ended if self.protocol == Protocol::WebSocket => {
-                Some("client closed the connection without a Close")
+                Some("client closed the tunnel without a Close")
             }
-            _ if self.client_deaf => Some("client reset the connection"),
+            _ if self.client_deaf => Some("client reset the tunnel"),
             Source::Open | Source::Ended => None,
         }
     }

@@ -59,7 +59,11 @@ fn a_stream_that_is_reset_is_a_close_for_the_backend_and_its_siblings_go_on() {
     backend.send(close(1001, false));
     assert_eq!(backend.ended(), Ended::Fin);
     drop(backend);
-    assert_eq!(seawall.line_of("/chat")["ended"], "discarded");
+    let line = seawall.line_of("/chat");
+    assert_eq!(
+        (&line["ended"], &line["reason"]),
+        (&"discarded".into(), &"client reset the tunnel".into())
+    );
 }
 
 #[test]

@@ -23,6 +23,11 @@ fn a_client_that_disappears_is_a_close_for_the_backend() {
             (&"discarded".into(), &"answering".into(), &101.into()),
             "{how:?}: {line}"
         );
+        let why = match how {
+            Way::Fin => "client closed the tunnel without a Close",
+            Way::Reset => "client reset the tunnel",
+        };
+        assert_eq!(line["reason"], why);
     }
 }
 
