@@ -16,6 +16,7 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
 use h2::{Reason, server};
@@ -28,6 +29,9 @@ use crate::{config::Client, connection::Connection, proxy::Proxy};
 /// Bytes of one answer that h2 holds for a socket that takes none.
 const SEND_BUFFER: usize = 64 * 1024;
 
+/// How long a preface may take of which only a part had come when the drain began.
+const LATE: Duration = Duration::from_secs(1);
+
 /// Serves the connection until its end; once `draining` is over, it says farewell.
 pub(super) fn serve(
     under: ClientIo,
@@ -36,12 +40,23 @@ pub(super) fn serve(
     draining: impl Future<Output = ()>,
 ) -> impl Future<Output = ()> {
     // Boxed, and not within: it would have its place for as long as the connection lives.
-    let shaken = Box::pin(handshake(under, connection.clone(), proxy));
+    let mut shaking = Box::pin(handshake(under, connection.clone(), proxy));
     async move {
-        let Some(mut session) = shaken.await else { return };
         let mut draining = pin!(draining);
+        let mut is_draining = false;
+        let shaken = tokio::select! {
+            biased;
+            // Cancel-safe: it goes on below.
+            shaken = shaking.as_mut() => shaken,
+            () = draining.as_mut() => {
+                is_draining = true;
+                Box::pin(timeout(LATE, shaking.as_mut())).await.unwrap_or_default()
+            }
+        };
+        drop(shaking);
+        let Some(mut session) = shaken else { return };
         let ended = poll_fn(|cx| {
-            if session.is_open() && draining.as_mut().poll(cx).is_ready() {
+            if session.is_open() && (is_draining || draining.as_mut().poll(cx).is_ready()) {
                 connection.drain();
                 session.leave();
             }

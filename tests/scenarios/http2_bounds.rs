@@ -119,6 +119,8 @@ fn a_drain_finishes_the_streams_that_run_and_takes_no_more() {
 fn a_drain_does_not_wait_for_those_who_say_nothing() {
     let backend = Backend::start(|talk| talk.answer("served"));
     let mut seawall = Seawall::before(&backend);
+    let mut halting = seawall.client();
+    halting.send("PRI * HTTP/2.0\r\n");
     let mut silent = Frames::connect(seawall.address);
     silent.send(&get(1, "/")).unwrap();
     seawall.line_of("/");
