@@ -1,12 +1,17 @@
 //! The only place that spawns. Every task belongs to a kind, and the drain waits for each kind.
 
-use std::{future::Future, io};
+use std::{future::Future, io, sync::Arc};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The tasks of one process, counted by kind.
+/// The tasks of one process, counted by kind; cloning gives another handle on the same.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
+    kinds: Arc<Kinds>,
+}
+
+#[derive(Debug, Default)]
+struct Kinds {
     /// Those who accept.
     listeners: TaskTracker,
     /// Client connections.
@@ -21,22 +26,22 @@ pub struct Tasks {
 impl Tasks {
     /// Runs an accept loop on the current worker.
     pub fn listener(&self, task: impl Future<Output = ()> + Send + 'static) {
-        drop(self.listeners.spawn(task));
+        drop(self.kinds.listeners.spawn(task));
     }
 
     /// Runs one client connection on the current worker.
     pub fn connection(&self, task: impl Future<Output = ()> + Send + 'static) {
-        drop(self.connections.spawn(task));
+        drop(self.kinds.connections.spawn(task));
     }
 
     /// Runs one stream of an HTTP/2 connection on the current worker.
     pub fn stream(&self, task: impl Future<Output = ()> + Send + 'static) {
-        drop(self.streams.spawn(task));
+        drop(self.kinds.streams.spawn(task));
     }
 
     /// Runs one exchange on the current worker; nothing but its own end ends it.
     pub fn exchange(&self, task: impl Future<Output = ()> + Send + 'static) {
-        drop(self.exchanges.spawn(task));
+        drop(self.kinds.exchanges.spawn(task));
     }
 
     /// Runs until the worker ends; nobody waits for it.
@@ -48,13 +53,14 @@ impl Tasks {
     /// Cancelled when all are to come to their end.
     #[must_use]
     pub fn closing(&self) -> &CancellationToken {
-        &self.closing
+        &self.kinds.closing
     }
 
     /// Waits until nobody accepts any more and no connection and no exchange is left.
     pub async fn finished(&self) {
         // In this order: a listener can start a connection, that a stream, and both an exchange.
-        for kind in [&self.listeners, &self.connections, &self.streams, &self.exchanges] {
+        let Kinds { listeners, connections, streams, exchanges, .. } = &*self.kinds;
+        for kind in [listeners, connections, streams, exchanges] {
             kind.close();
             kind.wait().await;
         }
@@ -63,13 +69,13 @@ impl Tasks {
     /// How many client connections are open.
     #[must_use]
     pub fn open_connections(&self) -> usize {
-        self.connections.len()
+        self.kinds.connections.len()
     }
 
     /// How many exchanges are queued or running.
     #[must_use]
     pub fn open_exchanges(&self) -> usize {
-        self.exchanges.len()
+        self.kinds.exchanges.len()
     }
 }
 

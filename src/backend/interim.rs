@@ -23,7 +23,11 @@ pub(super) enum Next {
 
 /// Can these first bytes be the beginning of an interim answer?
 pub(super) fn may_begin(bytes: &[u8]) -> bool {
-    // The status says so. A part of these bytes alone hardly ever comes.
+    // The status says so, and nearly always tells otherwise.
+    if bytes.get(STATUS).is_some_and(|digit| *digit != BEGIN[STATUS]) {
+        return false;
+    }
+    // A part of these bytes alone hardly ever comes.
     let known = bytes.len().min(BEGIN.len());
     let version = |at: usize| at == MINOR_VERSION;
     (0..known).all(|at| bytes[at] == BEGIN[at] || version(at))
@@ -86,6 +90,7 @@ fn response(parsed: &httparse::Response<'_, '_>) -> Response<()> {
 
 const BEGIN: &[u8] = b"HTTP/1.1 1";
 const MINOR_VERSION: usize = 7;
+const STATUS: usize = 9;
 /// Of one interim answer; one with more is not passed on.
 const FIELDS: usize = 64;
 /// Bytes of one interim answer; a longer one is not passed on.

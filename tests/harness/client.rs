@@ -1,10 +1,10 @@
 //! Rude clients, and patient ones to compare with.
 
-use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+use std::{fmt, io};
 
 use rustls::ClientConnection;
 use socket2::{Domain, Socket, Type};
@@ -53,12 +53,20 @@ impl Answer {
 }
 
 /// An answer that shows that it is not whole.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Broken {
     pub(crate) head: Option<Head>,
     pub(crate) body: Vec<u8>,
     /// `UnexpectedEof` for a FIN, `ConnectionReset` for a RST.
     pub(crate) how: io::ErrorKind,
+}
+
+impl fmt::Debug for Broken {
+    /// Bodies are large.
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = self.head.as_ref().map(|head| &head.start);
+        write!(to, "{:?} after {head:?} and {} bytes of its body", self.how, self.body.len())
+    }
 }
 
 impl Client {
