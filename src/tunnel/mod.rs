@@ -2,10 +2,10 @@
 //!
 //! Bytes pass as they come, both ways. What a client does to its connection does not reach the
 //! backend as it was done: it hears of it in order. Where the protocol is WebSocket (RFC 6455), of
-//! which [`frames`] knows the boundaries, that is a Close; else it is a FIN.
+//! which `frames` knows the boundaries, that is a Close; else it is a FIN.
 //!
-//! What is asked for, and whether the answer fits, is [`asked`]; one direction is [`flow`], both of
-//! them and their end are [`life`].
+//! What is asked for, and whether the answer fits, is `asked`; one direction is `flow`, both of
+//! them and their end are `life`.
 
 mod asked;
 mod flow;
