@@ -1,6 +1,6 @@
 //! The only place that spawns. Every task belongs to a kind, and the drain waits for each kind.
 
-use std::{future::Future, io, sync::Arc};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -92,3 +92,7 @@ pub async fn blocking<T: Send + 'static>(
         Err(lost) => Err(io::Error::other(lost)),
     }
 }
+
+/// How long what had only begun when the drain began may still take: half a head, a handshake, the first
+/// request of who was in the kernel's queue.
+pub(crate) const LATE: Duration = Duration::from_secs(1);

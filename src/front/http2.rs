@@ -16,7 +16,6 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
-    time::Duration,
 };
 
 use h2::{Reason, server};
@@ -24,13 +23,10 @@ use tokio::time::timeout;
 
 use self::{io::Io, session::Session, traffic::Traffic};
 use super::io::ClientIo;
-use crate::{config::Client, connection::Connection, proxy::Proxy};
+use crate::{config::Client, connection::Connection, proxy::Proxy, tasks::LATE};
 
 /// Bytes of one answer that h2 holds for a socket that takes none.
 const SEND_BUFFER: usize = 64 * 1024;
-
-/// How long a preface may take of which only a part had come when the drain began.
-const LATE: Duration = Duration::from_secs(1);
 
 /// Serves the connection until its end; once `draining` is over, it says farewell.
 pub(super) fn serve(

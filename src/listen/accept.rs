@@ -6,7 +6,6 @@ use std::{
     net::SocketAddr,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::{
@@ -23,7 +22,7 @@ use crate::{
     headers::Scheme,
     proxy::Proxy,
     socket::Socket,
-    tasks::Tasks,
+    tasks::{LATE, Tasks},
 };
 
 /// A listening socket at a worker.
@@ -144,6 +143,3 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::Interrupted
     )
 }
-
-/// How long those who were in the kernel's queue when the drain began may wait to send a request.
-const LATE: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! What comes before HTTP on a connection.
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, io, pin::pin, sync::Arc};
 
 use tokio::{io::AsyncReadExt as _, sync::OwnedSemaphorePermit, time::timeout};
 
@@ -17,6 +17,7 @@ use crate::{
     proxy::Proxy,
     refusal::Refusal,
     socket::Socket,
+    tasks::LATE,
 };
 
 /// What a listener asks of who connects.
@@ -184,6 +185,3 @@ async fn header(socket: &mut Socket) -> Result<Source, Unwelcome> {
 fn is_http(first: u8) -> bool {
     first.is_ascii_alphabetic()
 }
-
-/// How long who has not finished when the drain begins may go on.
-const LATE: Duration = Duration::from_secs(1);

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{ClientIo, Head};
-use crate::{front::departure::Departure, refusal::Refusal};
+use crate::{front::departure::Departure, refusal::Refusal, tasks::LATE};
 
 impl ClientIo {
     /// No bytes yet: has the client taken too long?
@@ -116,7 +116,5 @@ impl ClientIo {
     }
 }
 
-/// How long a head may take of which only a part had come when the drain began.
-const LATE: Duration = Duration::from_secs(1);
 /// How often a silent end of a tunnel is asked before it counts as gone.
 const QUESTIONS: u32 = 4;
