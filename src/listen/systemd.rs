@@ -20,8 +20,9 @@ impl Inherited {
         let mut handed = ListenFd::from_env();
         let mut sockets = Vec::new();
         for index in 0..handed.len() {
-            // Without names, systemd itself calls them so.
-            let name = names.next().unwrap_or_else(|| "unknown".to_owned());
+            // Without names, systemd itself calls them so (`sd_listen_fds_with_names`).
+            let name = names.next().filter(|name| !name.is_empty());
+            let name = name.unwrap_or_else(|| "unknown".to_owned());
             let tcp = handed.take_tcp_listener(index).map(|socket| socket.map(Bound::Tcp));
             let taken = tcp.or_else(|_| {
                 handed.take_unix_listener(index).map(|socket| socket.map(Bound::Unix))

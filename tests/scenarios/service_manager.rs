@@ -49,6 +49,16 @@ fn sockets_of_one_name_and_of_several_workers_share_what_comes() {
 }
 
 #[test]
+fn sockets_without_names_are_called_unknown() {
+    let backend = Backend::start(|talk| talk.answer("served"));
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = handing_over(&socket.into(), "1", "");
+    command.env_remove("LISTEN_FDNAMES");
+    let seawall = started(&mut command, &backend, &["systemd:unknown"], "");
+    assert_eq!(seawall.client().get("/").answer().text(), "served");
+}
+
+#[test]
 fn a_socket_file_that_is_handed_over_stays() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("web");
