@@ -24,13 +24,13 @@ pub(super) struct Dialler {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoConnection {
-    #[error("the name does not resolve: {0}")]
+    #[error("the name does not resolve: {}", cause(.0.as_ref()))]
     Name(Box<dyn Error + Send + Sync>),
     #[error("connection refused")]
     Refused,
     #[error("no connection within backend.connect_timeout")]
     TimedOut,
-    #[error("unreachable: {0}")]
+    #[error("unreachable: {}", cause(.0.as_ref()))]
     Unreachable(Box<dyn Error + Send + Sync>),
 }
 
@@ -106,6 +106,16 @@ impl NoConnection {
     }
 }
 
+/// The last of its causes. The connector says no more than in which step it failed, and an operator is
+/// not helped by that: it may be a route that is missing, or a descriptor.
+fn cause(error: &(dyn Error + Send + Sync + 'static)) -> String {
+    let mut cause: &(dyn Error + 'static) = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 /// Where nobody listens at a port of this machine, and the system gives that very port to who
 /// dials it, TCP connects the socket with itself. Who tries for long enough gets there.
 fn is_its_own_peer(stream: &TcpStream) -> bool {
@@ -120,6 +130,17 @@ mod tests {
     use socket2::{Domain, Socket, Type};
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_the_system_says_is_told() {
+        // A port that no connection can be made to: a broadcast address is not for TCP.
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let url = "http://255.255.255.255:80".parse().expect("a URL");
+        let error = connector.oneshot(url).await.expect_err("no connection");
+        let told = NoConnection::of(error.into()).to_string();
+        assert!(told.starts_with("unreachable: ") && told.contains("os error"), "{told}");
+    }
 
     #[tokio::test]
     async fn a_socket_that_met_itself_is_nobody_else() {
