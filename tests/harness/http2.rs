@@ -272,6 +272,7 @@ pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
+pub(crate) const REFUSED: [u8; 4] = [0, 0, 0, 7];
 pub(crate) const CANCEL: [u8; 4] = [0, 0, 0, 8];
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
@@ -322,7 +323,7 @@ impl Frames {
         u32::from_be_bytes(frame.payload[4..8].try_into().unwrap())
     }
 
-    fn read(&mut self) -> Option<Frame> {
+    pub(crate) fn read(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.socket.read_exact(&mut head).ok()?;
         let [high, middle, low, kind, flags, stream @ ..] = head;

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use crate::harness::http2::{Frames, GOAWAY, PING, frame, get};
+use crate::harness::http2::{Frames, GOAWAY, PING, REFUSED, RST_STREAM, frame, get};
 use crate::harness::{Backend, Http2, Seawall, until};
 
 #[test]
@@ -127,4 +127,42 @@ fn a_drain_does_not_wait_for_those_who_say_nothing() {
     seawall.signal("TERM");
     assert_eq!(seawall.wait_exit(), Some(0));
     assert!(silent.wait(GOAWAY).is_some());
+}
+
+#[test]
+fn a_drain_does_not_wait_for_those_who_go_on_asking() {
+    let backend = Backend::start(|talk| {
+        if talk.target() == "/held" {
+            talk.hold("view")?;
+        }
+        talk.answer("served")
+    });
+    let mut seawall = Seawall::before(&backend);
+    // It never acknowledges a farewell.
+    let mut deaf = Frames::connect(seawall.address);
+    let held = deaf.next_stream();
+    deaf.send(&get(held, "/held")).unwrap();
+    backend.wait_held("view", 1);
+    seawall.signal("TERM");
+    assert!(deaf.wait(GOAWAY).is_some());
+    let refused = loop {
+        let stream = deaf.next_stream();
+        deaf.send(&get(stream, "/more")).unwrap();
+        let answer = until("it is answered", || {
+            let frame = deaf.read().expect("its first stream still runs");
+            (frame.stream == stream).then_some(frame)
+        });
+        if answer.kind == RST_STREAM {
+            break answer;
+        }
+    };
+    assert_eq!(refused.payload, REFUSED);
+    backend.release("view");
+    until("the connection is closed", || {
+        let stream = deaf.next_stream();
+        deaf.send(&get(stream, "/more")).err()
+    });
+    assert_eq!(seawall.wait_exit(), Some(0));
+    assert_eq!(seawall.line_of("/held")["ended"], "delivered");
+    backend.assert_unharmed();
 }

@@ -131,7 +131,12 @@ impl Session {
         Poll::Pending
     }
 
-    fn begin(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        if self.is_farewell_overdue() {
+            // Nothing of it was done, so that it may come again elsewhere (section 8.7).
+            respond.send_reset(Reason::REFUSED_STREAM);
+            return self.end_where_none_is_left();
+        }
         let (mut head, body) = request.into_parts();
         headers::join_cookies(&mut head);
         let stream = self.streams.begin(head.headers.contains_key(EXPECT));
@@ -148,6 +153,20 @@ impl Session {
         let write_stall = self.bounds.write_stall;
         let begun = Begun { request, respond, stream, tunnel, write_stall };
         self.proxy.tasks().stream(Box::pin(begun.serve(self.proxy.clone())));
+    }
+
+    /// h2 takes streams until the client has acknowledged our farewell, and one that never does would
+    /// hold up a drain by opening more and more of them.
+    fn is_farewell_overdue(&self) -> bool {
+        matches!(self.phase, Phase::Leaving(since) if since.elapsed() > FAREWELL)
+    }
+
+    fn end_where_none_is_left(&mut self) {
+        // Each stream that is served has its part in this.
+        if Arc::strong_count(&self.streams) == 1 {
+            self.phase = Phase::Over;
+            self.h2.abrupt_shutdown(Reason::NO_ERROR);
+        }
     }
 
     /// True where it is sent away now.
