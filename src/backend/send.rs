@@ -90,9 +90,14 @@ pub(crate) trait Watched: Sync {
     fn orphaned(&self) -> impl Future<Output = ()> + Send;
 }
 
+/// Methods that send something (RFC 9110, section 8.6).
+const SENDS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
+
 impl Outbound {
     pub(crate) fn new(mut head: Box<request::Parts>, body: Received) -> Self {
-        if let Some(len) = body.len() {
+        // Where one is looked for, that there is none is said, too: some servers insist (411).
+        let none = || SENDS.contains(&head.method).then_some(0);
+        if let Some(len) = body.len().or_else(none) {
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
             // A server that does not look for a body there takes it for the next request, if there
             // may be one.

@@ -24,6 +24,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::interim::{self, Next, Prelude};
 use crate::socket::Socket;
 
+/// Interim answers that wait to be told; those beyond are dropped.
+const INTERIMS: usize = 8;
+
 #[derive(Debug)]
 pub(crate) struct Wire {
     socket: Socket,
@@ -69,8 +72,12 @@ impl Progress {
     }
 
     fn interim(&self, response: Response<()>) {
-        self.interims.lock().push(response);
-        self.has_interims.store(true, Relaxed);
+        let mut interims = self.interims.lock();
+        // Nobody takes them while an orphan is parked.
+        if interims.len() < INTERIMS {
+            interims.push(response);
+            self.has_interims.store(true, Relaxed);
+        }
     }
 
     fn write(&self, polled: &Poll<io::Result<usize>>) {

@@ -3,6 +3,25 @@
 use crate::harness::{Backend, Seawall};
 
 #[test]
+fn a_request_without_a_body_says_so_where_one_is_looked_for() {
+    let backend = Backend::start(|talk| talk.answer(""));
+    let seawall = Seawall::before(&backend);
+    let mut client = seawall.client();
+    for (method, length) in [
+        ("POST", Some("0")),
+        ("PUT", Some("0")),
+        ("PATCH", Some("0")),
+        ("GET", None),
+        ("DELETE", None),
+    ] {
+        client.send(format!("{method} /{method} HTTP/1.1\r\nHost: a\r\n\r\n")).answer();
+        let head = backend.wait_answered(&format!("/{method}")).head;
+        assert_eq!(head.field("content-length"), length, "{method}");
+    }
+    backend.assert_unharmed();
+}
+
+#[test]
 fn head_is_answered_with_the_length_and_without_the_body() {
     let backend = Backend::start(|talk| match talk.request().head.method() {
         "HEAD" => talk.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Own: 1\r\n\r\n"),
