@@ -191,7 +191,7 @@ impl Server {
         }
         let places: Vec<_> = listeners.iter().map(|one| one.name().to_owned()).collect();
         for listener in listeners {
-            tracing::info!(address = listener.name(), "listening");
+            tracing::info!(address = %listener.name(), "listening");
             listener.open(&workers, &self.proxy, &self.tasks, &self.gate, closing);
         }
         notify::ready(&places);

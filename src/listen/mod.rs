@@ -154,7 +154,7 @@ impl Listener {
                     tasks.clone(),
                     closing.clone(),
                 )),
-                Err(error) => tracing::error!(address = self.name, %error, "cannot accept"),
+                Err(error) => tracing::error!(address = %self.name, %error, "cannot accept"),
             }
         }
     }

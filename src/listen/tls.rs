@@ -107,10 +107,10 @@ impl Encryption {
         match self.read_again() {
             Ok(config) => {
                 *self.current.write() = config;
-                tracing::info!(address = self.name, "certificates read again");
+                tracing::info!(address = %self.name, "certificates read again");
             }
             Err(error) => tracing::error!(
-                address = self.name,
+                address = %self.name,
                 %error,
                 "new certificates are not usable; keeping the former ones"
             ),
