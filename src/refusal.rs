@@ -127,6 +127,11 @@ impl Refusal {
         response
     }
 
+    /// How many bytes its body has, for who says nothing of what it accepts.
+    pub(crate) fn length(&self) -> u64 {
+        self.render(None).body().len() as u64
+    }
+
     /// The bytes of a whole response, for clients whose request never became one.
     pub(crate) fn bytes(&self) -> Bytes {
         let response = self.render(None);

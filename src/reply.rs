@@ -217,8 +217,14 @@ impl Drop for Reply {
     fn drop(&mut self) {
         // An answer of our own is handed over as it is; to HEAD, without its body.
         let whole = matches!(self.source, Origin::Own(_)) || self.is_end_stream();
-        if whole && let Some(visit) = self.visit.take() {
-            visit.answered();
+        let Some(visit) = self.visit.take() else { return };
+        if whole {
+            return visit.answered();
+        }
+        if let Origin::Exchange { body, .. } = &self.source {
+            // What has come already, and goes now.
+            let unread = body.unread();
+            visit.note(|outcome| outcome.discarded += unread);
         }
     }
 }

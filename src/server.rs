@@ -158,6 +158,7 @@ impl Server {
         let (connections, exchanges) = (self.tasks.open_connections(), self.tasks.open_exchanges());
         if ending == Ending::Cut {
             tracing::warn!(connections, exchanges, "cutting what is left");
+            self.log.cut(if hurry { "a second signal came" } else { "drain.timeout reached" });
         }
         // Ends the tasks that are left, and with them their records go to the log.
         self.crew.stop();
@@ -229,12 +230,28 @@ async fn ended_by_itself(child: &mut Option<Supervisor>) -> u8 {
 async fn drain(tasks: &Tasks, bounds: &Drain, closing: &CancellationToken) -> Ending {
     sleep(bounds.delay).await;
     closing.cancel();
-    if timeout(bounds.timeout, tasks.finished()).await.is_ok() {
-        return Ending::InOrder;
+    let told = async {
+        loop {
+            sleep(TELL).await;
+            let (connections, exchanges) = (tasks.open_connections(), tasks.open_exchanges());
+            tracing::info!(connections, exchanges, "still draining; a second signal ends at once");
+        }
+    };
+    tokio::select! {
+        // Cancel-safe: what is dropped only waits.
+        finished = timeout(bounds.timeout, tasks.finished()) => match finished {
+            Ok(()) => Ending::InOrder,
+            Err(_) => {
+                tracing::warn!("drain.timeout reached");
+                Ending::Cut
+            }
+        },
+        () = told => Ending::Cut,
     }
-    tracing::warn!("drain.timeout reached");
-    Ending::Cut
 }
+
+/// How often it is said what a drain waits for.
+const TELL: Duration = Duration::from_secs(5);
 
 fn check_spool(dir: &std::path::Path) -> Result<(), NotStarted> {
     let dir = if dir.as_os_str().is_empty() { std::env::temp_dir() } else { dir.to_owned() };

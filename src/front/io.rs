@@ -110,8 +110,7 @@ impl ClientIo {
         self.state = State::Refused;
         self.own = refusal.bytes();
         let began = self.waiting_since.unwrap_or_else(Instant::now);
-        let sent = Some(self.own.len() as u64);
-        log_refusal(&self.connection, refusal, began, sent);
+        log_refusal(&self.connection, refusal, began, true);
     }
 
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -180,13 +179,8 @@ impl ClientIo {
     }
 }
 
-/// The line of what never became a request. `sent`: bytes of an answer, where one could be given.
-pub(super) fn log_refusal(
-    connection: &Connection,
-    refusal: &Refusal,
-    began: Instant,
-    sent: Option<u64>,
-) {
+/// The line of what never became a request. `sent`: an answer could be given.
+pub(super) fn log_refusal(connection: &Connection, refusal: &Refusal, began: Instant, sent: bool) {
     let facts = Facts {
         id: crate::headers::request_id(),
         client: Some(connection.name.clone()),
@@ -195,10 +189,10 @@ pub(super) fn log_refusal(
     };
     let record = Record::open(&connection.log, facts);
     record.note(|outcome| {
-        outcome.status = sent.map(|_| refusal.status());
+        outcome.status = sent.then(|| refusal.status());
         outcome.because(refusal.reason());
         outcome.visit = record.elapsed();
-        outcome.delivered = sent.unwrap_or(0);
+        outcome.delivered = if sent { refusal.length() } else { 0 };
     });
 }
 

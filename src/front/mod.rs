@@ -166,7 +166,7 @@ pub(crate) async fn refuse(
 
 /// Where no answer would be understood: a line in the log alone.
 pub(crate) fn turn_away(hop: Hop, proxy: &Proxy, refusal: &Refusal) {
-    log_refusal(&proxy.connection(hop), refusal, Instant::now(), None);
+    log_refusal(&proxy.connection(hop), refusal, Instant::now(), false);
 }
 
 fn told(hop: Hop, result: hyper::Result<()>) {

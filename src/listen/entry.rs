@@ -156,11 +156,27 @@ async fn turn_away(unwelcome: Unwelcome, hop: Hop, proxy: Proxy) {
             front::refuse(Transport::Plain(socket), hop, house, proxy, refusal).await;
         }
         Unwelcome::Closed(hop, refusal) => front::turn_away(hop, &proxy, &refusal),
-        Unwelcome::Stranger | Unwelcome::Header(_) => {
+        Unwelcome::Stranger => {
+            tracing::warn!(peer = %hop, "closed: it is not in listen.proxy_protocol_from");
+        }
+        Unwelcome::Header(_) => {
             tracing::warn!(peer = %hop, error = %unwelcome, "no PROXY header; closed");
+        }
+        // The user has asked for certificates, and looks for who is turned away.
+        Unwelcome::Lost(error) if is_about_certificate(&error) => {
+            tracing::warn!(client = %hop, %error, "no handshake: listen.client_ca");
         }
         Unwelcome::Lost(error) => tracing::debug!(client = %hop, %error, "no handshake"),
     }
+}
+
+/// Is the client's certificate missing, or not to be trusted?
+fn is_about_certificate(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(
+        cause,
+        Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_))
+    )
 }
 
 /// Takes the PROXY header, and no byte more: what follows may be a handshake.

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write as _},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
@@ -35,6 +35,8 @@ struct Shared {
     /// Locked by who is writing to the output, and so by one at a time.
     clock: Mutex<Clock>,
     output: Arc<Output>,
+    /// Why the process cuts all that is left, once it does.
+    cut: OnceLock<&'static str>,
 }
 
 impl AccessLog {
@@ -46,7 +48,14 @@ impl AccessLog {
     /// Starts the writer.
     pub(crate) fn start(form: Form, to: impl io::Write + Send + 'static) -> Self {
         let output = Output::start("access-log", GATHER, to);
-        Self { shared: Some(Arc::new(Shared { form, clock: Mutex::default(), output })) }
+        Self {
+            shared: Some(Arc::new(Shared {
+                form,
+                clock: Mutex::default(),
+                output,
+                cut: OnceLock::new(),
+            })),
+        }
     }
 
     pub(crate) fn write(&self, facts: &Facts, outcome: &Outcome) {
@@ -59,6 +68,17 @@ impl AccessLog {
                 Form::Pretty => pretty(text, time, facts, outcome),
             }
         });
+    }
+
+    /// From here on, whoever is let go has not left, but was cut, for this reason.
+    pub(crate) fn cut(&self, reason: &'static str) {
+        if let Some(shared) = &self.shared {
+            let _ = shared.cut.set(reason);
+        }
+    }
+
+    pub(super) fn is_cut(&self) -> Option<&'static str> {
+        self.shared.as_ref()?.cut.get().copied()
     }
 
     /// Waits until all that was handed over is written. Blocks; for the end of the process.

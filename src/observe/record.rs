@@ -138,13 +138,28 @@ impl Record {
 
     /// The client has left before it had all of the answer.
     pub(crate) fn left(&self, why: Option<&'static str>) {
+        let cut = self.log.is_cut();
         self.note(|outcome| {
+            if let Some(reason) = cut {
+                // It was still there.
+                if outcome.left.is_none() {
+                    outcome.cut(reason);
+                    outcome.visit = self.elapsed();
+                }
+                return;
+            }
             outcome.left.get_or_insert(outcome.stage);
             outcome.visit = self.elapsed();
             if let Some(why) = why {
                 outcome.because(why);
             }
         });
+    }
+
+    /// The exchange ends with the process, before its end.
+    pub(crate) fn cut(&self) {
+        let reason = self.log.is_cut().unwrap_or("the process ended");
+        self.note(|outcome| outcome.cut(reason));
     }
 
     pub(crate) fn note(&self, change: impl FnOnce(&mut Outcome)) {
@@ -173,6 +188,12 @@ impl Outcome {
     /// The first reason that is found is the one that counts.
     pub(crate) fn because(&mut self, reason: &'static str) {
         self.reason.get_or_insert(reason);
+    }
+
+    fn cut(&mut self, reason: &'static str) {
+        let sent = self.stage > Stage::Queued;
+        self.ended = Some(if sent { Ended::Cut } else { Ended::Abandoned });
+        self.reason = Some(reason);
     }
 
     /// One word for the whole of it.

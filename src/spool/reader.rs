@@ -12,7 +12,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use http_body::Frame;
 
-use super::{End, Place, Shared, State, disk};
+use super::{End, Place, Retain, Shared, State, disk};
 
 /// One reader; it keeps what it has not read yet, and only that.
 pub(crate) struct Reader {
@@ -39,6 +39,14 @@ impl Reader {
     /// Has everything been read, trailers included?
     pub(crate) fn is_ended(&self) -> bool {
         self.ended || self.shared.state.lock().is_read_up(self.index)
+    }
+
+    /// Bytes that have come, and that are gone when this is dropped: nobody else reads them.
+    pub(crate) fn unread(&self) -> u64 {
+        let state = self.shared.state.lock();
+        let alone = state.retain == Retain::Nothing && state.readers.iter().flatten().count() == 1;
+        let own = state.readers.get(self.index).and_then(Option::as_ref);
+        own.filter(|_| alone).map_or(0, |place| state.written - place.offset)
     }
 
     pub(crate) fn poll_frame(

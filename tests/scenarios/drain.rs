@@ -1,6 +1,6 @@
 //! Promise 12: drain waits for connections, exchanges, orphans and queue, within its bound.
 
-use crate::harness::{Backend, Client, Leave, Seawall};
+use crate::harness::{Backend, Client, Leave, Seawall, pattern};
 
 #[test]
 fn a_running_exchange_is_finished_and_delivered() {
@@ -136,12 +136,16 @@ fn what_is_not_done_at_the_bound_is_cut_and_said_so() {
         stays.outcome().map_or(true, |answer| answer.status() >= 500),
         "looks like the backend's answer"
     );
-    for path in ["/stays", "/leaves"] {
+    // Who is cut has not left.
+    for (path, ended, left) in [
+        ("/stays", "cut", None),
+        ("/leaves", "cut", Some("waiting")),
+        ("/queued", "abandoned", None),
+    ] {
         let line = seawall.line_of(path);
-        assert_eq!(line["ended"], "cut", "{line}");
-        assert!(line["reason"].is_string(), "{line}");
+        assert_eq!((line["ended"].as_str(), line["left"].as_str()), (Some(ended), left), "{line}");
+        assert_eq!(line["reason"], "drain.timeout reached", "{line}");
     }
-    seawall.line_of("/queued");
     assert_eq!(backend.exchanges().len(), 2);
 }
 
@@ -156,7 +160,23 @@ fn a_second_signal_ends_at_once() {
     assert!(seawall.is_running());
     seawall.signal("TERM");
     assert_eq!(seawall.wait_exit(), Some(3));
-    assert_eq!(seawall.line_of("/running")["ended"], "cut");
+    let line = seawall.line_of("/running");
+    assert_eq!((&line["ended"], &line["reason"]), (&"cut".into(), &"a second signal came".into()));
+}
+
+#[test]
+fn who_is_cut_in_the_middle_of_its_answer_has_not_left() {
+    let backend = Backend::start(|talk| talk.answer(pattern(30_000_000)));
+    let mut seawall = Seawall::with(&backend, "[drain]\ntimeout = \"300ms\"");
+    let mut reads = seawall.client();
+    reads.get("/large").head();
+    backend.wait_answered("/large");
+    seawall.signal("TERM");
+    assert_eq!(seawall.wait_exit(), Some(3));
+    let line = seawall.line_of("/large");
+    assert_eq!((line["ended"].as_str(), line["left"].as_str()), (Some("cut"), None), "{line}");
+    assert_eq!(line["reason"], "drain.timeout reached");
+    backend.assert_unharmed();
 }
 
 #[test]

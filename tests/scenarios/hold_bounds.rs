@@ -224,7 +224,7 @@ fn who_is_still_held_at_the_bound_of_the_drain_is_told_of_in_the_log() {
     let line = seawall.line_of("/page");
     assert_eq!(
         (&line["ended"], &line["reason"]),
-        (&"abandoned".into(), &"the process ended".into())
+        (&"abandoned".into(), &"drain.timeout reached".into())
     );
 }
 

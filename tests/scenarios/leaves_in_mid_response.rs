@@ -80,6 +80,25 @@ fn the_answer_is_read_to_its_end(answer: fn(&mut Talk) -> io::Result<()>) {
 }
 
 #[test]
+fn what_had_come_when_the_client_left_is_discarded_too() {
+    const SIZE: usize = 30_000_000;
+    let backend = Backend::start(|talk| talk.answer(pattern(SIZE)));
+    let seawall = Seawall::before(&backend);
+    for leave in Leave::BOTH {
+        let mut client = seawall.client();
+        client.get("/all").head();
+        backend.wait_answered("/all");
+        backend.forget();
+        seawall.leave(client, leave);
+    }
+    for line in seawall.wait_for_lines(2, |line| line["path"] == "/all") {
+        let count = |key: &str| line[key].as_u64().unwrap();
+        assert_eq!(line["ended"], "discarded", "{line}");
+        assert_eq!(count("delivered_bytes") + count("discarded_bytes"), SIZE as u64, "{line}");
+    }
+}
+
+#[test]
 fn a_client_that_leaves_at_full_speed_harms_nobody() {
     let backend = Backend::start(|talk| {
         talk.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 16 * PART))?;
