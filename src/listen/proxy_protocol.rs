@@ -81,7 +81,9 @@ fn text(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
         return if bytes.len() < LONGEST_LINE { Ok(None) } else { Err(Malformed::Broken) };
     };
     let len = end + 1;
-    let line = str::from_utf8(&bytes[..len]).map_err(|_| Malformed::Broken)?;
+    // Anything else would make the crate panic behind a lone CR, where it cuts by bytes.
+    let line = str::from_utf8(&bytes[..len]).ok().filter(|line| line.is_ascii());
+    let line = line.ok_or(Malformed::Broken)?;
     let header = v1::Header::try_from(line).map_err(|_| Malformed::Broken)?;
     if header.header.len() != len {
         return Err(Malformed::Broken);
@@ -158,6 +160,12 @@ mod tests {
         assert_eq!(source(&second(0x21, 0x00, &[])), Source::Peer);
         assert_eq!(source(&second(0x20, 0x00, &[])), Source::Peer);
         assert_eq!(source(&second(0x20, 0x11, &[1])), Source::Peer);
+    }
+
+    #[test]
+    fn what_is_no_ascii_is_no_line() {
+        let odd = b"PROXY UNKNOWN f5\r\xf3\x97\x9a\x93lo\r\n";
+        assert!(matches!(parse(odd), Err(Malformed::Broken)));
     }
 
     #[test]
