@@ -8,7 +8,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use crate::{
     config::{self, Loaded, Mistakes, Overrides},
@@ -157,6 +160,24 @@ enum Failure {
 }
 
 impl Cli {
+    /// What the user typed; where that is wrong, the program ends here, with code 2.
+    #[must_use]
+    pub fn of_command_line() -> Self {
+        Self::try_parse().unwrap_or_else(|mut error| {
+            // A word where none belongs is most often the command, typed without what goes before it.
+            if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg)
+                && error.kind() == ErrorKind::UnknownArgument
+                && !word.starts_with('-')
+                && error.get(ContextKind::Suggested).is_none()
+            {
+                let tip = "the command to run as the backend goes behind --: seawall -- flask run";
+                let tips = ContextValue::StyledStrs(vec![tip.into()]);
+                error.insert(ContextKind::Suggested, tips);
+            }
+            error.exit()
+        })
+    }
+
     /// Does what the command line says.
     pub fn run(self) -> ExitCode {
         let (options, wrap) = (self.options, self.wrap);

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 // Orphans are many small things that live long among others that do not. Of the allocators compared
 // (glibc, mimalloc) this one leaves the fewest gaps between them, gives pages back, and is the
 // cheapest a request. `.cargo/config.toml` tunes it.
@@ -11,5 +9,5 @@ use clap::Parser as _;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    seawall::cli::Cli::parse().run()
+    seawall::cli::Cli::of_command_line().run()
 }

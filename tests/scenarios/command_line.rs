@@ -7,6 +7,15 @@ use crate::harness::command::{binary, run_to_end};
 use crate::harness::{Backend, Seawall};
 
 #[test]
+fn a_command_typed_without_what_goes_before_it_is_understood() {
+    let said = run_to_end(None, |command| command.args(["flask", "run"]));
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("seawall -- flask run"), "{said:?}");
+    let said = run_to_end(None, |command| command.arg("--lisen"));
+    assert!(said.err.contains("--listen") && !said.err.contains("flask run"), "{said:?}");
+}
+
+#[test]
 fn two_arguments_are_a_whole_configuration() {
     let backend = Backend::start(|talk| talk.answer("served"));
     let folder = tempfile::tempdir().unwrap();
