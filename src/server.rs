@@ -4,13 +4,14 @@ use std::{
     io::{self, IsTerminal},
     net::SocketAddr,
     path::PathBuf,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -230,23 +231,19 @@ async fn ended_by_itself(child: &mut Option<Supervisor>) -> u8 {
 async fn drain(tasks: &Tasks, bounds: &Drain, closing: &CancellationToken) -> Ending {
     sleep(bounds.delay).await;
     closing.cancel();
-    let told = async {
-        loop {
-            sleep(TELL).await;
-            let (connections, exchanges) = (tasks.open_connections(), tasks.open_exchanges());
-            tracing::info!(connections, exchanges, "still draining; a second signal ends at once");
+    let until = Instant::now() + bounds.timeout;
+    let mut finished = pin!(tasks.finished());
+    loop {
+        let next = until.min(Instant::now() + TELL);
+        if timeout_at(next, finished.as_mut()).await.is_ok() {
+            return Ending::InOrder;
         }
-    };
-    tokio::select! {
-        // Cancel-safe: what is dropped only waits.
-        finished = timeout(bounds.timeout, tasks.finished()) => match finished {
-            Ok(()) => Ending::InOrder,
-            Err(_) => {
-                tracing::warn!("drain.timeout reached");
-                Ending::Cut
-            }
-        },
-        () = told => Ending::Cut,
+        if next == until {
+            tracing::warn!("drain.timeout reached");
+            return Ending::Cut;
+        }
+        let (connections, exchanges) = (tasks.open_connections(), tasks.open_exchanges());
+        tracing::info!(connections, exchanges, "still draining; a second signal ends at once");
     }
 }
 

@@ -255,21 +255,7 @@ impl Watched for Exchange {
 impl Drop for Exchange {
     /// However the task ended, nobody waits for it in vain, and the log says how.
     fn drop(&mut self) {
-        let mut is_cut = false;
-        self.record().note(|outcome| {
-            if outcome.ended.is_some() {
-                return;
-            }
-            is_cut = outcome.stage > Stage::Queued && !std::thread::panicking();
-            if !is_cut {
-                let sent = outcome.stage > Stage::Queued;
-                outcome.ended = Some(if sent { Ended::Cut } else { Ended::Abandoned });
-                outcome.because(if sent { "internal error" } else { "the process ended" });
-            }
-        });
-        if is_cut {
-            self.record().cut();
-        }
+        self.record().interrupted();
         if let Some(known) = &self.known {
             known.end(&self.shared);
         }

@@ -77,7 +77,7 @@ impl AccessLog {
         }
     }
 
-    pub(super) fn is_cut(&self) -> Option<&'static str> {
+    pub(super) fn cut_reason(&self) -> Option<&'static str> {
         self.shared.as_ref()?.cut.get().copied()
     }
 

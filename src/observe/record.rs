@@ -138,7 +138,7 @@ impl Record {
 
     /// The client has left before it had all of the answer.
     pub(crate) fn left(&self, why: Option<&'static str>) {
-        let cut = self.log.is_cut();
+        let cut = self.log.cut_reason();
         self.note(|outcome| {
             if let Some(reason) = cut {
                 // It was still there.
@@ -156,10 +156,18 @@ impl Record {
         });
     }
 
-    /// The exchange ends with the process, before its end.
-    pub(crate) fn cut(&self) {
-        let reason = self.log.is_cut().unwrap_or("the process ended");
-        self.note(|outcome| outcome.cut(reason));
+    /// The exchange is dropped. Where nobody has noted an end by now, it has come to none: the process
+    /// ends, or its task has panicked.
+    pub(crate) fn interrupted(&self) {
+        let reason = match std::thread::panicking() {
+            true => "internal error",
+            false => self.log.cut_reason().unwrap_or("the process ended"),
+        };
+        self.note(|outcome| {
+            if outcome.ended.is_none() {
+                outcome.cut(reason);
+            }
+        });
     }
 
     pub(crate) fn note(&self, change: impl FnOnce(&mut Outcome)) {
