@@ -182,7 +182,16 @@ impl Body for Reply {
 impl Reply {
     /// The client has left before all of it was on its way, though all of it may be read.
     pub(crate) fn left(mut self) {
+        self.count_unread();
         self.visit = None;
+    }
+
+    /// What has come already, and is gone with this.
+    fn count_unread(&self) {
+        if let (Origin::Exchange { body, .. }, Some(visit)) = (&self.source, &self.visit) {
+            let unread = body.unread();
+            visit.note(|outcome| outcome.discarded += unread);
+        }
     }
 
     /// The client is sent another status than that of the answer.
@@ -217,14 +226,10 @@ impl Drop for Reply {
     fn drop(&mut self) {
         // An answer of our own is handed over as it is; to HEAD, without its body.
         let whole = matches!(self.source, Origin::Own(_)) || self.is_end_stream();
-        let Some(visit) = self.visit.take() else { return };
-        if whole {
-            return visit.answered();
-        }
-        if let Origin::Exchange { body, .. } = &self.source {
-            // What has come already, and goes now.
-            let unread = body.unread();
-            visit.note(|outcome| outcome.discarded += unread);
+        if !whole {
+            self.count_unread();
+        } else if let Some(visit) = self.visit.take() {
+            visit.answered();
         }
     }
 }
