@@ -25,7 +25,7 @@ use crate::{
     admission::per_client::Account,
     client::Hop,
     headers::PeerFields,
-    observe::{access::AccessLog, record::Record},
+    observe::{books::Books, record::Record},
 };
 
 /// One client connection.
@@ -38,7 +38,7 @@ pub(crate) struct Connection {
     pub(crate) fields: PeerFields,
     /// What the peer has at once.
     pub(crate) account: Arc<Account>,
-    pub(crate) log: AccessLog,
+    pub(crate) books: Books,
     /// A request has been read in part or whole, and its answer is not yet handed to hyper.
     serving: AtomicBool,
     /// Its request is in, whole: what follows is the wait for the answer, and the answer.
@@ -69,13 +69,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(hop: Hop, account: Arc<Account>, log: AccessLog) -> Self {
+    pub(crate) fn new(hop: Hop, account: Arc<Account>, books: Books) -> Self {
         Self {
             hop,
             name: hop.to_string().into(),
             fields: PeerFields::new(hop.ip(), hop.scheme),
             account,
-            log,
+            books,
             serving: AtomicBool::new(false),
             received: AtomicBool::new(false),
             owing: AtomicBool::new(false),

@@ -16,7 +16,7 @@ use crate::{
     config::{self, Overrides},
     front::{self, Arrival, Seat, Transport},
     headers::Scheme,
-    observe::access::AccessLog,
+    observe::books::Books,
     proxy::Proxy,
     socket::Socket,
     tasks::Tasks,
@@ -43,7 +43,7 @@ impl Front {
         let backend = Some(format!("http://{backend}"));
         let overrides = Overrides { backend, ..Overrides::default() };
         let loaded = config::load(None, &overrides).map_err(io::Error::other)?;
-        let proxy = Proxy::new(&loaded.config, Tasks::default(), AccessLog::off());
+        let proxy = Proxy::new(&loaded.config, Tasks::default(), Books::unwritten());
         let runtime = Builder::new_current_thread().enable_all().build()?;
         Ok(Self { runtime, proxy, room: Arc::new(Semaphore::new(1)) })
     }

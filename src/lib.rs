@@ -21,6 +21,7 @@
 //! - `replay`: requests that come again, and the answers that are kept for them
 //! - `backend`: connections to the server behind
 //! - `socket`: what both sides read from and write to
+//! - `admin`: the listener on which all of this shows itself: live page, metrics, health
 //! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own
 //! - `observe`: logs
 //! - `notify`: what the service manager is told
@@ -63,6 +64,7 @@ pub mod fuzzed {
     pub use crate::listen::proxy_protocol::parse as proxy_header;
 }
 
+mod admin;
 mod admission;
 mod backend;
 mod client;

@@ -28,7 +28,7 @@ use crate::{
     exchange::{self, Found, Registry, Replays, Watcher},
     headers::{self, Peer},
     observe::{
-        access::AccessLog,
+        books::Books,
         record::{Facts, Record},
     },
     probe::Probe,
@@ -61,23 +61,23 @@ struct House {
     replays: Replays,
     store: Store,
     tasks: Tasks,
-    log: AccessLog,
+    books: Books,
 }
 
 impl Proxy {
-    pub(crate) fn new(config: &Config, tasks: Tasks, log: AccessLog) -> Self {
+    pub(crate) fn new(config: &Config, tasks: Tasks, books: Books) -> Self {
         let house = House {
             routes: config.routes.clone(),
             bounds: Arc::new(config.client.clone()),
             tunnel: config.tunnel.clone(),
-            backends: backends(config),
+            backends: backends(config, &books),
             probes: config.backends.iter().map(|backend| Probe::new(&backend.probe)).collect(),
             clients: Clients::new(&config.client),
             registry: Registry::new(&config.join),
             replays: Replays::new(&config.replay),
             store: Store::new(&config.spool),
             tasks,
-            log,
+            books,
         };
         Self { house: Arc::new(house) }
     }
@@ -129,7 +129,7 @@ impl Proxy {
     /// What is to be known of a new connection.
     pub(crate) fn connection(&self, hop: Hop) -> Connection {
         let account = self.house.clients.account(ClientKey::of(hop.ip()));
-        Connection::new(hop, account, self.house.log.clone())
+        Connection::new(hop, account, self.house.books.clone())
     }
 
     pub(crate) fn backends(&self) -> &[Arc<Backend>] {
@@ -177,7 +177,7 @@ impl House {
             line: Some((head.method.clone(), headers::target(head).into())),
             began: Instant::now(),
         };
-        Visit::new(Record::open(&self.log, facts), carrier)
+        Visit::new(Record::open(&self.books, facts), carrier)
     }
 
     /// For the log: the peer, or for whom it speaks.
@@ -211,6 +211,7 @@ impl House {
         }
         let route = self.route(&head)?;
         let backend = self.backends.get(route.backend).ok_or(Refusal::Internal)?;
+        visit.note(|outcome| outcome.account = backend.account);
         if let Some(probe) = self.probes.get(route.backend).filter(|probe| probe.is_meant(&head)) {
             let answer = probe.answer(backend, |path| self.ask(backend, path)).await;
             return Ok(Answer::Own(answer, "probe: answered for the backend"));
@@ -294,12 +295,15 @@ impl House {
 }
 
 /// Those that are one server share the count of what is written there.
-fn backends(config: &Config) -> Vec<Arc<Backend>> {
+fn backends(config: &Config, books: &Books) -> Vec<Arc<Backend>> {
     let mut writes: HashMap<&Url, Arc<Writes>> = HashMap::new();
     for route in config.routes.iter().filter(|route| route.join) {
         writes.entry(&config.backends[route.backend].url).or_default();
     }
-    let make = |backend: &config::Backend| Backend::new(backend, writes.get(&backend.url).cloned());
+    let make = |backend: &config::Backend| {
+        let account = books.account(&backend.name);
+        Backend::new(backend, writes.get(&backend.url).cloned(), account)
+    };
     config.backends.iter().map(make).collect()
 }
 

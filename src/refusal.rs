@@ -1,6 +1,7 @@
 //! Every answer that we make ourselves: what happened, whose fault it is, and what to do.
 
 mod form;
+mod kind;
 mod table;
 
 use std::sync::Arc;

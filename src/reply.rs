@@ -113,6 +113,7 @@ impl Reply {
         visit.note(|outcome| {
             outcome.status = Some(refusal.status());
             outcome.because(refusal.reason());
+            outcome.refusal = Some(refusal.kind());
         });
         if *refusal == Refusal::StillWaiting {
             visit.let_go(refusal.reason());

@@ -16,11 +16,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admin::{Admin, NoAdmin},
     config::{Config, Drain},
     listen::{self, Gate, Inherited, Listener, NoListener},
     notify,
     observe::{
         access::{AccessLog, Form},
+        books::Books,
         diagnostics,
     },
     proxy::Proxy,
@@ -33,11 +35,12 @@ use crate::{
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<Listener>,
+    admin: Option<Admin>,
     gate: Arc<Gate>,
     crew: Crew,
     proxy: Proxy,
     tasks: Tasks,
-    log: AccessLog,
+    books: Books,
     drain: Drain,
     child: Option<Supervisor>,
 }
@@ -59,6 +62,9 @@ pub enum NotStarted {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listener(#[from] NoListener),
+    /// The admin pages have no place.
+    #[error(transparent)]
+    Admin(#[from] NoAdmin),
     /// The folder of the temporary files cannot be written.
     #[error("spool.dir: cannot write to {}: {error}; choose a folder that can be written", .dir.display())]
     Spool {
@@ -90,6 +96,7 @@ impl Server {
         let crew = Crew::start(&config.runtime).map_err(NotStarted::Workers)?;
         let workers = crew.handles().len();
         let listeners = listen::bind(&config.listen, inherited, workers)?;
+        let admin = Admin::bind(&config.admin)?;
         let log = match config.log.access {
             true => {
                 let pretty = diagnostics::is_pretty(config.log.format, io::stdout().is_terminal());
@@ -100,14 +107,16 @@ impl Server {
         let (descriptors, _) = rlimit::Resource::NOFILE.get().map_err(NotStarted::Workers)?;
         let gate = Arc::new(Gate::new(config, descriptors));
         let tasks = Tasks::default();
-        let proxy = Proxy::new(config, tasks.clone(), log.clone());
+        let books = Books::new(log);
+        let proxy = Proxy::new(config, tasks.clone(), books.clone());
         Ok(Self {
             listeners,
+            admin,
             gate,
             crew,
             proxy,
             tasks,
-            log,
+            books,
             drain: config.drain.clone(),
             child: None,
         })
@@ -130,6 +139,9 @@ impl Server {
     /// is done, the bound is reached, or the second signal comes; then ends the child.
     pub async fn run(mut self, mut signals: Signals) -> Ending {
         let closing = self.tasks.closing().clone();
+        if let Some(admin) = self.admin.take() {
+            admin.start(self.proxy.clone(), self.books.clone());
+        }
         let listeners = std::mem::take(&mut self.listeners);
         self.serve(listeners, &closing);
 
@@ -159,7 +171,11 @@ impl Server {
         let (connections, exchanges) = (self.tasks.open_connections(), self.tasks.open_exchanges());
         if ending == Ending::Cut {
             tracing::warn!(connections, exchanges, "cutting what is left");
-            self.log.cut(if hurry { "a second signal came" } else { "drain.timeout reached" });
+            self.books.log().cut(if hurry {
+                "a second signal came"
+            } else {
+                "drain.timeout reached"
+            });
         }
         // Ends the tasks that are left, and with them their records go to the log.
         self.crew.stop();
@@ -172,7 +188,7 @@ impl Server {
             };
             child.end(hurried).await;
         }
-        self.log.flush();
+        self.books.log().flush();
         tracing::info!("ended");
         match code {
             Some(code) => Ending::OfChild(code),

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The order of the map in `lib.rs`, roughly: who stands later is used by those before.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 28] = [
     "main",
     "cli",
     "demo",
@@ -16,6 +16,7 @@ const ORDER: [&str; 27] = [
     "listen",
     "front",
     "supervise",
+    "admin",
     "proxy",
     "probe",
     "reply",

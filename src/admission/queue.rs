@@ -73,6 +73,15 @@ impl Slots {
         self.count - self.free.available_permits()
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How many wait for one.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn take_place(&self, was_held: bool) -> Option<Place<'_>> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let place = Place(&self.waiting);

@@ -105,6 +105,21 @@ impl Hold {
         self.away.borrow().is_some()
     }
 
+    /// Since when, and why.
+    pub(super) fn away_since(&self) -> Option<(Instant, &'static str)> {
+        self.away.borrow().as_ref().map(|away| (away.since, away.why.reason()))
+    }
+
+    /// Was it ever reached?
+    pub(super) fn was_reached(&self) -> bool {
+        self.reached.load(Relaxed)
+    }
+
+    /// How many wait for it.
+    pub(super) fn waiting(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
     /// Does nobody wait in line, or has to?
     pub(super) fn is_open(&self) -> bool {
         !self.is_away() && self.first.available_permits() > 0

@@ -26,12 +26,14 @@ pub(crate) use self::{
     writes::Writes,
 };
 use self::{dial::Dialler, hold::Hold, pool::Pool};
-use crate::{admission::queue::Slots, config, refusal::Refusal};
+use crate::{admission::queue::Slots, config, observe::books::Account, refusal::Refusal};
 
 /// One backend, for the whole house.
 #[derive(Debug)]
 pub(crate) struct Backend {
     pub(crate) config: config::Backend,
+    /// Under which its exchanges are counted.
+    pub(crate) account: Account,
     pub(crate) slots: Slots,
     /// Where some route to its server joins requests.
     pub(crate) writes: Option<Arc<Writes>>,
@@ -44,9 +46,43 @@ pub(crate) struct Backend {
     pool: Pool,
 }
 
+/// What is known of a backend.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Condition {
+    /// Nobody has asked it anything yet.
+    Unknown,
+    Up,
+    /// It cannot be reached, for this reason.
+    Away {
+        since: Instant,
+        why: &'static str,
+    },
+    /// Our child, which will be back soon.
+    Restarting,
+    /// Our child, which has ended again and again.
+    CrashLoop,
+}
+
+impl Condition {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Away { .. } => "away",
+            Self::Restarting => "restarting",
+            Self::CrashLoop => "crash_loop",
+        }
+    }
+}
+
 impl Backend {
-    pub(crate) fn new(config: &config::Backend, writes: Option<Arc<Writes>>) -> Arc<Self> {
+    pub(crate) fn new(
+        config: &config::Backend,
+        writes: Option<Arc<Writes>>,
+        account: Account,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            account,
             writes,
             slots: Slots::new(config.max_concurrency, &config.queue),
             host: host_of(config.url.host()),
@@ -77,6 +113,22 @@ impl Backend {
     /// Do requests wait for it while it is away?
     pub(crate) fn holds(&self) -> bool {
         self.hold.is_on() && self.crash_loop().is_none()
+    }
+
+    /// As far as is known without asking it.
+    pub(crate) fn condition(&self) -> Condition {
+        match (self.hold.away_since(), &*self.child.borrow()) {
+            (_, Child::CrashLoop(_)) => Condition::CrashLoop,
+            (Some((since, why)), _) => Condition::Away { since, why },
+            (None, Child::Restarting) => Condition::Restarting,
+            (None, _) if self.hold.was_reached() => Condition::Up,
+            (None, _) => Condition::Unknown,
+        }
+    }
+
+    /// How many requests wait for it to come back.
+    pub(crate) fn held(&self) -> usize {
+        self.hold.waiting()
     }
 
     fn crash_loop(&self) -> Option<Refusal> {

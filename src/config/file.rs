@@ -4,8 +4,9 @@ use http::{Method, Uri};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    Backend, Child, Client, Config, Drain, EarlyHints, Hold, Join, Listen, Log, OnDisconnect,
-    Orphan, Queue, Replay, Route, Runtime, Spool, Tunnel, Url, mistake::Mistake, values,
+    Admin, Backend, Child, Client, Config, Drain, EarlyHints, Hold, Join, Listen, Log,
+    OnDisconnect, Orphan, Queue, Replay, Route, Runtime, Spool, Tunnel, Url, mistake::Mistake,
+    values,
 };
 
 #[derive(Debug, Deserialize)]
@@ -19,6 +20,7 @@ pub(super) struct File {
     join: Join,
     replay: Replay,
     tunnel: Tunnel,
+    admin: Admin,
     log: Log,
     drain: Drain,
     runtime: Runtime,
@@ -83,6 +85,15 @@ impl File {
                 });
             }
         }
+        if self.admin.listen.is_exposed() && self.admin.token.is_none() {
+            mistakes.push(Mistake {
+                path: vec!["admin".into(), "listen".into()],
+                ..Mistake::new(
+                    "others can connect there, and would see everything: give admin.token as well, such as \
+                     by SEAWALL_ADMIN__TOKEN, or listen on 127.0.0.1",
+                )
+            });
+        }
         let mut routes = Vec::new();
         for (index, route) in self.route.into_iter().enumerate() {
             let named = backends.iter().position(|backend| backend.name == route.backend);
@@ -132,6 +143,7 @@ impl File {
             join: self.join,
             replay: self.replay,
             tunnel: self.tunnel,
+            admin: self.admin,
             log: self.log,
             drain: self.drain,
             runtime: self.runtime,

@@ -129,17 +129,23 @@ impl<'de> Deserialize<'de> for Address {
         if let Some(name) = text.strip_prefix("systemd:").filter(|name| !name.is_empty()) {
             return Ok(Self::Systemd(name.to_owned()));
         }
-        if let Ok(address) = text.parse() {
-            return Ok(Self::Tcp(vec![address]));
-        }
-        match text.to_socket_addrs().map(Vec::from_iter) {
-            Ok(addresses) if !addresses.is_empty() => Ok(Self::Tcp(addresses)),
-            _ => Err(D::Error::custom(format_args!(
+        match tcp(&text) {
+            Some(addresses) => Ok(Self::Tcp(addresses)),
+            None => Err(D::Error::custom(format_args!(
                 "\"{text}\" is no address to listen on; write \"host:port\" such as \"127.0.0.1:8080\", \
                  \"unix:/path\", or \"systemd:name\""
             ))),
         }
     }
+}
+
+/// All that a host and port stand for.
+pub(super) fn tcp(text: &str) -> Option<Vec<SocketAddr>> {
+    if let Ok(address) = text.parse() {
+        return Some(vec![address]);
+    }
+    let addresses: Vec<_> = text.to_socket_addrs().ok()?.collect();
+    (!addresses.is_empty()).then_some(addresses)
 }
 
 impl<'de> Deserialize<'de> for Mode {

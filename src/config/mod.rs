@@ -4,6 +4,7 @@
 //! reads the result (`reader`) into the mirror of the TOML (`file`) and turns that into [`Config`]. What is
 //! wrong (`mistake`) is noted and put right (`mending`), so that all of it is found at once.
 
+mod admin;
 mod file;
 mod layers;
 mod listen;
@@ -20,6 +21,7 @@ use std::{path::PathBuf, time::Duration};
 use http::Method;
 use serde::Deserialize;
 
+pub use admin::{Admin, AdminListen};
 pub use layers::Origin;
 pub use listen::{Address, Listen, Mode, Url};
 pub use load::{Loaded, Mistakes, Overrides, load};
@@ -49,6 +51,8 @@ pub struct Config {
     pub replay: Replay,
     /// Connections that have left HTTP.
     pub tunnel: Tunnel,
+    /// Where it shows itself.
+    pub admin: Admin,
     /// What is written where.
     pub log: Log,
     /// How the process ends.

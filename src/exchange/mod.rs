@@ -24,7 +24,11 @@ mod sharing;
 mod tunnelled;
 mod watcher;
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{
+    future::poll_fn,
+    sync::{Arc, Weak},
+    task::Poll,
+};
 
 use http::{Response, response};
 use tokio::time::Instant;
@@ -103,6 +107,8 @@ fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Wa
     if let Some(known) = &known {
         known.runs(&shared);
     }
+    let ends: Weak<Shared> = Arc::downgrade(&shared);
+    record.runs(ends);
     let exchange = Exchange { shared: shared.clone(), record, known };
     // Boxed: a task is moved several times before it rests.
     tasks.exchange(Box::pin(run(exchange, plan)));
@@ -175,16 +181,23 @@ impl Exchange {
     fn advance(&self, state: &mut State, next: Stage) {
         debug_assert!(!state.ended && state.stage < next, "{next:?} after {:?}", state.stage);
         state.stage = next;
-        self.record.note(|outcome| outcome.stage = next);
+        let answered = (next == Stage::Answering).then(Instant::now);
+        self.record.note(|outcome| {
+            outcome.stage = next;
+            outcome.answered = answered;
+        });
     }
 
-    /// Resolves when nobody watches any more, with the moment since when. Somebody may join, and
-    /// undo that, before anything is made of it.
-    async fn orphaned_since(&self) -> Instant {
+    /// Resolves when nobody watches any more, with the moment since when; or when an operator ends it,
+    /// with the reason. Somebody may join, and undo the former, before anything is made of it.
+    async fn orphaned_since(&self) -> Result<Instant, &'static str> {
         poll_fn(|cx| {
             let mut state = self.shared.state.lock();
+            if let Some(reason) = state.condemned {
+                return Poll::Ready(Err(reason));
+            }
             if let Some(since) = state.orphaned {
-                return Poll::Ready(since);
+                return Poll::Ready(Ok(since));
             }
             keep(&mut state.task, cx);
             Poll::Pending
@@ -192,9 +205,24 @@ impl Exchange {
         .await
     }
 
-    /// Resolves when nobody watches any more, and nobody can join any more either.
-    async fn abandoned(&self) {
-        while !self.close_orphan(self.orphaned_since().await) {}
+    /// Resolves when an operator ends it.
+    async fn condemned(&self) -> &'static str {
+        poll_fn(|cx| {
+            let mut state = self.shared.state.lock();
+            if let Some(reason) = state.condemned {
+                return Poll::Ready(reason);
+            }
+            keep(&mut state.task, cx);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Resolves when nobody watches any more, and nobody can join any more either; or when an
+    /// operator ends it, with the reason.
+    async fn abandoned(&self) -> Result<(), &'static str> {
+        while !self.close_orphan(self.orphaned_since().await?) {}
+        Ok(())
     }
 
     /// Lets nobody join any more, if it is an orphan still, and since then.
@@ -248,7 +276,8 @@ impl Watched for Exchange {
     }
 
     async fn orphaned(&self) {
-        self.orphaned_since().await;
+        // An operator's word is for the exchange to act on.
+        let _ = self.orphaned_since().await;
     }
 }
 

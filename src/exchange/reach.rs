@@ -126,7 +126,10 @@ impl Exchange {
             biased;
             // Cancel-safe: who leaves a line gives up the place in it, and that is wanted.
             done = part => Ok(done),
-            () = self.abandoned() => Err(left(request)),
+            gone = self.abandoned() => Err(match gone {
+                Ok(()) => left(request),
+                Err(reason) => Stopped::Cut(reason),
+            }),
             refusal = outwaited => Err(Stopped::NoAnswer(refusal)),
         }
     }

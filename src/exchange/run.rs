@@ -1,12 +1,12 @@
 //! The life of an exchange.
 
-use std::{pin::pin, task::Poll, time::Duration};
+use std::{task::Poll, time::Duration};
 
 use bytes::Bytes;
 use http::response;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, Incoming};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Exchange, Plan,
@@ -90,8 +90,13 @@ async fn shielded(
                 Err(stopped) => break Err(stopped),
             };
             let sent = link.since;
+            exchange.record().note(|outcome| outcome.sent = Some(sent));
             let heard = exchange.ask(&backend, link, request, policy, &spool, &mut handed).await;
-            exchange.record().note(|outcome| outcome.backend += sent.elapsed());
+            let over = Instant::now();
+            exchange.record().note(|outcome| {
+                outcome.backend += over - sent;
+                outcome.over = Some(over);
+            });
             match heard {
                 Ok(Heard::All(end)) => break Ok(end),
                 Ok(Heard::Nothing(again)) => request = again,
@@ -281,13 +286,19 @@ impl Exchange {
     }
 
     /// Resolves once the exchange has been an orphan for longer than it may be, and nobody can join
-    /// it any more. Whoever joins it meanwhile stops the clock.
+    /// it any more, or an operator ends it; with the reason. Whoever joins it meanwhile stops the clock.
     async fn outlived(&self, allowance: Allowance) -> &'static str {
         loop {
-            let since = self.orphaned_since().await;
+            let since = match self.orphaned_since().await {
+                Ok(since) => since,
+                Err(reason) => return reason,
+            };
             if allowance.time > Duration::ZERO {
-                let mut end = pin!(sleep_until(since + allowance.time));
-                end.as_mut().await;
+                tokio::select! {
+                    // Cancel-safe: both only wait.
+                    () = sleep_until(since + allowance.time) => {}
+                    reason = self.condemned() => return reason,
+                }
             }
             if self.close_orphan(since) {
                 return allowance.reason;

@@ -18,7 +18,7 @@ use super::sharing::Sharing;
 use crate::{
     admission::per_client::ClientShare,
     backend::Writes,
-    observe::record::{Ended, Stage},
+    observe::record::{self, Ended, Stage},
     refusal::Refusal,
     spool,
 };
@@ -58,6 +58,8 @@ pub(super) struct State {
     pub closed: bool,
     pub watchers: usize,
     pub orphaned: Option<Instant>,
+    /// An operator ends it, for this reason.
+    pub condemned: Option<&'static str>,
     /// To be sent even if nobody watches by then: its client was told that it will be.
     pub promised: bool,
     /// Nearly always one.
@@ -131,6 +133,7 @@ impl Shared {
             closed: false,
             watchers: 1,
             orphaned: None,
+            condemned: None,
             promised: false,
             seats: smallvec::smallvec![Some(Seat::of(caller))],
             open,
@@ -169,6 +172,22 @@ impl Shared {
                 state.seats.len() - 1
             }
         })
+    }
+}
+
+impl record::End for Shared {
+    fn end(&self, reason: &'static str) {
+        let mut state = self.state.lock();
+        if state.ended {
+            return;
+        }
+        state.condemned.get_or_insert(reason);
+        state.closed = true;
+        let task = state.task.take();
+        drop(state);
+        if let Some(task) = task {
+            task.wake();
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     admission::per_client::Clients,
     client::ClientKey,
-    observe::{access::AccessLog, record::Facts},
+    observe::{books::Books, record::Facts},
 };
 
 fn opened() -> (Exchange, Watcher) {
@@ -18,7 +18,7 @@ fn opened() -> (Exchange, Watcher) {
         line: Some((Method::GET, "/".into())),
         began: Instant::now(),
     };
-    let record = Record::open(&AccessLog::off(), facts);
+    let record = Record::open(&Books::unwritten(), facts);
     let shared = Shared::new(share, None, None);
     let exchange = Exchange { shared: shared.clone(), record, known: None };
     (exchange, Watcher::first(shared))

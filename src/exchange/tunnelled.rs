@@ -27,7 +27,11 @@ impl Exchange {
         let result = match self.open(*switched, plan, spool).await {
             Ok(mut life) => {
                 let end = life.until_backend_is_over().await;
-                self.record().note(|outcome| outcome.backend += began.elapsed());
+                let over = Instant::now();
+                self.record().note(|outcome| {
+                    outcome.backend += over - began;
+                    outcome.over = Some(over);
+                });
                 // The next exchange need not wait for the client's farewell.
                 drop(slot);
                 life.until_client_is_over().await;

@@ -187,10 +187,11 @@ pub(super) fn log_refusal(connection: &Connection, refusal: &Refusal, began: Ins
         line: None,
         began,
     };
-    let record = Record::open(&connection.log, facts);
+    let record = Record::open(&connection.books, facts);
     record.note(|outcome| {
         outcome.status = sent.then(|| refusal.status());
         outcome.because(refusal.reason());
+        outcome.refusal = Some(refusal.kind());
         outcome.visit = record.elapsed();
         outcome.delivered = if sent { refusal.length() } else { 0 };
     });

@@ -264,7 +264,7 @@ mod tests {
     use http::{HeaderValue, Method, StatusCode};
 
     use super::*;
-    use crate::observe::{output::WAITING, record::Record};
+    use crate::observe::{books::Books, output::WAITING, record::Record};
 
     struct Output(SyncSender<Vec<u8>>);
 
@@ -291,7 +291,7 @@ mod tests {
     async fn the_last_holder_writes_one_line() {
         let (sender, output) = sync_channel(1);
         let log = AccessLog::start(Form::Json, Output(sender));
-        let visit = Record::open(&log, facts());
+        let visit = Record::open(&Books::new(log), facts());
         let exchange = visit.clone();
         visit.note(|outcome| outcome.left = Some(Stage::Waiting));
         drop(visit);
@@ -327,8 +327,9 @@ mod tests {
         let (release, stalled) = sync_channel(1);
         let log = AccessLog::start(Form::Json, Stalled(stalled));
         // At least a hundred bytes each, and one buffer may be in the writer's hands.
+        let books = Books::new(log.clone());
         for _ in 0..=2 * WAITING / 100 {
-            drop(Record::open(&log, facts()));
+            drop(Record::open(&books, facts()));
         }
         let shared = log.shared.as_ref().expect("started");
         assert!(shared.output.dropped() > 0);

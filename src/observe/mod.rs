@@ -1,6 +1,9 @@
-//! What happened: the record of every exchange, the access log, diagnostics; and our output streams.
+//! What happened: the record of every exchange, the books in which it stands, the
+//! access log, diagnostics; and our output streams.
 
 pub(crate) mod access;
+pub(crate) mod books;
+pub(crate) mod counts;
 pub(crate) mod diagnostics;
 pub(crate) mod output;
 pub(crate) mod record;

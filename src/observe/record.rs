@@ -1,12 +1,16 @@
-//! The record of one exchange and its client, written to the access log when both are over.
+//! The record of one exchange and its client: it stands in the books while they last, and in the access
+//! log when both are over.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
 
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::access::AccessLog;
+use super::books::{Account, Books, Entry};
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +66,15 @@ pub(crate) struct Facts {
 /// What is found out on the way.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
+    /// Of the backend, once it is chosen.
+    pub account: Account,
     pub stage: Stage,
+    /// When the request was sent last.
+    pub sent: Option<Instant>,
+    /// When the head of the answer came.
+    pub answered: Option<Instant>,
+    /// When the backend was through with it.
+    pub over: Option<Instant>,
     /// What the client was sent.
     pub status: Option<StatusCode>,
     pub backend_status: Option<StatusCode>,
@@ -71,6 +83,8 @@ pub(crate) struct Outcome {
     /// In which stage the client left.
     pub left: Option<Stage>,
     pub reason: Option<&'static str>,
+    /// The kind of answer of our own that the client was given.
+    pub refusal: Option<&'static str>,
     /// None where the exchange is its own.
     pub source: Option<Source>,
     pub queue: Duration,
@@ -87,14 +101,27 @@ pub(crate) struct Outcome {
 /// Shared by the exchange and its client; the last one to let go writes the line.
 #[derive(Debug)]
 pub(crate) struct Record {
-    log: AccessLog,
+    books: Books,
+    entry: Entry,
     facts: Facts,
     outcome: Mutex<Outcome>,
+    exchange: OnceLock<Weak<dyn End>>,
+}
+
+/// What an operator can end.
+pub(crate) trait End: std::fmt::Debug + Send + Sync {
+    /// Soon, for this reason.
+    fn end(&self, reason: &'static str);
 }
 
 impl Record {
-    pub(crate) fn open(log: &AccessLog, facts: Facts) -> Arc<Self> {
+    pub(crate) fn open(books: &Books, facts: Facts) -> Arc<Self> {
         let outcome = Outcome {
+            account: Account::NONE,
+            sent: None,
+            answered: None,
+            over: None,
+            refusal: None,
             stage: Stage::Receiving,
             status: None,
             backend_status: None,
@@ -110,7 +137,42 @@ impl Record {
             discarded: 0,
             received: None,
         };
-        Arc::new(Self { log: log.clone(), facts, outcome: Mutex::new(outcome) })
+        Arc::new_cyclic(|this| Self {
+            entry: books.enter(this),
+            books: books.clone(),
+            facts,
+            outcome: Mutex::new(outcome),
+            exchange: OnceLock::new(),
+        })
+    }
+
+    /// Its number in the books; no other has the same while the process lasts.
+    pub(crate) fn serial(&self) -> u64 {
+        self.entry.serial()
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// As far as it is known by now.
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.outcome.lock().clone()
+    }
+
+    /// The exchange of this record, for [`Self::end`].
+    pub(crate) fn runs(&self, exchange: Weak<dyn End>) {
+        // Who joined an exchange and then starts one of its own has none before.
+        let _ = self.exchange.set(exchange);
+    }
+
+    /// Ends its exchange, if there is one of its own that still runs.
+    pub(crate) fn end(&self, reason: &'static str) -> bool {
+        let exchange = self.exchange.get().and_then(Weak::upgrade);
+        if let Some(exchange) = &exchange {
+            exchange.end(reason);
+        }
+        exchange.is_some()
     }
 
     /// When the head of the request came.
@@ -138,7 +200,7 @@ impl Record {
 
     /// The client has left before it had all of the answer.
     pub(crate) fn left(&self, why: Option<&'static str>) {
-        let cut = self.log.cut_reason();
+        let cut = self.books.log().cut_reason();
         self.note(|outcome| {
             if let Some(reason) = cut {
                 // It was still there.
@@ -161,7 +223,7 @@ impl Record {
     pub(crate) fn interrupted(&self) {
         let reason = match std::thread::panicking() {
             true => "internal error",
-            false => self.log.cut_reason().unwrap_or("the process ended"),
+            false => self.books.log().cut_reason().unwrap_or("the process ended"),
         };
         self.note(|outcome| {
             if outcome.ended.is_none() {
@@ -177,7 +239,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.log.write(&self.facts, self.outcome.get_mut());
+        self.books.close(self.entry, &self.facts, self.outcome.get_mut());
     }
 }
 
@@ -204,6 +266,13 @@ impl Outcome {
         self.reason = Some(reason);
     }
 
+    /// For how long the exchange went on for nobody, if it did. Its head came when it `began`.
+    pub(super) fn orphaned_for(&self, began: Instant) -> Option<Duration> {
+        self.left.filter(|stage| *stage > Stage::Queued)?;
+        let time = self.over?.saturating_duration_since(began + self.visit);
+        (!time.is_zero()).then_some(time)
+    }
+
     /// One word for the whole of it.
     pub(crate) fn ended(&self) -> Ended {
         match (self.ended, self.left) {
@@ -218,6 +287,9 @@ impl Outcome {
 }
 
 impl Ended {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Delivered, Self::Discarded, Self::Abandoned, Self::Cut, Self::Failed, Self::Refused];
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -240,6 +312,9 @@ impl Source {
 }
 
 impl Stage {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Receiving, Self::Queued, Self::Waiting, Self::Answering];
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Receiving => "receiving",

@@ -85,7 +85,7 @@ impl House {
             line: Some((Method::GET, path.into())),
             began: Instant::now(),
         };
-        let record = Record::open(&self.log, facts);
+        let record = Record::open(&self.books, facts);
         record.note(|outcome| outcome.because("asked for all who probe"));
         let nobody = ClientKey::of(Some(Ipv4Addr::UNSPECIFIED.into()));
         let share = self.clients.account(nobody).admit().ok()?;

@@ -263,7 +263,7 @@ impl Refusal {
                 504,
                 "proxy_internal_response",
                 "Ended early",
-                "A policy of the proxy ended the request before the backend had answered.",
+                "A policy of the proxy, or its operator, ended the request before the backend had answered.",
             ),
             Self::Internal => answer(
                 500,

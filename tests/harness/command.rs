@@ -27,6 +27,8 @@ fn clean(mut command: Command) -> Command {
         }
     }
     command.stdin(Stdio::null());
+    // Where a scene wants the admin pages, it says so.
+    command.env("SEAWALL_ADMIN__LISTEN", "off");
     command
 }
 

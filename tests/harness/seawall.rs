@@ -59,6 +59,9 @@ impl Seawall {
             // What `settle` rests on.
             command.env("SEAWALL_RUNTIME__WORKERS", "1");
         }
+        if toml.contains("[admin]") {
+            command.env_remove("SEAWALL_ADMIN__LISTEN");
+        }
         let mut seawall = Self::spawn(command.arg("--config").arg(&file));
         seawall.folder = Some(folder);
         seawall
@@ -85,6 +88,14 @@ impl Seawall {
         let lines = self.diagnostics.wait(count, |line| line["message"] == "listening");
         assert_eq!(lines.len(), count, "{}", self.diagnostics.all());
         lines.iter().map(|line| line["address"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Where its admin pages are.
+    #[track_caller]
+    pub(crate) fn admin(&self) -> SocketAddr {
+        let said = self.wait_for_diagnostic("admin pages");
+        let address = said["address"].as_str().unwrap();
+        address.trim_start_matches("http://").trim_end_matches('/').parse().unwrap()
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -24,6 +24,7 @@ mod slow_reader;
 mod slow_sender;
 mod stalled_client;
 
+mod admin;
 mod backend_out_of_reach;
 mod broken_answers;
 mod browser;

@@ -1,0 +1,29 @@
+//! The token as a cookie, since a browser's event stream can show nothing else.
+
+use std::sync::Arc;
+
+use axum::{
+    Form,
+    extract::State,
+    http::{HeaderName, StatusCode, header::LOCATION, header::SET_COOKIE},
+};
+use serde::Deserialize;
+
+use super::guard::{COOKIE_NAME, Guard};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Shown {
+    token: String,
+}
+
+/// Not read by scripts, and not sent with what other sites ask for. Until the browser is closed.
+pub(super) async fn log_in(
+    State(guard): State<Arc<Guard>>,
+    Form(Shown { token }): Form<Shown>,
+) -> Result<(StatusCode, [(HeaderName, String); 2]), (StatusCode, &'static str)> {
+    if !guard.is_token(&token) {
+        return Err((StatusCode::UNAUTHORIZED, "this is not the value of admin.token\n"));
+    }
+    let cookie = format!("{COOKIE_NAME}={token}; Path=/; HttpOnly; SameSite=Strict");
+    Ok((StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, "/".to_owned())]))
+}

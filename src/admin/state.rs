@@ -1,0 +1,198 @@
+//! What there is to see, at one moment: the exchanges that run, the backends, the counts.
+//!
+//! Times are milliseconds since the process began, with a fraction; `began` says when that was.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Json, extract::State as Of};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::House;
+use crate::{
+    backend::{Backend, Condition},
+    observe::{
+        counts::Counts,
+        record::{Ended, Record, Stage},
+    },
+};
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub(super) struct State {
+    version: &'static str,
+    /// RFC 3339.
+    began: String,
+    now: f64,
+    draining: bool,
+    connections: usize,
+    backends: Vec<BackendState>,
+    running: Vec<Running>,
+    totals: Vec<Totals>,
+}
+
+/// One backend.
+#[derive(Debug, Serialize)]
+pub(super) struct BackendState {
+    name: String,
+    url: String,
+    condition: &'static str,
+    /// Why it is away, and since when.
+    reason: Option<&'static str>,
+    since: Option<f64>,
+    slots: usize,
+    slots_in_use: usize,
+    queued: usize,
+    queue_max: usize,
+    held: usize,
+}
+
+/// One exchange, or a request that has none yet or of its own.
+#[derive(Debug, Serialize)]
+pub(super) struct Running {
+    /// Its number here.
+    serial: u64,
+    /// `X-Request-Id`.
+    id: String,
+    client: Option<Arc<str>>,
+    method: String,
+    path: String,
+    backend: Arc<str>,
+    /// `receiving`, `queued`, `waiting`, `answering`; `delivering` once the backend is through with it.
+    stage: &'static str,
+    /// The stage in which the client left.
+    left: Option<&'static str>,
+    orphan: bool,
+    /// Whose exchange it watches: `join` or `replay`; its own where there is none.
+    source: Option<&'static str>,
+    began: f64,
+    sent: Option<f64>,
+    answered: Option<f64>,
+    over: Option<f64>,
+    left_at: Option<f64>,
+    status: Option<u16>,
+    delivered_bytes: u64,
+    discarded_bytes: u64,
+}
+
+/// What was counted for one backend since the process began.
+#[derive(Debug, Serialize)]
+pub(super) struct Totals {
+    /// Empty for what never came so far as to have one.
+    backend: Arc<str>,
+    ended: std::collections::BTreeMap<&'static str, u64>,
+    left: std::collections::BTreeMap<&'static str, u64>,
+    joins: u64,
+    replays: u64,
+    orphans: u64,
+    orphan_seconds: f64,
+    delivered_bytes: u64,
+    discarded_bytes: u64,
+}
+
+pub(super) async fn show(Of(house): Of<House>) -> Json<State> {
+    Json(State::of(&house))
+}
+
+impl State {
+    pub(super) fn of(house: &House) -> Self {
+        let books = &house.books;
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            began: humantime::format_rfc3339_millis(books.began()).to_string(),
+            now: house.millis(Instant::now()),
+            draining: house.proxy.tasks().closing().is_cancelled(),
+            connections: house.proxy.tasks().open_connections(),
+            backends: house
+                .proxy
+                .backends()
+                .iter()
+                .map(|one| BackendState::of(house, one))
+                .collect(),
+            running: books.running().iter().map(|record| Running::of(house, record)).collect(),
+            totals: books
+                .counts()
+                .into_iter()
+                .map(|(name, counts)| Totals::of(name, &counts))
+                .collect(),
+        }
+    }
+}
+
+impl House {
+    /// Since the process began.
+    pub(super) fn millis(&self, at: Instant) -> f64 {
+        millis(at.saturating_duration_since(self.books.zero()))
+    }
+}
+
+impl BackendState {
+    fn of(house: &House, backend: &Backend) -> Self {
+        let condition = backend.condition();
+        let (since, reason) = match condition {
+            Condition::Away { since, why } => (Some(house.millis(since)), Some(why)),
+            _ => (None, None),
+        };
+        Self {
+            name: backend.config.name.clone(),
+            url: backend.config.url.to_string(),
+            condition: condition.word(),
+            reason,
+            since,
+            slots: backend.slots.count(),
+            slots_in_use: backend.slots.in_use(),
+            queued: backend.slots.waiting(),
+            queue_max: backend.config.queue.max,
+            held: backend.held(),
+        }
+    }
+}
+
+impl Running {
+    pub(super) fn of(house: &House, record: &Record) -> Self {
+        let (facts, outcome) = (record.facts(), record.outcome());
+        let at = |at: Instant| house.millis(at);
+        Self {
+            serial: record.serial(),
+            id: String::from_utf8_lossy(facts.id.as_bytes()).into_owned(),
+            client: facts.client.clone(),
+            method: facts.method().unwrap_or_default().to_owned(),
+            path: facts.path().unwrap_or_default().to_owned(),
+            backend: house.books.name(outcome.account),
+            stage: if outcome.over.is_some() { "delivering" } else { outcome.stage.word() },
+            left: outcome.left.map(Stage::word),
+            orphan: outcome.left.is_some_and(|stage| stage > Stage::Queued)
+                && outcome.over.is_none(),
+            source: outcome.source.map(crate::observe::record::Source::word),
+            began: at(facts.began),
+            sent: outcome.sent.map(at),
+            answered: outcome.answered.map(at),
+            over: outcome.over.map(at),
+            left_at: outcome.left.map(|_| at(facts.began + outcome.visit)),
+            status: outcome.status.or(outcome.backend_status).map(|status| status.as_u16()),
+            delivered_bytes: outcome.delivered,
+            discarded_bytes: outcome.discarded,
+        }
+    }
+}
+
+impl Totals {
+    pub(super) fn of(backend: Arc<str>, counts: &Counts) -> Self {
+        Self {
+            backend,
+            ended: Ended::ALL.iter().map(|one| (one.word(), counts.ended(*one))).collect(),
+            left: Stage::ALL.iter().map(|one| (one.word(), counts.left(*one))).collect(),
+            joins: counts.joins,
+            replays: counts.replays,
+            orphans: counts.orphans,
+            orphan_seconds: counts.orphan_time.as_secs_f64(),
+            delivered_bytes: counts.delivered_bytes,
+            discarded_bytes: counts.discarded_bytes,
+        }
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    // Microseconds are enough.
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

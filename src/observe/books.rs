@@ -1,0 +1,198 @@
+//! The books of the house: what runs, and what was counted of that which is over.
+//!
+//! Every record is entered when it is opened, and counted when it is closed. Each worker has a sheet
+//! of its own for that, so that none waits for another; whoever reads the books goes through all
+//! sheets, and that is rare.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
+
+use parking_lot::{Mutex, RwLock};
+use slab::Slab;
+use tokio::time::Instant;
+
+use super::{
+    access::AccessLog,
+    counts::Counts,
+    record::{Facts, Outcome, Record},
+};
+
+/// Where records are entered; cloning gives another handle on the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Books {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    log: AccessLog,
+    sheets: [Mutex<Sheet>; SHEETS],
+    /// In the order of their first mention; that of [`Account::NONE`] is empty.
+    names: RwLock<Vec<Arc<str>>>,
+    began: SystemTime,
+    /// The same moment.
+    zero: Instant,
+}
+
+/// A worker's own.
+#[derive(Debug, Default)]
+struct Sheet {
+    running: Slab<Running>,
+    /// How many were ever entered here.
+    entered: u64,
+    /// By account.
+    counts: Vec<Counts>,
+}
+
+#[derive(Debug)]
+struct Running {
+    serial: u64,
+    record: Weak<Record>,
+}
+
+/// Where a record stands in the books.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    sheet: usize,
+    line: usize,
+    serial: u64,
+}
+
+/// Under which name something is counted: that of a backend, whose name stands for the same one for
+/// ever, also when the configuration is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Account(u32);
+
+impl Account {
+    /// No backend was chosen.
+    pub(crate) const NONE: Self = Self(0);
+}
+
+impl Books {
+    pub(crate) fn new(log: AccessLog) -> Self {
+        let inner = Inner {
+            log,
+            sheets: std::array::from_fn(|_| Mutex::default()),
+            names: RwLock::new(vec!["".into()]),
+            began: SystemTime::now(),
+            zero: Instant::now(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Books whose lines are written nowhere.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn unwritten() -> Self {
+        Self::new(AccessLog::off())
+    }
+
+    pub(crate) fn log(&self) -> &AccessLog {
+        &self.inner.log
+    }
+
+    /// The account of a backend.
+    pub(crate) fn account(&self, backend: &str) -> Account {
+        let mut names = self.inner.names.write();
+        let place = names.iter().position(|name| &**name == backend).unwrap_or_else(|| {
+            names.push(backend.into());
+            names.len() - 1
+        });
+        Account(u32::try_from(place).unwrap_or_default())
+    }
+
+    pub(crate) fn name(&self, account: Account) -> Arc<str> {
+        let names = self.inner.names.read();
+        names.get(account.0 as usize).cloned().unwrap_or_default()
+    }
+
+    /// Of the process.
+    pub(crate) fn began(&self) -> SystemTime {
+        self.inner.began
+    }
+
+    /// Of the process, too, by the other clock.
+    pub(crate) fn zero(&self) -> Instant {
+        self.inner.zero
+    }
+
+    /// All that is counted so far, each with the name of its backend; the empty name is for what never
+    /// came so far as to have one.
+    pub(crate) fn counts(&self) -> Vec<(Arc<str>, Counts)> {
+        let names = self.inner.names.read().clone();
+        let mut all: Vec<_> = names.into_iter().map(|name| (name, Counts::default())).collect();
+        for sheet in &self.inner.sheets {
+            let sheet = sheet.lock();
+            for ((_, sum), counts) in all.iter_mut().zip(&sheet.counts) {
+                sum.merge(counts);
+            }
+        }
+        all
+    }
+
+    /// All that runs, in the order of coming.
+    pub(crate) fn running(&self) -> Vec<Arc<Record>> {
+        let mut all = Vec::new();
+        for sheet in &self.inner.sheets {
+            let sheet = sheet.lock();
+            all.extend(sheet.running.iter().filter_map(|(_, running)| running.record.upgrade()));
+        }
+        // Outside of the locks: where one of these turns out to be the last handle, it is closed here.
+        all.sort_by_key(|record| (record.began(), record.serial()));
+        all
+    }
+
+    /// The running one with this number.
+    pub(crate) fn find(&self, serial: u64) -> Option<Arc<Record>> {
+        let sheet = usize::try_from(serial % SHEETS as u64).ok()?;
+        let sheet = self.inner.sheets[sheet].lock();
+        let mut running = sheet.running.iter().map(|(_, running)| running);
+        running.find(|running| running.serial == serial)?.record.upgrade()
+    }
+
+    pub(super) fn enter(&self, record: &Weak<Record>) -> Entry {
+        let place = here();
+        let mut sheet = self.inner.sheets[place].lock();
+        let serial = sheet.entered * SHEETS as u64 + place as u64;
+        sheet.entered += 1;
+        let line = sheet.running.insert(Running { serial, record: record.clone() });
+        Entry { sheet: place, line, serial }
+    }
+
+    /// Counts what is over, and writes its line.
+    pub(super) fn close(&self, entry: Entry, facts: &Facts, outcome: &Outcome) {
+        let mut sheet = self.inner.sheets[entry.sheet].lock();
+        // Its memory is freed only when this is gone, too; that need not be under the lock.
+        let gone = sheet.running.try_remove(entry.line);
+        let account = outcome.account.0 as usize;
+        if sheet.counts.len() <= account {
+            sheet.counts.resize_with(account + 1, Counts::default);
+        }
+        sheet.counts[account].add(facts.began, outcome);
+        drop(sheet);
+        drop(gone);
+        self.inner.log.write(facts, outcome);
+    }
+}
+
+impl Entry {
+    pub(super) fn serial(self) -> u64 {
+        self.serial
+    }
+}
+
+/// The sheet of this thread.
+fn here() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static HERE: usize = THREADS.fetch_add(1, Relaxed) % SHEETS;
+    }
+    HERE.with(|here| *here)
+}
+
+/// More workers than these share them.
+const SHEETS: usize = 16;

@@ -1,0 +1,202 @@
+//! The admin listener: who may see it, what it shows of what runs, and what an operator may do.
+
+use serde_json::Value;
+
+use crate::harness::command::run_to_end;
+use crate::harness::{Answer, Backend, Client, Leave, Seawall, until};
+
+const ON: &str = "max_concurrency = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+
+#[test]
+fn what_runs_is_shown_from_the_queue_to_the_orphan() {
+    let backend = held();
+    let seawall = Seawall::with(&backend, ON);
+    let running = ask(&seawall, "/running");
+    backend.wait_held("/running", 1);
+    let mut queued = ask(&seawall, "/queued");
+    let stages = |state: &Value| {
+        let shown = state["running"].as_array().unwrap();
+        shown.iter().map(|one| (text(&one["path"]), text(&one["stage"]))).collect::<Vec<_>>()
+    };
+    let expected = [("/running", "waiting"), ("/queued", "queued")];
+    let state = until("both are shown", || {
+        let state = state(&seawall);
+        (stages(&state) == expected.map(|(path, stage)| (path.into(), stage.into())))
+            .then_some(state)
+    });
+    let shown = &state["backends"][0];
+    assert_eq!(
+        (&shown["slots"], &shown["slots_in_use"], &shown["queued"]),
+        (&1.into(), &1.into(), &1.into())
+    );
+    assert_eq!(shown["condition"], "up");
+    assert_eq!(state["running"][0]["orphan"], false);
+
+    seawall.leave(running, Leave::Reset);
+    until("the orphan is shown", || {
+        (self::state(&seawall)["running"][0]["orphan"] == true).then_some(())
+    });
+    backend.release("/running");
+    backend.release("/queued");
+    assert_eq!(queued.answer().text(), "/queued");
+    let totals = until("both are counted", || {
+        let state = self::state(&seawall);
+        state["running"].as_array().unwrap().is_empty().then(|| state["totals"][1].clone())
+    });
+    assert_eq!(totals["backend"], "default");
+    assert_eq!(totals["ended"]["discarded"], 1);
+    assert_eq!(totals["ended"]["delivered"], 1);
+    assert_eq!(totals["left"]["waiting"], 1);
+    assert_eq!(totals["orphans"], 1);
+    assert!(totals["orphan_seconds"].as_f64().unwrap() > 0.0);
+    assert_eq!(totals["discarded_bytes"], 8);
+}
+
+#[test]
+fn an_operator_ends_what_waits_what_runs_and_what_has_no_client() {
+    let backend = held();
+    let seawall = Seawall::with(&backend, ON);
+    let mut running = ask(&seawall, "/running");
+    backend.wait_held("/running", 1);
+    let mut queued = ask(&seawall, "/queued");
+    end(&seawall, "/queued");
+    assert_eq!(queued.answer().status(), 504);
+    end(&seawall, "/running");
+    assert_eq!(running.answer().status(), 504);
+
+    let orphan = ask(&seawall, "/orphan");
+    backend.wait_held("/orphan", 1);
+    seawall.leave(orphan, Leave::Fin);
+    end(&seawall, "/orphan");
+    for path in ["/queued", "/running", "/orphan"] {
+        let line = seawall.line_of(path);
+        assert_eq!(
+            (&line["ended"], &line["reason"]),
+            (&"cut".into(), &"ended by an operator".into())
+        );
+    }
+    // All slots are free again.
+    let mut next = ask(&seawall, "/next");
+    backend.release("/next");
+    assert_eq!(next.answer().text(), "/next");
+    assert_eq!(backend.targets(), ["/running", "/orphan", "/next"]);
+}
+
+#[test]
+fn what_is_over_cannot_be_ended() {
+    let backend = held();
+    let seawall = Seawall::with(&backend, ON);
+    let answer = post(&seawall, "/api/exchanges/4711/end");
+    assert_eq!((answer.status(), answer.text().as_str()), (404, "no such exchange runs\n"));
+}
+
+#[test]
+fn other_names_and_other_sites_are_kept_out() {
+    let backend = held();
+    let seawall = Seawall::with(&backend, ON);
+    let status = |fields: &str| {
+        let mut client = Client::connect(seawall.admin());
+        client.send(format!("GET /api/state HTTP/1.1\r\n{fields}\r\n\r\n"));
+        client.answer().status()
+    };
+    assert_eq!(status("Host: localhost:9"), 200);
+    assert_eq!(status("Host: evil.example"), 403);
+    assert_eq!(status("Host: localhost:9\r\nOrigin: http://evil.example"), 403);
+    assert_eq!(status("Host: localhost:9\r\nSec-Fetch-Site: cross-site"), 403);
+    let health = fetch(&seawall, "/healthz");
+    assert_eq!((health.status(), health.text().as_str()), (200, "ok\n"));
+    assert!(health.head.field("content-security-policy").unwrap().contains("default-src 'none'"));
+    assert_eq!(health.head.field("access-control-allow-origin"), None);
+}
+
+#[test]
+fn where_others_can_connect_a_token_is_needed() {
+    let exposed = "backend = \"http://127.0.0.1:9\"\n[admin]\nlisten = \"0.0.0.0:0\"\n";
+    let said = run_to_end(Some(exposed), |command| {
+        command.env_remove("SEAWALL_ADMIN__LISTEN").arg("check")
+    });
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("proxy.toml:3: admin.listen: others can connect there"), "{said:?}");
+    assert!(said.err.contains("admin.token"), "{said:?}");
+
+    let backend = held();
+    let seawall = Seawall::with(&backend, "[admin]\nlisten = \"0.0.0.0:0\"\ntoken = \"s3cret\"\n");
+    let ask = |path: &str, fields: &str| {
+        let port = seawall.admin().port();
+        let mut client = Client::connect(([127, 0, 0, 1], port).into());
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: seawall\r\n{fields}\r\n"));
+        client.answer().status()
+    };
+    assert_eq!(ask("/healthz", ""), 200);
+    assert_eq!(ask("/api/state", ""), 401);
+    assert_eq!(ask("/api/state", "Authorization: Bearer wrong\r\n"), 401);
+    assert_eq!(ask("/api/state", "Authorization: Bearer s3cret\r\n"), 200);
+    let mut browser = Client::connect(([127, 0, 0, 1], seawall.admin().port()).into());
+    let form = "application/x-www-form-urlencoded";
+    browser.send(format!(
+        "POST /login HTTP/1.1\r\nHost: seawall\r\nContent-Type: {form}\r\nContent-Length: 12\r\n\r\ntoken=s3cret"
+    ));
+    let answer = browser.answer();
+    assert_eq!(answer.status(), 303);
+    let cookie = answer.head.field("set-cookie").unwrap();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    let pair = cookie.split(';').next().unwrap();
+    assert_eq!(ask("/api/state", &format!("Cookie: {pair}\r\n")), 200);
+}
+
+#[test]
+fn a_taken_usual_port_is_no_reason_not_to_start() {
+    let backend = held();
+    let auto = "[admin]\nlisten = \"auto\"\n";
+    let both = [Seawall::with(&backend, auto), Seawall::with(&backend, auto)];
+    let [one, other] = both.each_ref().map(Seawall::admin);
+    assert_ne!(one, other);
+    assert!(one.ip().is_loopback() && other.ip().is_loopback());
+    assert_eq!(fetch(&both[0], "/healthz").status(), 200);
+    assert_eq!(fetch(&both[1], "/healthz").status(), 200);
+}
+
+fn held() -> Backend {
+    Backend::start(|talk| {
+        let target = talk.target();
+        talk.hold(&target)?;
+        talk.answer(target)
+    })
+}
+
+fn ask(seawall: &Seawall, path: &str) -> Client {
+    let mut client = seawall.client();
+    client.get(path);
+    client
+}
+
+fn fetch(seawall: &Seawall, path: &str) -> Answer {
+    let mut client = Client::connect(seawall.admin());
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    client.answer()
+}
+
+fn post(seawall: &Seawall, path: &str) -> Answer {
+    let mut client = Client::connect(seawall.admin());
+    client.send(format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"));
+    client.answer()
+}
+
+fn state(seawall: &Seawall) -> Value {
+    serde_json::from_str(&fetch(seawall, "/api/state").text()).unwrap()
+}
+
+/// Ends the one with this path, once it is shown.
+fn end(seawall: &Seawall, path: &str) {
+    let serial = until("it is shown", || {
+        let state = state(seawall);
+        let shown = state["running"].as_array().unwrap().clone();
+        shown.into_iter().find(|one| one["path"] == path && one["stage"] != "receiving")
+    });
+    let answer = post(seawall, &format!("/api/exchanges/{}/end", serial["serial"]));
+    assert_eq!(answer.status(), 202);
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
