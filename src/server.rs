@@ -1,19 +1,13 @@
 //! The life of the process: bind, serve, drain.
 
-use std::{
-    io::{self, IsTerminal},
-    net::SocketAddr,
-    path::PathBuf,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+mod signals;
 
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, sleep, timeout_at},
-};
+use std::{io, net::SocketAddr, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
+
+pub use self::signals::Signals;
 
 use crate::{
     admin::{Admin, NoAdmin},
@@ -21,9 +15,8 @@ use crate::{
     listen::{self, Gate, Inherited, Listener, NoListener},
     notify,
     observe::{
-        access::{AccessLog, Form},
+        access::{AccessLog, NoAccessLog},
         books::Books,
-        diagnostics,
     },
     proxy::Proxy,
     runtime::Crew,
@@ -73,16 +66,12 @@ pub enum NotStarted {
         /// What the system says.
         error: io::Error,
     },
+    /// The file of the access log cannot be written.
+    #[error(transparent)]
+    AccessLog(#[from] NoAccessLog),
     /// The system gives no threads.
     #[error("cannot start the workers: {0}")]
     Workers(#[source] io::Error),
-}
-
-/// The signals that end the process.
-#[derive(Debug)]
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
 }
 
 impl Server {
@@ -97,13 +86,7 @@ impl Server {
         let workers = crew.handles().len();
         let listeners = listen::bind(&config.listen, inherited, workers)?;
         let admin = Admin::bind(&config.admin)?;
-        let log = match config.log.access {
-            true => {
-                let pretty = diagnostics::is_pretty(config.log.format, io::stdout().is_terminal());
-                AccessLog::start(if pretty { Form::Pretty } else { Form::Json }, io::stdout())
-            }
-            false => AccessLog::off(),
-        };
+        let log = AccessLog::open(&config.log)?;
         let (descriptors, _) = rlimit::Resource::NOFILE.get().map_err(NotStarted::Workers)?;
         let gate = Arc::new(Gate::new(config, descriptors));
         let tasks = Tasks::default();
@@ -147,7 +130,7 @@ impl Server {
 
         let code = tokio::select! {
             // Cancel-safe: both can be awaited again.
-            signal = signals.next() => {
+            signal = signals.next(self.books.log()) => {
                 tracing::info!(signal, "draining");
                 notify::stopping(self.tasks.open_connections(), self.tasks.open_exchanges());
                 None
@@ -162,7 +145,7 @@ impl Server {
         let ending = tokio::select! {
             // Cancel-safe: what is dropped only waits.
             ending = drain(&self.tasks, &self.drain, &closing) => ending,
-            signal = signals.next() => {
+            signal = signals.next(self.books.log()) => {
                 tracing::warn!(signal, "second signal: ending at once");
                 hurry = true;
                 Ending::Cut
@@ -183,7 +166,7 @@ impl Server {
         if let Some(child) = self.child {
             let hurried = async {
                 if !hurry {
-                    signals.next().await;
+                    signals.next(self.books.log()).await;
                 }
             };
             child.end(hurried).await;
@@ -213,26 +196,6 @@ impl Server {
             listener.open(&workers, &self.proxy, &self.tasks, &self.gate, closing);
         }
         notify::ready(&places);
-    }
-}
-
-impl Signals {
-    /// Those of this process.
-    ///
-    /// # Errors
-    /// Where the system refuses to tell.
-    pub fn of_process() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }
 

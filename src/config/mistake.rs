@@ -65,7 +65,8 @@ impl de::Error for Mistake {
     }
 }
 
-fn nearest(word: &str, known: &'static [&'static str]) -> String {
+/// What may have been meant, or all that there is.
+pub(super) fn nearest(word: &str, known: &[&str]) -> String {
     let near = known
         .iter()
         .map(|key| (strsim::damerau_levenshtein(word, key), key))

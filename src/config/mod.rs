@@ -9,6 +9,7 @@ mod file;
 mod layers;
 mod listen;
 mod load;
+mod log;
 mod mending;
 mod mistake;
 mod reader;
@@ -25,6 +26,7 @@ pub use admin::{Admin, AdminListen};
 pub use layers::Origin;
 pub use listen::{Address, Listen, Mode, Url};
 pub use load::{Loaded, Mistakes, Overrides, load};
+pub use log::Access;
 pub use mistake::Mistake;
 pub use redis_url::RedisUrl;
 pub use tls::{BadKeys, ClientAuth, KeyFiles, Tls, client_verifier};
@@ -309,9 +311,10 @@ pub struct Log {
     /// The form of both logs.
     pub format: LogFormat,
     /// Diagnostics: a level, or `module=level` pairs.
+    #[serde(deserialize_with = "log::level")]
     pub level: String,
-    /// One line per exchange on standard output.
-    pub access: bool,
+    /// One line per exchange.
+    pub access: Access,
 }
 
 /// The form of log lines.

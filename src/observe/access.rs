@@ -1,7 +1,8 @@
 //! The access log: one line per exchange.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _},
+    path::PathBuf,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
@@ -9,9 +10,13 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    output::Output,
-    record::{Ended, Facts, Outcome, Source, Stage},
+    diagnostics::is_pretty,
+    line::{Clock, Form, json, pretty},
+    log_file::LogFile,
+    output::{Output, Sink},
+    record::{Facts, Outcome},
 };
+use crate::config::{Access, Log};
 
 /// How long lines are gathered once the first has come.
 const GATHER: Duration = Duration::from_millis(20);
@@ -20,13 +25,6 @@ const GATHER: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLog {
     shared: Option<Arc<Shared>>,
-}
-
-/// The form of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    Json,
-    Pretty,
 }
 
 #[derive(Debug)]
@@ -39,14 +37,45 @@ struct Shared {
     cut: OnceLock<&'static str>,
 }
 
+/// The file of the log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "log.access: cannot write to {}: {error}; name a file in a folder that is there and can be written",
+    .path.display()
+)]
+pub struct NoAccessLog {
+    path: PathBuf,
+    error: io::Error,
+}
+
 impl AccessLog {
     /// A log that writes nothing.
     pub(crate) fn off() -> Self {
         Self { shared: None }
     }
 
-    /// Starts the writer.
-    pub(crate) fn start(form: Form, to: impl io::Write + Send + 'static) -> Self {
+    /// Opens it, and starts its writer.
+    pub(crate) fn open(config: &Log) -> Result<Self, NoAccessLog> {
+        let form = |terminal, coloured| match is_pretty(config.format, terminal) {
+            true => Form::Pretty { coloured },
+            false => Form::Json,
+        };
+        Ok(match &config.access {
+            Access::Off => Self::off(),
+            Access::Stdout => {
+                // As https://no-color.org has it.
+                let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                Self::start(form(io::stdout().is_terminal(), !is_plain), io::stdout())
+            }
+            Access::File(path) => {
+                let file = LogFile::open(path);
+                let file = file.map_err(|error| NoAccessLog { path: path.clone(), error })?;
+                Self::start(form(false, false), file)
+            }
+        })
+    }
+
+    fn start(form: Form, to: impl Sink) -> Self {
         let output = Output::start("access-log", GATHER, to);
         Self {
             shared: Some(Arc::new(Shared {
@@ -65,7 +94,7 @@ impl AccessLog {
             let time = clock.format(SystemTime::now());
             match shared.form {
                 Form::Json => json(text, time, facts, outcome),
-                Form::Pretty => pretty(text, time, facts, outcome),
+                Form::Pretty { coloured } => pretty(text, time, facts, outcome, coloured),
             }
         });
     }
@@ -81,180 +110,19 @@ impl AccessLog {
         self.shared.as_ref()?.cut.get().copied()
     }
 
+    /// Opens its file anew: the former one was moved.
+    pub(crate) fn reopen(&self) {
+        if let Some(shared) = &self.shared {
+            shared.output.renew();
+        }
+    }
+
     /// Waits until all that was handed over is written. Blocks; for the end of the process.
     pub(crate) fn flush(&self) {
         if let Some(shared) = &self.shared {
             shared.output.flush();
         }
     }
-}
-
-/// Formats times of RFC 3339; what repeats within a second is formatted once.
-#[derive(Debug, Default)]
-struct Clock {
-    second: u64,
-    text: String,
-}
-
-impl Clock {
-    fn format(&mut self, at: SystemTime) -> &str {
-        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        if since.as_secs() != self.second || self.text.is_empty() {
-            self.second = since.as_secs();
-            self.text = humantime::format_rfc3339_millis(at).to_string();
-        }
-        // `2026-01-02T03:04:05.678Z`
-        let millis = since.subsec_millis();
-        let digit = |place: u32| char::from_digit(millis / place % 10, 10).unwrap_or('0');
-        let digits: [char; 3] = [digit(100), digit(10), digit(1)];
-        let mut ascii = [0; 3];
-        for (byte, digit) in ascii.iter_mut().zip(digits) {
-            digit.encode_utf8(std::slice::from_mut(byte));
-        }
-        self.text.replace_range(20..23, std::str::from_utf8(&ascii).unwrap_or("000"));
-        &self.text
-    }
-}
-
-/// One object a line. This is the price of every request: what is ours needs no escaping, and what
-/// others wrote goes through the serialiser only where it does.
-fn json(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
-    text.extend_from_slice(b"{\"time\":\"");
-    text.extend_from_slice(time.as_bytes());
-    text.extend_from_slice(b"\",\"id\":");
-    foreign(text, facts.id.to_str().ok());
-    text.extend_from_slice(b",\"client\":");
-    word(text, facts.client.as_deref());
-    text.extend_from_slice(b",\"method\":");
-    // A token of RFC 9110: nothing to escape.
-    word(text, facts.method());
-    text.extend_from_slice(b",\"path\":");
-    foreign(text, facts.path());
-    text.extend_from_slice(b",\"status\":");
-    status(text, outcome.status);
-    text.extend_from_slice(b",\"backend_status\":");
-    status(text, outcome.backend_status);
-    text.extend_from_slice(b",\"ended\":");
-    word(text, Some(outcome.ended().word()));
-    text.extend_from_slice(b",\"left\":");
-    word(text, outcome.left.map(Stage::word));
-    text.extend_from_slice(b",\"reason\":");
-    word(text, outcome.reason);
-    text.extend_from_slice(b",\"shared\":");
-    word(text, outcome.source.map(Source::word));
-    text.extend_from_slice(b",\"queue_ms\":");
-    millis(text, outcome.queue);
-    text.extend_from_slice(b",\"held_ms\":");
-    millis(text, outcome.held);
-    text.extend_from_slice(b",\"backend_ms\":");
-    millis(text, outcome.backend);
-    text.extend_from_slice(b",\"client_ms\":");
-    millis(text, outcome.visit);
-    text.extend_from_slice(b",\"delivered_bytes\":");
-    number(text, outcome.delivered);
-    text.extend_from_slice(b",\"discarded_bytes\":");
-    number(text, outcome.discarded);
-    if let Some(received) = outcome.received {
-        text.extend_from_slice(b",\"received_bytes\":");
-        number(text, received);
-    }
-    text.extend_from_slice(b"}\n");
-}
-
-/// What others wrote.
-fn foreign(text: &mut Vec<u8>, value: Option<&str>) {
-    let plain = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
-    match value {
-        Some(value) if !value.bytes().all(plain) => {
-            // Writing to memory does not fail, and no string can refuse to be serialised.
-            let _ = serde_json::to_writer(text, value);
-        }
-        value => word(text, value),
-    }
-}
-
-/// What has nothing to escape.
-fn word(text: &mut Vec<u8>, word: Option<&str>) {
-    let Some(word) = word else { return text.extend_from_slice(b"null") };
-    text.push(b'"');
-    text.extend_from_slice(word.as_bytes());
-    text.push(b'"');
-}
-
-fn status(text: &mut Vec<u8>, status: Option<http::StatusCode>) {
-    match status {
-        Some(status) => text.extend_from_slice(status.as_str().as_bytes()),
-        None => text.extend_from_slice(b"null"),
-    }
-}
-
-fn number(text: &mut Vec<u8>, number: u64) {
-    text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-/// Milliseconds, with three decimals.
-fn millis(text: &mut Vec<u8>, duration: Duration) {
-    if duration.is_zero() {
-        return text.extend_from_slice(b"0.000");
-    }
-    let micros = duration.subsec_micros();
-    number(text, duration.as_secs() * 1000 + u64::from(micros / 1000));
-    let digit = |place: u32| b'0' + u8::try_from(micros / place % 10).unwrap_or(0);
-    text.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
-}
-
-fn pretty(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
-    let ended = outcome.ended();
-    let colour = match ended {
-        Ended::Delivered => 32,
-        Ended::Discarded | Ended::Abandoned => 36,
-        Ended::Refused => 33,
-        Ended::Cut | Ended::Failed => 31,
-    };
-    let status = |status: Option<http::StatusCode>| status.map_or(0, |status| status.as_u16());
-    // Writing to memory does not fail.
-    let _ = write!(
-        text,
-        "{} {:03} \x1b[{colour}m{:<9}\x1b[0m {} {} {:.1} ms, {} B",
-        time.get(11..23).unwrap_or(time),
-        status(outcome.status),
-        ended.word(),
-        facts.method().unwrap_or("-"),
-        facts.path().unwrap_or("-"),
-        as_millis(outcome.visit),
-        outcome.delivered,
-    );
-    if let Some(received) = outcome.received {
-        let _ = write!(text, ", {received} B from the client");
-    }
-    if let Some(left) = outcome.left {
-        let _ = write!(
-            text,
-            "; client left while {}; backend {:03} after {:.1} ms, {} B discarded",
-            left.word(),
-            status(outcome.backend_status),
-            as_millis(outcome.backend),
-            outcome.discarded,
-        );
-    }
-    if outcome.queue >= Duration::from_millis(1) {
-        let _ = write!(text, "; queued {:.1} ms", as_millis(outcome.queue));
-    }
-    if outcome.held >= Duration::from_millis(1) {
-        let _ = write!(text, "; held {:.1} ms", as_millis(outcome.held));
-    }
-    if let Some(source) = outcome.source {
-        let _ = write!(text, "; {}", source.word());
-    }
-    if let Some(reason) = outcome.reason {
-        let _ = write!(text, "; {reason}");
-    }
-    text.push(b'\n');
-}
-
-fn as_millis(duration: Duration) -> f64 {
-    // Microseconds are enough.
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 #[cfg(test)]
@@ -264,7 +132,11 @@ mod tests {
     use http::{HeaderValue, Method, StatusCode};
 
     use super::*;
-    use crate::observe::{books::Books, output::WAITING, record::Record};
+    use crate::observe::{
+        books::Books,
+        output::WAITING,
+        record::{Ended, Record, Stage},
+    };
 
     struct Output(SyncSender<Vec<u8>>);
 

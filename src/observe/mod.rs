@@ -5,5 +5,7 @@ pub(crate) mod access;
 pub(crate) mod books;
 pub(crate) mod counts;
 pub(crate) mod diagnostics;
+mod line;
+mod log_file;
 pub(crate) mod output;
 pub(crate) mod record;

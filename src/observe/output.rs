@@ -20,12 +20,28 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// How long [`Output::room`] and [`Output::settled`] wait for such a reader.
 const STALL: Duration = Duration::from_secs(2);
 
+/// What an output is written to. By its thread alone, so that it may block.
+pub(crate) trait Sink: Send + 'static {
+    /// Writes whole lines.
+    fn put(&mut self, lines: &[u8]);
+
+    /// Opens anew what may have been moved.
+    fn renew(&mut self) {}
+}
+
+impl<W: io::Write + Send + 'static> Sink for W {
+    fn put(&mut self, lines: &[u8]) {
+        // Where a stream is gone there is nobody to tell; serving goes on.
+        let _ = self.write_all(lines).and_then(|()| self.flush());
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Output {
     /// What it writes, for the report of what it could not.
     name: &'static str,
     lines: Mutex<Lines>,
-    /// Told when the first line has come.
+    /// Told when the first line has come, and when something else is to be done.
     come: Condvar,
     /// Told when some of it is written; so is `moved`, for those who wait without blocking.
     gone: Condvar,
@@ -34,12 +50,15 @@ pub(crate) struct Output {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each tells its own, and all go together")]
 struct Lines {
     text: Vec<u8>,
     /// The writer has taken lines and not yet written them.
     writing: bool,
     /// Nobody gathers any more: the process ends.
     hurry: bool,
+    /// The sink is to be opened anew before any further line.
+    renew: bool,
     /// Somebody has waited for room in vain, and nothing was written since.
     stalled: bool,
     /// Pieces.
@@ -50,11 +69,7 @@ struct Lines {
 impl Output {
     /// Starts the writer, which gathers lines for so long once the first has come: one write for
     /// many.
-    pub(crate) fn start(
-        name: &'static str,
-        gather: Duration,
-        to: impl io::Write + Send + 'static,
-    ) -> Arc<Self> {
+    pub(crate) fn start(name: &'static str, gather: Duration, to: impl Sink) -> Arc<Self> {
         let output = Arc::new(Self {
             name,
             lines: Mutex::default(),
@@ -81,6 +96,12 @@ impl Output {
         if first {
             self.come.notify_one();
         }
+    }
+
+    /// Has the sink opened anew, soon; also where there is nothing to write.
+    pub(super) fn renew(&self) {
+        self.lines.lock().renew = true;
+        self.come.notify_one();
     }
 
     /// Waits for room, for those who would rather wait than lose lines; not for a stalled reader.
@@ -118,34 +139,38 @@ impl Output {
         while lines.writing || !lines.text.is_empty() {
             let written = lines.written;
             let halts = |lines: &mut Lines| lines.written == written;
-            // Where the output has stalled, the lines are lost and nobody is left to be told.
+            // Where the output has stalled, the lines are lost.
             if self.gone.wait_while_for(&mut lines, halts, FLUSH).timed_out() {
+                drop(lines);
+                tracing::warn!(output = self.name, "the last lines cannot be written");
                 return;
             }
         }
     }
 
-    fn write_out(&self, mut to: impl io::Write) {
+    fn write_out(&self, mut to: impl Sink) {
         let mut taken = Vec::new();
         let mut reported = 0;
         loop {
             let mut lines = self.lines.lock();
-            self.come.wait_while(&mut lines, |lines| lines.text.is_empty());
-            if !lines.hurry && !self.gather.is_zero() {
+            self.come.wait_while(&mut lines, |lines| lines.text.is_empty() && !lines.renew);
+            if !lines.hurry && !lines.text.is_empty() && !self.gather.is_zero() {
                 drop(lines);
                 std::thread::sleep(self.gather);
                 lines = self.lines.lock();
             }
             std::mem::swap(&mut lines.text, &mut taken);
-            lines.writing = true;
-            let dropped = lines.dropped;
+            lines.writing = !taken.is_empty();
+            let renew = std::mem::take(&mut lines.renew);
             drop(lines);
+            if renew {
+                to.renew();
+            }
             let mut rest = taken.as_slice();
             while !rest.is_empty() {
                 let (piece, behind) = rest.split_at(piece(rest));
                 rest = behind;
-                // Where the output is gone there is nobody to tell; serving goes on.
-                let _ = to.write_all(piece).and_then(|()| to.flush());
+                to.put(piece);
                 let mut lines = self.lines.lock();
                 lines.writing = !rest.is_empty();
                 lines.stalled = false;
@@ -155,6 +180,7 @@ impl Output {
                 self.gone.notify_all();
             }
             taken.clear();
+            let dropped = self.lines.lock().dropped;
             if dropped > reported {
                 let lines = dropped - reported;
                 tracing::warn!(output = self.name, lines, total = dropped, "lines were dropped");

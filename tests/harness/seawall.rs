@@ -198,8 +198,13 @@ impl Seawall {
     /// Of the running process: to so many, or as many as it may have.
     pub(crate) fn limit_descriptors(&self, to: Option<u64>) {
         let limit = to.map_or_else(|| "4096".to_owned(), |to| to.to_string());
+        self.limit("nofile", &format!("{limit}:4096"));
+    }
+
+    /// What `prlimit` says, of the running process.
+    pub(crate) fn limit(&self, what: &str, to: &str) {
         let status = Command::new("prlimit")
-            .args(["--pid", &self.child.id().to_string(), &format!("--nofile={limit}:4096")])
+            .args(["--pid", &self.child.id().to_string(), &format!("--{what}={to}")])
             .status()
             .unwrap();
         assert!(status.success());

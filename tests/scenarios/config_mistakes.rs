@@ -44,11 +44,40 @@ fn a_value_that_is_none_is_named_with_its_line() {
         "[[route]]\npath = \"no slash\"",
         "[client]\ntrusted_proxies = [\"10.0.0.0/99\"]",
         "[log]\nformat = \"xml\"",
+        "[log]\naccess = 1",
+        "[log]\naccess = \"\"",
         "[runtime]\nworkers = -1",
     ] {
         let said = check(settings);
         assert_eq!(said.code, Some(2), "{settings}: {said:?}");
         assert!(said.all().contains("proxy.toml:5"), "{settings}: {said:?}");
+    }
+}
+
+#[test]
+fn a_level_that_is_none_is_no_name_of_a_module_that_silences_all_others() {
+    for (level, meant) in [
+        ("inof", "\"inof\" is no level; did you mean \"info\"?"),
+        ("", "\"\" is no level; expected one of \"off\", \"error\""),
+        ("info,", "\"\" is no level"),
+        ("info,seawall::backend", "\"seawall::backend\" is no level"),
+        ("info,seawall::backend=verbose", "\"verbose\" is no level"),
+        (
+            "seawall::bakend=debug",
+            "\"seawall::bakend\" is no module of seawall that says anything; did you mean \"backend\"?",
+        ),
+        ("info,=debug", "\"\" is no module; write a pair such as \"seawall::backend=debug\""),
+    ] {
+        let said = check(&format!("[log]\nlevel = \"{level}\""));
+        assert_eq!(said.code, Some(2), "{level}: {said:?}");
+        assert!(
+            said.all().contains(&format!("proxy.toml:5: log.level: {meant}")),
+            "{level}: {said:?}"
+        );
+    }
+    for level in ["WARN", "off", "info, seawall::backend::send=trace,hyper=off", "seawall=debug"] {
+        let said = check(&format!("[log]\nlevel = \"{level}\""));
+        assert_eq!(said.code, Some(0), "{level}: {said:?}");
     }
 }
 

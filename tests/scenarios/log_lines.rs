@@ -177,6 +177,33 @@ fn no_access_log_is_written_where_none_is_wanted() {
     assert!(seawall.log().is_empty());
 }
 
+#[test]
+fn a_module_can_be_made_to_say_more_and_the_others_less() {
+    let backend = held();
+    backend.release("view");
+    let says = |level: &str| {
+        let mut seawall = Seawall::with(&backend, &format!("[log]\nlevel = \"{level}\""));
+        // Known to `front` alone, at `debug`.
+        let mut broken = seawall.client();
+        broken.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense").wait_closed();
+        seawall.signal("TERM");
+        assert_eq!(seawall.wait_exit(), Some(0));
+        let lines = seawall.diagnostics();
+        let of = |module: &str| {
+            let of = |line: &&Value| line["target"].as_str().is_some_and(|it| it.contains(module));
+            lines.iter().filter(of).count()
+        };
+        (of("seawall::front"), of("seawall::server"))
+    };
+    let (front, server) = says("info");
+    assert!(front == 0 && server > 0);
+    let (front, server) = says("info, seawall::front=debug");
+    assert!(front > 0 && server > 0);
+    // It says where it listens, which the harness waits for.
+    let (front, server) = says("off,seawall::server=info");
+    assert!(front == 0 && server > 0);
+}
+
 fn the_only_line(seawall: &Seawall) -> Value {
     let line = seawall
         .wait_for_log(|line| line["path"].as_str().is_some_and(|path| path.starts_with('/')));

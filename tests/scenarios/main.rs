@@ -24,6 +24,7 @@ mod slow_reader;
 mod slow_sender;
 mod stalled_client;
 
+mod access_log_file;
 mod admin;
 mod backend_out_of_reach;
 mod broken_answers;
@@ -33,6 +34,7 @@ mod command_line;
 mod config_mistakes;
 mod connection_bounds;
 mod forwarded;
+mod hangup;
 mod headers;
 mod hold;
 mod hold_bounds;
