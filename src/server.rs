@@ -11,7 +11,7 @@ pub use self::signals::Signals;
 
 use crate::{
     admin::{Admin, NoAdmin},
-    config::{Config, Drain},
+    config::{AdminListen, Config, Drain, Inspect},
     listen::{self, Gate, Inherited, Listener, NoListener},
     notify,
     observe::{
@@ -90,7 +90,12 @@ impl Server {
         let (descriptors, _) = rlimit::Resource::NOFILE.get().map_err(NotStarted::Workers)?;
         let gate = Arc::new(Gate::new(config, descriptors));
         let tasks = Tasks::default();
-        let books = Books::new(log);
+        let inspect = match config.admin.listen {
+            // Nobody could look.
+            AdminListen::Off => Inspect::off(),
+            _ => config.inspect.clone(),
+        };
+        let books = Books::new(log, &inspect);
         let proxy = Proxy::new(config, tasks.clone(), books.clone());
         Ok(Self {
             listeners,

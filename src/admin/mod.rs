@@ -2,11 +2,12 @@
 //!
 //! It runs on a thread of its own, so that whoever looks costs no request anything, and lasts until
 //! the process ends, so that a drain can be watched. Who may see what is decided in [`guard`], before
-//! any page; what there is to see is gathered in [`state`].
+//! any page; what there is to see is gathered in [`state`], and what is over in [`inspect`].
 
 mod exchanges;
 mod guard;
 mod health;
+mod inspect;
 mod login;
 mod serve;
 mod state;
@@ -89,6 +90,8 @@ impl Admin {
 fn pages(house: House, guard: &Arc<Guard>) -> Router {
     let guarded = Router::new()
         .route("/api/state", get(state::show))
+        .route("/api/exchanges", get(inspect::list))
+        .route("/api/exchanges/{serial}", get(inspect::detail))
         .route("/api/exchanges/{serial}/end", post(exchanges::end))
         .layer(middleware::from_fn_with_state(guard.clone(), guard::only_those_who_may));
     Router::new()

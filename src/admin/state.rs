@@ -192,7 +192,7 @@ impl Totals {
     }
 }
 
-fn millis(duration: Duration) -> f64 {
+pub(super) fn millis(duration: Duration) -> f64 {
     // Microseconds are enough.
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -4,7 +4,7 @@ use http::{Method, Uri};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    Admin, Backend, Child, Client, Config, Drain, EarlyHints, Hold, Join, Listen, Log,
+    Admin, Backend, Child, Client, Config, Drain, EarlyHints, Hold, Inspect, Join, Listen, Log,
     OnDisconnect, Orphan, Queue, Replay, Route, Runtime, Spool, Tunnel, Url, mistake::Mistake,
     values,
 };
@@ -21,6 +21,7 @@ pub(super) struct File {
     replay: Replay,
     tunnel: Tunnel,
     admin: Admin,
+    inspect: Inspect,
     log: Log,
     drain: Drain,
     runtime: Runtime,
@@ -144,6 +145,7 @@ impl File {
             replay: self.replay,
             tunnel: self.tunnel,
             admin: self.admin,
+            inspect: self.inspect,
             log: self.log,
             drain: self.drain,
             runtime: self.runtime,

@@ -6,6 +6,7 @@
 
 mod admin;
 mod file;
+mod inspect;
 mod layers;
 mod listen;
 mod load;
@@ -23,6 +24,7 @@ use http::Method;
 use serde::Deserialize;
 
 pub use admin::{Admin, AdminListen};
+pub use inspect::Inspect;
 pub use layers::Origin;
 pub use listen::{Address, Listen, Mode, Url};
 pub use load::{Loaded, Mistakes, Overrides, load};
@@ -55,6 +57,8 @@ pub struct Config {
     pub tunnel: Tunnel,
     /// Where it shows itself.
     pub admin: Admin,
+    /// What it keeps to be shown there.
+    pub inspect: Inspect,
     /// What is written where.
     pub log: Log,
     /// How the process ends.

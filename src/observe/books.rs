@@ -19,8 +19,10 @@ use tokio::time::Instant;
 use super::{
     access::AccessLog,
     counts::Counts,
+    recent::{Pace, Recent, is_plain},
     record::{Facts, Outcome, Record},
 };
+use crate::config;
 
 /// Where records are entered; cloning gives another handle on the same.
 #[derive(Debug, Clone)]
@@ -34,6 +36,7 @@ struct Inner {
     sheets: [Mutex<Sheet>; SHEETS],
     /// In the order of their first mention; that of [`Account::NONE`] is empty.
     names: RwLock<Vec<Arc<str>>>,
+    recent: Recent,
     began: SystemTime,
     /// The same moment.
     zero: Instant,
@@ -47,6 +50,10 @@ struct Sheet {
     entered: u64,
     /// By account.
     counts: Vec<Counts>,
+    /// Of those that are chosen to be kept when they come.
+    chosen: Pace,
+    /// Of those that are kept for what has become of them.
+    odd: Pace,
 }
 
 #[derive(Debug)]
@@ -61,6 +68,8 @@ pub(super) struct Entry {
     sheet: usize,
     line: usize,
     serial: u64,
+    /// It is to be kept when it is over.
+    chosen: bool,
 }
 
 /// Under which name something is counted: that of a backend, whose name stands for the same one for
@@ -74,11 +83,12 @@ impl Account {
 }
 
 impl Books {
-    pub(crate) fn new(log: AccessLog) -> Self {
+    pub(crate) fn new(log: AccessLog, inspect: &config::Inspect) -> Self {
         let inner = Inner {
             log,
             sheets: std::array::from_fn(|_| Mutex::default()),
             names: RwLock::new(vec!["".into()]),
+            recent: Recent::new(inspect),
             began: SystemTime::now(),
             zero: Instant::now(),
         };
@@ -88,7 +98,13 @@ impl Books {
     /// Books whose lines are written nowhere.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn unwritten() -> Self {
-        Self::new(AccessLog::off())
+        Self::new(AccessLog::off(), &config::Inspect::off())
+    }
+
+    /// The same, but what is over is kept.
+    #[cfg(test)]
+    pub(super) fn keeping(inspect: &config::Inspect) -> Self {
+        Self::new(AccessLog::off(), inspect)
     }
 
     pub(crate) fn log(&self) -> &AccessLog {
@@ -118,6 +134,11 @@ impl Books {
     /// Of the process, too, by the other clock.
     pub(crate) fn zero(&self) -> Instant {
         self.inner.zero
+    }
+
+    /// Those that are over.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.inner.recent
     }
 
     /// All that is counted so far, each with the name of its backend; the empty name is for what never
@@ -154,16 +175,18 @@ impl Books {
         running.find(|running| running.serial == serial)?.record.upgrade()
     }
 
-    pub(super) fn enter(&self, record: &Weak<Record>) -> Entry {
+    /// For one that `began` now.
+    pub(super) fn enter(&self, record: &Weak<Record>, began: Instant) -> Entry {
         let place = here();
         let mut sheet = self.inner.sheets[place].lock();
         let serial = sheet.entered * SHEETS as u64 + place as u64;
         sheet.entered += 1;
         let line = sheet.running.insert(Running { serial, record: record.clone() });
-        Entry { sheet: place, line, serial }
+        let chosen = self.inner.recent.takes(&mut sheet.chosen, began);
+        Entry { sheet: place, line, serial, chosen }
     }
 
-    /// Counts what is over, and writes its line.
+    /// Counts what is over, writes its line, and keeps it where it was chosen or is of interest.
     pub(super) fn close(&self, entry: Entry, facts: &Facts, outcome: &Outcome) {
         let mut sheet = self.inner.sheets[entry.sheet].lock();
         // Its memory is freed only when this is gone, too; that need not be under the lock.
@@ -173,9 +196,15 @@ impl Books {
             sheet.counts.resize_with(account + 1, Counts::default);
         }
         sheet.counts[account].add(facts.began, outcome);
+        let is_kept = entry.chosen
+            || (!is_plain(outcome)
+                && self.inner.recent.takes(&mut sheet.odd, outcome.ended_at(facts.began)));
         drop(sheet);
         drop(gone);
         self.inner.log.write(facts, outcome);
+        if is_kept {
+            self.inner.recent.put(entry.serial, facts.clone(), outcome.clone());
+        }
     }
 }
 

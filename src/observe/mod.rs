@@ -8,4 +8,5 @@ pub(crate) mod diagnostics;
 mod line;
 mod log_file;
 pub(crate) mod output;
+pub(crate) mod recent;
 pub(crate) mod record;

@@ -138,7 +138,7 @@ impl Record {
             received: None,
         };
         Arc::new_cyclic(|this| Self {
-            entry: books.enter(this),
+            entry: books.enter(this, facts.began),
             books: books.clone(),
             facts,
             outcome: Mutex::new(outcome),
@@ -264,6 +264,11 @@ impl Outcome {
         let sent = self.stage > Stage::Queued;
         self.ended = Some(if sent { Ended::Cut } else { Ended::Abandoned });
         self.reason = Some(reason);
+    }
+
+    /// When both sides were over. Its head came when it `began`.
+    pub(crate) fn ended_at(&self, began: Instant) -> Instant {
+        self.over.map_or(began + self.visit, |over| over.max(began + self.visit))
     }
 
     /// For how long the exchange went on for nobody, if it did. Its head came when it `began`.

@@ -47,6 +47,7 @@ mod http2_floods;
 mod http2_leaves;
 mod http2_property;
 mod http2_tunnels;
+mod inspect;
 mod interim_answers;
 mod join;
 mod join_leaves;

@@ -1,0 +1,127 @@
+//! What is told of one exchange.
+//!
+//! Times are milliseconds since the process began, as in [`state`](super::super::state).
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::super::House;
+use crate::observe::{
+    recent::Finished,
+    record::{Facts, Outcome, Record, Source, Stage},
+};
+
+/// In a line.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Summary {
+    serial: u64,
+    /// In the order in which they were over; null while it runs.
+    number: Option<u64>,
+    id: String,
+    client: Option<Arc<str>>,
+    method: Option<String>,
+    path: Option<String>,
+    backend: Arc<str>,
+    /// What the client was sent.
+    status: Option<u16>,
+    /// Null while it runs.
+    ended: Option<&'static str>,
+    stage: &'static str,
+    reason: Option<&'static str>,
+    began: f64,
+    /// When it was over.
+    until: Option<f64>,
+}
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Detail {
+    #[serde(flatten)]
+    summary: Summary,
+    backend_status: Option<u16>,
+    /// The stage in which the client left, and when.
+    left: Option<&'static str>,
+    left_at: Option<f64>,
+    /// The kind of answer of our own.
+    refusal: Option<&'static str>,
+    /// Whose exchange it watched: `join` or `replay`; null for its own.
+    shared: Option<&'static str>,
+    sent: Option<f64>,
+    answered: Option<f64>,
+    /// When the backend was through with it.
+    over: Option<f64>,
+    queue_ms: f64,
+    held_ms: f64,
+    backend_ms: f64,
+    client_ms: f64,
+    delivered_bytes: u64,
+    discarded_bytes: u64,
+    /// Of a tunnel alone: what its client sent.
+    received_bytes: Option<u64>,
+}
+
+impl Summary {
+    pub(super) fn of(house: &House, serial: u64, facts: &Facts, outcome: &Outcome) -> Self {
+        Self {
+            serial,
+            number: None,
+            id: String::from_utf8_lossy(facts.id.as_bytes()).into_owned(),
+            client: facts.client.clone(),
+            method: facts.method().map(ToOwned::to_owned),
+            path: facts.path().map(ToOwned::to_owned),
+            backend: house.books.name(outcome.account),
+            status: outcome.status.map(|status| status.as_u16()),
+            ended: None,
+            stage: outcome.stage.word(),
+            reason: outcome.reason,
+            began: house.millis(facts.began),
+            until: None,
+        }
+    }
+
+    pub(super) fn of_finished(house: &House, one: &Finished) -> Self {
+        let (facts, outcome) = (&one.facts, &one.outcome);
+        Self {
+            number: Some(one.number),
+            ended: Some(outcome.ended().word()),
+            until: Some(house.millis(outcome.ended_at(facts.began))),
+            ..Self::of(house, one.serial, facts, outcome)
+        }
+    }
+}
+
+impl Detail {
+    pub(super) fn of_running(house: &House, record: &Record) -> Self {
+        let (facts, outcome) = (record.facts(), record.outcome());
+        let summary = Summary::of(house, record.serial(), facts, &outcome);
+        Self::of(house, summary, facts, &outcome)
+    }
+
+    pub(super) fn of_finished(house: &House, one: &Finished) -> Self {
+        Self::of(house, Summary::of_finished(house, one), &one.facts, &one.outcome)
+    }
+
+    fn of(house: &House, summary: Summary, facts: &Facts, outcome: &Outcome) -> Self {
+        use super::super::state::millis;
+        let at = |at| house.millis(at);
+        Self {
+            summary,
+            backend_status: outcome.backend_status.map(|status| status.as_u16()),
+            left: outcome.left.map(Stage::word),
+            left_at: outcome.left.map(|_| at(facts.began + outcome.visit)),
+            refusal: outcome.refusal,
+            shared: outcome.source.map(Source::word),
+            sent: outcome.sent.map(at),
+            answered: outcome.answered.map(at),
+            over: outcome.over.map(at),
+            queue_ms: millis(outcome.queue),
+            held_ms: millis(outcome.held),
+            backend_ms: millis(outcome.backend),
+            client_ms: millis(outcome.visit),
+            delivered_bytes: outcome.delivered,
+            discarded_bytes: outcome.discarded,
+            received_bytes: outcome.received,
+        }
+    }
+}
