@@ -30,6 +30,7 @@ use crate::{
     observe::{
         books::Books,
         record::{Facts, Record},
+        redact::Redact,
     },
     probe::Probe,
     refusal::Refusal,
@@ -62,6 +63,7 @@ struct House {
     store: Store,
     tasks: Tasks,
     books: Books,
+    redact: Redact,
 }
 
 impl Proxy {
@@ -78,6 +80,7 @@ impl Proxy {
             store: Store::new(&config.spool),
             tasks,
             books,
+            redact: Redact::new(&config.log.redact),
         };
         Self { house: Arc::new(house) }
     }
@@ -174,7 +177,7 @@ impl House {
         let facts = Facts {
             id: headers::id_of(&head.headers),
             client: carrier.connection().map(|connection| self.name_of(connection, head)),
-            line: Some((head.method.clone(), headers::target(head).into())),
+            line: Some((head.method.clone(), self.redact.target(headers::target(head)).into())),
             began: Instant::now(),
         };
         Visit::new(Record::open(&self.books, facts), carrier)

@@ -46,6 +46,26 @@ impl<'de> Deserialize<'de> for Access {
     }
 }
 
+/// A part of the whole.
+pub(super) fn part<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    let part = f64::deserialize(input)?;
+    if (0.0..=1.0).contains(&part) {
+        return Ok(part);
+    }
+    Err(de::Error::custom(format_args!("{part} is out of range; write a number from 0.0 to 1.0")))
+}
+
+/// Names in a query, which are looked for in lower case.
+pub(super) fn names<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(input)?;
+    match names.iter().any(String::is_empty) {
+        true => {
+            Err(de::Error::custom("a name is empty; write one such as \"token\", or \"*\" for all"))
+        }
+        false => Ok(names.iter().map(|name| name.to_lowercase()).collect()),
+    }
+}
+
 /// A level, and pairs of module and level, between commas. What is none of these would be taken for
 /// the name of a module, and silence all others.
 pub(super) fn level<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {

@@ -44,6 +44,7 @@ impl de::Error for Mistake {
         };
         let expected = match expected.to_string().as_str() {
             "i64" => "a whole number".to_owned(),
+            "f64" => "a number".to_owned(),
             "a boolean" => "true or false".to_owned(),
             "a string" => "text in quotes".to_owned(),
             "a sequence" => "a list, in brackets".to_owned(),

@@ -319,6 +319,12 @@ pub struct Log {
     pub level: String,
     /// One line per exchange.
     pub access: Access,
+    /// The part of the lines that is written, from 0 to 1, where nothing went wrong.
+    #[serde(deserialize_with = "log::part")]
+    pub sample: f64,
+    /// In lower case: whose values in a query are not to be seen; `*` for all.
+    #[serde(deserialize_with = "log::names")]
+    pub redact: Vec<String>,
 }
 
 /// The form of log lines.

@@ -30,6 +30,8 @@ pub(crate) struct AccessLog {
 #[derive(Debug)]
 struct Shared {
     form: Form,
+    /// The part of the lines that is written where nothing went wrong; none where all are.
+    sample: Option<f64>,
     /// Locked by who is writing to the output, and so by one at a time.
     clock: Mutex<Clock>,
     output: Arc<Output>,
@@ -65,21 +67,23 @@ impl AccessLog {
             Access::Stdout => {
                 // As https://no-color.org has it.
                 let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                Self::start(form(io::stdout().is_terminal(), !is_plain), io::stdout())
+                let form = form(io::stdout().is_terminal(), !is_plain);
+                Self::start(form, config.sample, io::stdout())
             }
             Access::File(path) => {
                 let file = LogFile::open(path);
                 let file = file.map_err(|error| NoAccessLog { path: path.clone(), error })?;
-                Self::start(form(false, false), file)
+                Self::start(form(false, false), config.sample, file)
             }
         })
     }
 
-    fn start(form: Form, to: impl Sink) -> Self {
+    fn start(form: Form, sample: f64, to: impl Sink) -> Self {
         let output = Output::start("access-log", GATHER, to);
         Self {
             shared: Some(Arc::new(Shared {
                 form,
+                sample: (sample < 1.0).then_some(sample),
                 clock: Mutex::default(),
                 output,
                 cut: OnceLock::new(),
@@ -89,11 +93,15 @@ impl AccessLog {
 
     pub(crate) fn write(&self, facts: &Facts, outcome: &Outcome) {
         let Some(shared) = &self.shared else { return };
+        let sample = shared.sample.filter(|_| outcome.is_well());
+        if sample.is_some_and(|part| fastrand::f64() >= part) {
+            return;
+        }
         shared.output.write(|text| {
             let mut clock = shared.clock.lock();
             let time = clock.format(SystemTime::now());
             match shared.form {
-                Form::Json => json(text, time, facts, outcome),
+                Form::Json => json(text, time, facts, outcome, sample),
                 Form::Pretty { coloured } => pretty(text, time, facts, outcome, coloured),
             }
         });
@@ -162,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_holder_writes_one_line() {
         let (sender, output) = sync_channel(1);
-        let log = AccessLog::start(Form::Json, Output(sender));
+        let log = AccessLog::start(Form::Json, 1.0, Output(sender));
         let visit = Record::open(&Books::new(log, &crate::config::Inspect::off()), facts());
         let exchange = visit.clone();
         visit.note(|outcome| outcome.left = Some(Stage::Waiting));
@@ -197,7 +205,7 @@ mod tests {
             }
         }
         let (release, stalled) = sync_channel(1);
-        let log = AccessLog::start(Form::Json, Stalled(stalled));
+        let log = AccessLog::start(Form::Json, 1.0, Stalled(stalled));
         // At least a hundred bytes each, and one buffer may be in the writer's hands.
         let books = Books::new(log.clone(), &crate::config::Inspect::off());
         for _ in 0..=2 * WAITING / 100 {

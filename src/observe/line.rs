@@ -43,7 +43,14 @@ impl Clock {
 
 /// One object a line. This is the price of every request: what is ours needs no escaping, and what
 /// others wrote goes through the serialiser only where it does.
-pub(super) fn json(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outcome) {
+/// `sample`: the line stands for others, which are not written.
+pub(super) fn json(
+    text: &mut Vec<u8>,
+    time: &str,
+    facts: &Facts,
+    outcome: &Outcome,
+    sample: Option<f64>,
+) {
     text.extend_from_slice(b"{\"time\":\"");
     text.extend_from_slice(time.as_bytes());
     text.extend_from_slice(b"\",\"id\":");
@@ -82,6 +89,10 @@ pub(super) fn json(text: &mut Vec<u8>, time: &str, facts: &Facts, outcome: &Outc
     if let Some(received) = outcome.received {
         text.extend_from_slice(b",\"received_bytes\":");
         number(text, received);
+    }
+    if let Some(sample) = sample {
+        // Writing to memory does not fail.
+        let _ = write!(text, ",\"sample\":{sample}");
     }
     text.extend_from_slice(b"}\n");
 }

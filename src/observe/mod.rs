@@ -10,3 +10,4 @@ mod log_file;
 pub(crate) mod output;
 pub(crate) mod recent;
 pub(crate) mod record;
+pub(crate) mod redact;

@@ -278,6 +278,14 @@ impl Outcome {
         (!time.is_zero()).then_some(time)
     }
 
+    /// There is nothing to look into: the client has what it came for.
+    pub(super) fn is_well(&self) -> bool {
+        let is_answered = matches!(self.ended(), Ended::Delivered | Ended::Refused);
+        // What we ask ourselves is answered to no client.
+        let status = self.status.or(self.backend_status);
+        is_answered && status.is_some_and(|status| status.as_u16() < 400)
+    }
+
     /// One word for the whole of it.
     pub(crate) fn ended(&self) -> Ended {
         match (self.ended, self.left) {

@@ -46,6 +46,9 @@ fn a_value_that_is_none_is_named_with_its_line() {
         "[log]\nformat = \"xml\"",
         "[log]\naccess = 1",
         "[log]\naccess = \"\"",
+        "[log]\nsample = 1.5",
+        "[log]\nsample = \"some\"",
+        "[log]\nredact = [\"\"]",
         "[runtime]\nworkers = -1",
     ] {
         let said = check(settings);

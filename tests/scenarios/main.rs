@@ -55,6 +55,7 @@ mod join_property;
 mod join_whom;
 mod join_writes;
 mod listeners;
+mod log_contents;
 mod log_lines;
 mod messages;
 mod on_disconnect;
