@@ -26,7 +26,7 @@ use crate::{
     config::{self, Config, EarlyHints, Route, Url},
     connection::Connection,
     exchange::{self, Found, Registry, Replays, Watcher},
-    headers::{self, Peer},
+    headers::{self, Peer, Scheme},
     observe::{
         books::Books,
         record::{Facts, Record},
@@ -180,7 +180,12 @@ impl House {
             line: Some((head.method.clone(), self.redact.target(headers::target(head)).into())),
             began: Instant::now(),
         };
-        Visit::new(Record::open(&self.books, facts), carrier)
+        let record = Record::open(&self.books, facts);
+        if let Some(mut capture) = record.capture() {
+            let is_secure = carrier.connection().is_some_and(|one| one.hop.scheme == Scheme::Https);
+            capture.request(head, record.facts(), is_secure);
+        }
+        Visit::new(record, carrier)
     }
 
     /// For the log: the peer, or for whom it speaks.

@@ -67,6 +67,7 @@ impl Reply {
             visit.fin_is_leaving();
         }
         visit.note(|outcome| outcome.status = Some(parts.status));
+        take_down(&visit, &parts.headers);
         let length = || parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
         let left = if bodyless { Some(0) } else { length() };
         let source = Origin::Exchange { body, left, _watcher: watcher };
@@ -85,6 +86,7 @@ impl Reply {
         *response.status_mut() = status;
         *response.headers_mut() = fields;
         headers::replayed(response.headers_mut(), visit.record().id());
+        take_down(&visit, response.headers());
         let source = |body| match trailers {
             None => Origin::Own(Some(body)),
             Some(trailers) => Origin::Trailed(Some(body), Some(trailers)),
@@ -101,6 +103,7 @@ impl Reply {
             outcome.status = Some(response.status());
             outcome.because(reason);
         });
+        take_down(&visit, response.headers());
         response.map(|body| Self { source: Origin::Own(Some(body)), visit: Some(visit), cut: None })
     }
 
@@ -125,7 +128,15 @@ impl Reply {
         if refusal.ends_connection() && version <= Version::HTTP_11 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        take_down(&visit, response.headers());
         response.map(|body| Self { source: Origin::Own(Some(body)), visit: Some(visit), cut: None })
+    }
+}
+
+/// Of the answer, for who looks later.
+fn take_down(visit: &Visit, fields: &HeaderMap) {
+    if let Some(mut capture) = visit.record().capture() {
+        capture.answer(fields);
     }
 }
 
@@ -153,7 +164,7 @@ impl Body for Reply {
         match frame {
             None => Poll::Ready(None),
             Some(Ok(frame)) => {
-                this.passed(frame.data_ref().map_or(0, Bytes::len) as u64);
+                this.passed(frame.data_ref());
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
@@ -202,12 +213,18 @@ impl Reply {
         }
     }
 
-    fn passed(&mut self, len: u64) {
+    fn passed(&mut self, data: Option<&Bytes>) {
+        let len = data.map_or(0, Bytes::len) as u64;
         if let Origin::Exchange { left: Some(left), .. } = &mut self.source {
             *left = left.saturating_sub(len);
         }
         if let Some(visit) = &self.visit {
             visit.note(|outcome| outcome.delivered += len);
+            if let Some(mut capture) = visit.record().capture()
+                && let Some(data) = data
+            {
+                capture.answer_body(data);
+            }
         }
     }
 

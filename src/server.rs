@@ -11,12 +11,14 @@ pub use self::signals::Signals;
 
 use crate::{
     admin::{Admin, NoAdmin},
-    config::{AdminListen, Config, Drain, Inspect},
+    config::{AdminListen, Config, Drain},
     listen::{self, Gate, Inherited, Listener, NoListener},
     notify,
     observe::{
         access::{AccessLog, NoAccessLog},
         books::Books,
+        recent::Recent,
+        redact::Redact,
     },
     proxy::Proxy,
     runtime::Crew,
@@ -90,12 +92,12 @@ impl Server {
         let (descriptors, _) = rlimit::Resource::NOFILE.get().map_err(NotStarted::Workers)?;
         let gate = Arc::new(Gate::new(config, descriptors));
         let tasks = Tasks::default();
-        let inspect = match config.admin.listen {
+        let recent = match config.admin.listen {
             // Nobody could look.
-            AdminListen::Off => Inspect::off(),
-            _ => config.inspect.clone(),
+            AdminListen::Off => Recent::off(),
+            _ => Recent::new(&config.inspect, Redact::new(&config.log.redact)),
         };
-        let books = Books::new(log, &inspect);
+        let books = Books::new(log, recent);
         let proxy = Proxy::new(config, tasks.clone(), books.clone());
         Ok(Self {
             listeners,

@@ -18,11 +18,11 @@ use tokio::time::Instant;
 
 use super::{
     access::AccessLog,
+    capture::Capture,
     counts::Counts,
     recent::{Pace, Recent, is_plain},
     record::{Facts, Outcome, Record},
 };
-use crate::config;
 
 /// Where records are entered; cloning gives another handle on the same.
 #[derive(Debug, Clone)]
@@ -68,8 +68,8 @@ pub(super) struct Entry {
     sheet: usize,
     line: usize,
     serial: u64,
-    /// It is to be kept when it is over.
-    chosen: bool,
+    /// It is to be kept when it is over, and what is said is taken down.
+    pub(super) is_chosen: bool,
 }
 
 /// Under which name something is counted: that of a backend, whose name stands for the same one for
@@ -83,12 +83,12 @@ impl Account {
 }
 
 impl Books {
-    pub(crate) fn new(log: AccessLog, inspect: &config::Inspect) -> Self {
+    pub(crate) fn new(log: AccessLog, recent: Recent) -> Self {
         let inner = Inner {
             log,
             sheets: std::array::from_fn(|_| Mutex::default()),
             names: RwLock::new(vec!["".into()]),
-            recent: Recent::new(inspect),
+            recent,
             began: SystemTime::now(),
             zero: Instant::now(),
         };
@@ -98,13 +98,7 @@ impl Books {
     /// Books whose lines are written nowhere.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn unwritten() -> Self {
-        Self::new(AccessLog::off(), &config::Inspect::off())
-    }
-
-    /// The same, but what is over is kept.
-    #[cfg(test)]
-    pub(super) fn keeping(inspect: &config::Inspect) -> Self {
-        Self::new(AccessLog::off(), inspect)
+        Self::new(AccessLog::off(), Recent::off())
     }
 
     pub(crate) fn log(&self) -> &AccessLog {
@@ -182,12 +176,18 @@ impl Books {
         let serial = sheet.entered * SHEETS as u64 + place as u64;
         sheet.entered += 1;
         let line = sheet.running.insert(Running { serial, record: record.clone() });
-        let chosen = self.inner.recent.takes(&mut sheet.chosen, began);
-        Entry { sheet: place, line, serial, chosen }
+        let is_chosen = self.inner.recent.takes(&mut sheet.chosen, began);
+        Entry { sheet: place, line, serial, is_chosen }
     }
 
     /// Counts what is over, writes its line, and keeps it where it was chosen or is of interest.
-    pub(super) fn close(&self, entry: Entry, facts: &Facts, outcome: &Outcome) {
+    pub(super) fn close(
+        &self,
+        entry: Entry,
+        facts: &Facts,
+        outcome: &Outcome,
+        capture: Option<Box<Capture>>,
+    ) {
         let mut sheet = self.inner.sheets[entry.sheet].lock();
         // Its memory is freed only when this is gone, too; that need not be under the lock.
         let gone = sheet.running.try_remove(entry.line);
@@ -196,14 +196,14 @@ impl Books {
             sheet.counts.resize_with(account + 1, Counts::default);
         }
         sheet.counts[account].add(facts.began, outcome);
-        let is_kept = entry.chosen
+        let is_kept = entry.is_chosen
             || (!is_plain(outcome)
                 && self.inner.recent.takes(&mut sheet.odd, outcome.ended_at(facts.began)));
         drop(sheet);
         drop(gone);
         self.inner.log.write(facts, outcome);
         if is_kept {
-            self.inner.recent.put(entry.serial, facts.clone(), outcome.clone());
+            self.inner.recent.put(entry.serial, facts.clone(), outcome.clone(), capture);
         }
     }
 }

@@ -3,10 +3,12 @@
 
 pub(crate) mod access;
 pub(crate) mod books;
+pub(crate) mod capture;
 pub(crate) mod counts;
 pub(crate) mod diagnostics;
 mod line;
 mod log_file;
+mod mask;
 pub(crate) mod output;
 pub(crate) mod recent;
 pub(crate) mod record;

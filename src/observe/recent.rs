@@ -3,19 +3,38 @@
 //! Under a flood they are a sample, and what went wrong is not pushed out by what did not: each has a
 //! shelf of its own, and where there is no more room, the fuller one gives.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::record::{Ended, Facts, Outcome};
+use super::{
+    capture::Capture,
+    mask::Mask,
+    record::{Ended, Facts, Outcome},
+    redact::Redact,
+};
 use crate::config;
 
 /// The last ones that are over.
 #[derive(Debug)]
 pub(crate) struct Recent {
     entries: usize,
+    /// Of those that are over.
     memory: u64,
+    /// The same, for what is taken down of those that run.
+    running_memory: u64,
+    running: AtomicU64,
+    /// Of each body.
+    bodies: usize,
+    mask: Mask,
     /// Between two that are kept, in the mean.
     interval: Duration,
     shelves: Mutex<Shelves>,
@@ -30,6 +49,8 @@ pub(crate) struct Finished {
     pub number: u64,
     pub facts: Facts,
     pub outcome: Outcome,
+    /// What was said, where that was taken down.
+    pub capture: Option<Box<Capture>>,
 }
 
 #[derive(Debug, Default)]
@@ -49,13 +70,22 @@ struct Shelf {
 }
 
 impl Recent {
-    pub(super) fn new(config: &config::Inspect) -> Self {
+    pub(crate) fn new(config: &config::Inspect, redact: Redact) -> Self {
         Self {
             entries: config.entries,
-            memory: config.memory,
+            memory: config.memory - config.memory / 2,
+            running_memory: config.memory / 2,
+            running: AtomicU64::new(0),
+            bodies: usize::try_from(config.bodies).unwrap_or(usize::MAX),
+            mask: Mask::new(&config.mask, redact),
             interval: Duration::from_secs(1) / config.rate.max(1),
             shelves: Mutex::default(),
         }
+    }
+
+    /// Nothing is kept.
+    pub(crate) fn off() -> Self {
+        Self::new(&config::Inspect::off(), Redact::new(&[]))
     }
 
     /// Those that were over after the one with this number, the newest first; all, for 0.
@@ -88,8 +118,32 @@ impl Recent {
         }
     }
 
-    pub(super) fn put(&self, serial: u64, facts: Facts, outcome: Outcome) {
-        let mut finished = Finished { serial, number: 0, facts, outcome };
+    /// Is there room for so many bytes of one that runs? Then they are its.
+    pub(super) fn charge(&self, bytes: u64) -> bool {
+        let more = |held: u64| Some(held + bytes).filter(|held| *held <= self.running_memory);
+        self.running.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
+    /// How much more is kept of a body of which so much is kept.
+    pub(super) fn body_room(&self, kept: usize) -> usize {
+        self.bodies.saturating_sub(kept)
+    }
+
+    pub(super) fn mask(&self) -> &Mask {
+        &self.mask
+    }
+
+    pub(super) fn put(
+        &self,
+        serial: u64,
+        facts: Facts,
+        outcome: Outcome,
+        capture: Option<Box<Capture>>,
+    ) {
+        if let Some(capture) = &capture {
+            self.running.fetch_sub(capture.bytes, Relaxed);
+        }
+        let mut finished = Finished { serial, number: 0, facts, outcome, capture };
         let mut gone = Vec::new();
         let mut shelves = self.shelves.lock();
         shelves.count += 1;
@@ -130,7 +184,8 @@ impl Finished {
     /// Of all of it, in bytes.
     fn size(&self) -> u64 {
         let path = self.facts.path().map_or(0, str::len);
-        (size_of::<Self>() + path) as u64
+        let said = self.capture.as_ref().map_or(0, |said| size_of::<Capture>() as u64 + said.bytes);
+        (size_of::<Self>() + path) as u64 + said
     }
 }
 
@@ -154,12 +209,12 @@ mod tests {
     use super::*;
     use crate::{
         config::Inspect,
-        observe::{books::Books, record::Record},
+        observe::{access::AccessLog, books::Books, record::Record},
     };
 
     fn books(entries: usize, memory: u64) -> Books {
         let config = Inspect { entries, memory, rate: 1000, ..Inspect::off() };
-        Books::keeping(&config)
+        Books::new(AccessLog::off(), Recent::new(&config, Redact::new(&[])))
     }
 
     fn finish(books: &Books, path: &str, status: u16) {
@@ -200,7 +255,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_is_bounded_and_the_oldest_go() {
-        let books = books(1000, 100_000);
+        let books = books(1000, 200_000);
         let long = "x".repeat(10_000);
         for number in 0..20 {
             finish(&books, &format!("/{number}/{long}"), 200);

@@ -10,7 +10,10 @@ use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::books::{Account, Books, Entry};
+use super::{
+    books::{Account, Books, Entry},
+    capture::{Capture, Capturing},
+};
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +109,8 @@ pub(crate) struct Record {
     facts: Facts,
     outcome: Mutex<Outcome>,
     exchange: OnceLock<Weak<dyn End>>,
+    /// What is said, of those that are chosen.
+    capture: Option<Box<Mutex<Capture>>>,
 }
 
 /// What an operator can end.
@@ -137,12 +142,16 @@ impl Record {
             discarded: 0,
             received: None,
         };
-        Arc::new_cyclic(|this| Self {
-            entry: books.enter(this, facts.began),
-            books: books.clone(),
-            facts,
-            outcome: Mutex::new(outcome),
-            exchange: OnceLock::new(),
+        Arc::new_cyclic(|this| {
+            let entry = books.enter(this, facts.began);
+            Self {
+                entry,
+                books: books.clone(),
+                facts,
+                outcome: Mutex::new(outcome),
+                exchange: OnceLock::new(),
+                capture: entry.is_chosen.then(Box::default),
+            }
         })
     }
 
@@ -173,6 +182,11 @@ impl Record {
             exchange.end(reason);
         }
         exchange.is_some()
+    }
+
+    /// Where what is said is to be taken down.
+    pub(crate) fn capture(&self) -> Option<Capturing<'_>> {
+        self.capture.as_ref().map(|capture| Capturing::new(self.books.recent(), capture))
     }
 
     /// When the head of the request came.
@@ -239,7 +253,8 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.books.close(self.entry, &self.facts, self.outcome.get_mut());
+        let capture = self.capture.take().map(|capture| Box::new(capture.into_inner()));
+        self.books.close(self.entry, &self.facts, self.outcome.get_mut(), capture);
     }
 }
 

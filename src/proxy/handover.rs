@@ -90,6 +90,9 @@ impl House {
         let nobody = ClientKey::of(Some(Ipv4Addr::UNSPECIFIED.into()));
         let share = self.clients.account(nobody).admit().ok()?;
         let head = headers::of_probe(path, &backend.host, record.id())?;
+        if let Some(mut capture) = record.capture() {
+            capture.request(&head, record.facts(), false);
+        }
         let request = Outbound::new(Box::new(head), Received::Nothing);
         let mut ready = self.ready(share, record.clone(), backend, None, request);
         // Whoever hears it out does so for as long; without him, it is cut at once.

@@ -53,6 +53,9 @@ impl House {
             // Trailers end here: a body that is sent with its length has no place for them.
             let Ok(chunk) = frame.into_data() else { continue };
             pace.came += chunk.len() as u64;
+            if let Some(mut capture) = visit.record().capture() {
+                capture.request_body(&chunk);
+            }
             if spool.written() + chunk.len() as u64 > max {
                 return Err(Refusal::BodyTooLong);
             }

@@ -1,5 +1,7 @@
 //! The inspector: what is kept of exchanges that are over, and who is found in it.
 
+mod messages;
+
 use serde_json::Value;
 
 use crate::harness::{Backend, Client, Leave, Seawall, until};
@@ -89,6 +91,14 @@ fn what_runs_is_listed_first() {
 fn list(seawall: &Seawall, query: &str) -> Vec<Value> {
     let list = fetch_json(seawall, &format!("/api/exchanges{query}"));
     list["exchanges"].as_array().unwrap().clone()
+}
+
+/// What is told of the one with this path, once it is over.
+fn detail(seawall: &Seawall, path: &str) -> Value {
+    let one = until("it is kept", || {
+        list(seawall, "").into_iter().find(|one| one["path"] == path && !one["ended"].is_null())
+    });
+    fetch_json(seawall, &format!("/api/exchanges/{}", one["serial"]))
 }
 
 fn fetch_json(seawall: &Seawall, path: &str) -> Value {

@@ -1,8 +1,10 @@
 //! The inspector: the last exchanges, each in all detail.
 //!
-//! Which of them is asked for is read by [`filter`], and what is told of one stands in [`shown`].
+//! Which of them is asked for is read by [`filter`], and what is told of one stands in [`shown`] and
+//! [`message`].
 
 mod filter;
+mod message;
 mod shown;
 
 use axum::{

@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::super::House;
+use super::{
+    super::House,
+    message::{self, Message},
+};
 use crate::observe::{
+    capture::{Capture, Capturing},
     recent::Finished,
     record::{Facts, Outcome, Record, Source, Stage},
 };
@@ -59,6 +63,14 @@ pub(in crate::admin) struct Detail {
     discarded_bytes: u64,
     /// Of a tunnel alone: what its client sent.
     received_bytes: Option<u64>,
+    /// Such as `HTTP/1.1`.
+    version: Option<String>,
+    url: Option<String>,
+    /// Null where it was not taken down.
+    request: Option<Message>,
+    answer: Option<Message>,
+    /// There was no more room for some of them.
+    is_short: bool,
 }
 
 impl Summary {
@@ -95,16 +107,26 @@ impl Detail {
     pub(super) fn of_running(house: &House, record: &Record) -> Self {
         let (facts, outcome) = (record.facts(), record.outcome());
         let summary = Summary::of(house, record.serial(), facts, &outcome);
-        Self::of(house, summary, facts, &outcome)
+        let capture = record.capture();
+        let capture = capture.as_ref().map(Capturing::told);
+        Self::of(house, summary, facts, &outcome, capture)
     }
 
     pub(super) fn of_finished(house: &House, one: &Finished) -> Self {
-        Self::of(house, Summary::of_finished(house, one), &one.facts, &one.outcome)
+        let summary = Summary::of_finished(house, one);
+        Self::of(house, summary, &one.facts, &one.outcome, one.capture.as_deref())
     }
 
-    fn of(house: &House, summary: Summary, facts: &Facts, outcome: &Outcome) -> Self {
+    fn of(
+        house: &House,
+        summary: Summary,
+        facts: &Facts,
+        outcome: &Outcome,
+        capture: Option<&Capture>,
+    ) -> Self {
         use super::super::state::millis;
         let at = |at| house.millis(at);
+        let head = capture.and_then(|capture| capture.request.as_ref());
         Self {
             summary,
             backend_status: outcome.backend_status.map(|status| status.as_u16()),
@@ -122,6 +144,11 @@ impl Detail {
             delivered_bytes: outcome.delivered,
             discarded_bytes: outcome.discarded,
             received_bytes: outcome.received,
+            version: head.map(|head| format!("{:?}", head.version)),
+            url: head.and_then(|head| message::url(facts, head)),
+            request: capture.and_then(Message::request),
+            answer: capture.and_then(|capture| Message::answer(capture, outcome.delivered)),
+            is_short: capture.is_some_and(|capture| capture.is_short),
         }
     }
 }
