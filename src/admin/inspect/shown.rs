@@ -66,6 +66,8 @@ pub(in crate::admin) struct Detail {
     /// Such as `HTTP/1.1`.
     version: Option<String>,
     url: Option<String>,
+    /// Its query is not what it was (`log.redact`).
+    is_url_masked: bool,
     /// Null where it was not taken down.
     request: Option<Message>,
     answer: Option<Message>,
@@ -146,6 +148,7 @@ impl Detail {
             received_bytes: outcome.received,
             version: head.map(|head| format!("{:?}", head.version)),
             url: head.and_then(|head| message::url(facts, head)),
+            is_url_masked: head.is_some_and(|head| head.is_target_masked),
             request: capture.and_then(Message::request),
             answer: capture.and_then(|capture| Message::answer(capture, outcome.delivered)),
             is_short: capture.is_some_and(|capture| capture.is_short),
