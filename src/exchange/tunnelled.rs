@@ -26,7 +26,15 @@ impl Exchange {
         let began = Instant::now();
         let result = match self.open(*switched, plan, spool).await {
             Ok(mut life) => {
-                let end = life.until_backend_is_over().await;
+                let end = tokio::select! {
+                    biased;
+                    end = life.until_backend_is_over() => end,
+                    // Cancel-safe: the life is there yet, and is lived on.
+                    reason = self.condemned() => {
+                        life.close_both(reason);
+                        life.until_backend_is_over().await
+                    }
+                };
                 let over = Instant::now();
                 self.record().note(|outcome| {
                     outcome.backend += over - began;

@@ -120,6 +120,23 @@ impl<W: Witness> Life<W> {
         *self.end.get_or_insert(in_order)
     }
 
+    /// Both ends are told to close, within [`Bounds::closing`], for this reason.
+    pub(crate) fn close_both(&mut self, why: &'static str) {
+        match (self.phase, self.protocol) {
+            (Phase::Open, Protocol::WebSocket) => self.tell_both(why),
+            (Phase::Open, Protocol::Other) => {
+                self.end(Ended::Cut, why);
+                self.up.finish();
+                self.down.finish();
+            }
+            // A drain has told them, and would wait for longer.
+            (Phase::Closing(None), _) => self.phase = Phase::Open,
+            // It is at its end.
+            _ => return,
+        }
+        self.begin_closing();
+    }
+
     /// What is left is the client's side.
     pub(crate) async fn until_client_is_over(&mut self) {
         if self.phase == Phase::Closing(None) {
@@ -276,17 +293,7 @@ impl<W: Witness> Life<W> {
             return self.lose_client("client took no byte for client.write_stall");
         }
         match self.phase {
-            Phase::Open => {
-                match self.protocol {
-                    Protocol::WebSocket => self.tell_both("tunnel.idle reached"),
-                    Protocol::Other => {
-                        self.end(Ended::Cut, "tunnel.idle reached");
-                        self.up.finish();
-                        self.down.finish();
-                    }
-                }
-                self.begin_closing();
-            }
+            Phase::Open => self.close_both("tunnel.idle reached"),
             Phase::Closing(_) => {
                 if !self.is_backend_over() {
                     self.end(Ended::Cut, "tunnel.closing reached");

@@ -1,5 +1,6 @@
 //! The inspector: what is kept of exchanges that are over, and who is found in it.
 
+mod ends;
 mod messages;
 
 use serde_json::Value;
@@ -110,6 +111,18 @@ fn fetch_json(seawall: &Seawall, path: &str) -> Value {
 fn fetch(seawall: &Seawall, path: &str) -> (u16, String) {
     let mut client = Client::connect(seawall.admin());
     client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    let answer = client.answer();
+    (answer.status(), answer.text())
+}
+
+/// The body is JSON.
+fn post(seawall: &Seawall, path: &str, body: &str) -> (u16, String) {
+    let mut client = Client::connect(seawall.admin());
+    let length = body.len();
+    client.send(format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nX-Seawall: 1\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    ));
     let answer = client.answer();
     (answer.status(), answer.text())
 }
