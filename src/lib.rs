@@ -22,7 +22,8 @@
 //! - `backend`: connections to the server behind
 //! - `socket`: what both sides read from and write to
 //! - `admin`: the listener on which all of this shows itself: live page, metrics, health
-//! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own
+//! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own; `wishes`: in
+//!   which form a client would rather have them
 //! - `observe`: logs
 //! - `notify`: what the service manager is told
 //! - `supervise`: **the life of the child**, the command that may be run behind us; its keeper
@@ -85,3 +86,4 @@ mod socket;
 mod spool;
 mod supervise;
 mod visit;
+mod wishes;

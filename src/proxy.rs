@@ -34,9 +34,9 @@ use crate::{
     },
     probe::Probe,
     refusal::Refusal,
-    replay::{self, Key},
+    replay::{self, InMemory, Key},
     reply::Reply,
-    spool::Store,
+    spool::{Held, Store},
     tasks::Tasks,
     tunnel::Asked,
     visit::{Carrier, Visit},
@@ -133,6 +133,16 @@ impl Proxy {
     pub(crate) fn connection(&self, hop: Hop) -> Connection {
         let account = self.house.clients.account(ClientKey::of(hop.ip()));
         Connection::new(hop, account, self.house.books.clone())
+    }
+
+    /// What bodies take, in memory and on disk.
+    pub(crate) fn spooled(&self) -> [Held; 2] {
+        self.house.store.held()
+    }
+
+    /// For replays.
+    pub(crate) fn kept_answers(&self) -> InMemory {
+        self.house.replays.in_memory()
     }
 
     pub(crate) fn backends(&self) -> &[Arc<Backend>] {

@@ -148,6 +148,7 @@ impl Server {
                 Some(code)
             }
         };
+        self.tasks.begin_drain();
         let mut hurry = false;
         let ending = tokio::select! {
             // Cancel-safe: what is dropped only waits.

@@ -1,6 +1,14 @@
 //! The only place that spawns. Every task belongs to a kind, and the drain waits for each kind.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -20,6 +28,7 @@ struct Kinds {
     streams: TaskTracker,
     /// Exchanges, orphans and queued ones among them.
     exchanges: TaskTracker,
+    draining: AtomicBool,
     closing: CancellationToken,
 }
 
@@ -48,6 +57,17 @@ impl Tasks {
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub fn background(task: impl Future<Output = ()> + Send + 'static) {
         drop(tokio::spawn(task));
+    }
+
+    /// The process is to end; perhaps it goes on accepting for a while.
+    pub fn begin_drain(&self) {
+        self.kinds.draining.store(true, Relaxed);
+    }
+
+    /// Is the process to end?
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.kinds.draining.load(Relaxed)
     }
 
     /// Cancelled when all are to come to their end.

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The order of the map in `lib.rs`, roughly: who stands later is used by those before.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 29] = [
     "main",
     "cli",
     "demo",
@@ -31,6 +31,7 @@ const ORDER: [&str; 28] = [
     "headers",
     "spool",
     "refusal",
+    "wishes",
     "socket",
     "observe",
     "notify",

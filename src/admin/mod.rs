@@ -9,6 +9,7 @@ mod guard;
 mod health;
 mod inspect;
 mod login;
+mod metrics;
 mod serve;
 mod state;
 
@@ -92,6 +93,7 @@ fn pages(house: House, guard: &Arc<Guard>) -> Router {
         .route("/api/state", get(state::show))
         .route("/api/exchanges", get(inspect::list))
         .route("/api/exchanges/{serial}", get(inspect::detail))
+        .route("/metrics", get(metrics::show))
         .route("/api/exchanges/{serial}/end", post(exchanges::end))
         .layer(middleware::from_fn_with_state(guard.clone(), guard::only_those_who_may));
     Router::new()

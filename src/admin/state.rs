@@ -101,7 +101,7 @@ impl State {
             version: env!("CARGO_PKG_VERSION"),
             began: humantime::format_rfc3339_millis(books.began()).to_string(),
             now: house.millis(Instant::now()),
-            draining: house.proxy.tasks().closing().is_cancelled(),
+            draining: house.proxy.tasks().is_draining(),
             connections: house.proxy.tasks().open_connections(),
             backends: house
                 .proxy
@@ -159,10 +159,9 @@ impl Running {
             method: facts.method().unwrap_or_default().to_owned(),
             path: facts.path().unwrap_or_default().to_owned(),
             backend: house.books.name(outcome.account),
-            stage: if outcome.over.is_some() { "delivering" } else { outcome.stage.word() },
+            stage: outcome.progress(),
             left: outcome.left.map(Stage::word),
-            orphan: outcome.left.is_some_and(|stage| stage > Stage::Queued)
-                && outcome.over.is_none(),
+            orphan: outcome.is_orphan(),
             source: outcome.source.map(crate::observe::record::Source::word),
             began: at(facts.began),
             sent: outcome.sent.map(at),

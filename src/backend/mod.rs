@@ -64,6 +64,9 @@ pub(crate) enum Condition {
 }
 
 impl Condition {
+    /// All that [`Self::word`] says.
+    pub(crate) const WORDS: [&str; 5] = ["unknown", "up", "away", "restarting", "crash_loop"];
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -129,6 +132,11 @@ impl Backend {
     /// How many requests wait for it to come back.
     pub(crate) fn held(&self) -> usize {
         self.hold.waiting()
+    }
+
+    /// How many connections are kept for the next request.
+    pub(crate) fn kept(&self) -> usize {
+        self.pool.len()
     }
 
     fn crash_loop(&self) -> Option<Refusal> {

@@ -72,6 +72,10 @@ impl<L> Pool<L> {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.idle.lock().len()
+    }
+
     pub(super) async fn close_aged(&self) {
         loop {
             let oldest = self.idle.lock().first().map(|idle| idle.since);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     refusal::Refusal,
-    replay::{Answer, Name, NoTurn, Replay, Turn},
+    replay::{Answer, InMemory, Name, NoTurn, Replay, Turn},
     spool::Retain,
 };
 
@@ -34,6 +34,11 @@ pub(crate) enum Found {
 impl Replays {
     pub(crate) fn new(config: &crate::config::Replay) -> Self {
         Self { replay: Replay::new(config), max_body: config.max_body }
+    }
+
+    /// What is kept by this process.
+    pub(crate) fn in_memory(&self) -> InMemory {
+        self.replay.in_memory()
     }
 
     /// May be dropped at any time.

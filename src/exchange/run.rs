@@ -93,9 +93,10 @@ async fn shielded(
             exchange.record().note(|outcome| outcome.sent = Some(sent));
             let heard = exchange.ask(&backend, link, request, policy, &spool, &mut handed).await;
             let over = Instant::now();
+            let goes_on = matches!(heard, Ok(Heard::Nothing(_) | Heard::Switched(_)));
             exchange.record().note(|outcome| {
                 outcome.backend += over - sent;
-                outcome.over = Some(over);
+                outcome.over = (!goes_on).then_some(over);
             });
             match heard {
                 Ok(Heard::All(end)) => break Ok(end),

@@ -26,6 +26,8 @@ impl Exchange {
         let began = Instant::now();
         let result = match self.open(*switched, plan, spool).await {
             Ok(mut life) => {
+                // Nothing may ever be said in it; a tunnel it is.
+                self.record().note(|outcome| outcome.received = Some(0));
                 let end = tokio::select! {
                     biased;
                     end = life.until_backend_is_over() => end,

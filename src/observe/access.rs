@@ -125,6 +125,11 @@ impl AccessLog {
         }
     }
 
+    /// How many lines its reader was too slow for.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.shared.as_ref().map_or(0, |shared| shared.output.dropped())
+    }
+
     /// Waits until all that was handed over is written. Blocks; for the end of the process.
     pub(crate) fn flush(&self) {
         if let Some(shared) = &self.shared {

@@ -15,6 +15,7 @@ pub(crate) struct Counts {
     pub(crate) statuses: [u64; 6],
     pub(crate) joins: u64,
     pub(crate) replays: u64,
+    pub(crate) tunnels: u64,
     /// Exchanges whose client left after they were sent, and which went on.
     pub(crate) orphans: u64,
     /// For which they went on, all together.
@@ -63,6 +64,7 @@ impl Counts {
             Some(Source::Join) => self.joins += 1,
             Some(Source::Replay) => self.replays += 1,
         }
+        self.tunnels += u64::from(outcome.is_tunnel());
         if let Some(stage) = outcome.left {
             self.left[stage as usize] += 1;
         }
@@ -89,6 +91,7 @@ impl Counts {
         add_each(&mut self.statuses, &other.statuses);
         self.joins += other.joins;
         self.replays += other.replays;
+        self.tunnels += other.tunnels;
         self.orphans += other.orphans;
         self.orphan_time += other.orphan_time;
         self.delivered_bytes += other.delivered_bytes;

@@ -131,6 +131,11 @@ impl Output {
         }
     }
 
+    /// How many lines found no room.
+    pub(super) fn dropped(&self) -> u64 {
+        self.lines.lock().dropped
+    }
+
     /// Waits until all that was handed over is written. Blocks; for the end of the process.
     pub(crate) fn flush(&self) {
         let mut lines = self.lines.lock();
@@ -198,12 +203,5 @@ fn piece(text: &[u8]) -> usize {
         _ if end == text.len() => end,
         Some(last) => last + 1,
         None => more(end).map_or(text.len(), |behind| end + behind + 1),
-    }
-}
-
-#[cfg(test)]
-impl Output {
-    pub(super) fn dropped(&self) -> u64 {
-        self.lines.lock().dropped
     }
 }

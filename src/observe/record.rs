@@ -101,6 +101,9 @@ pub(crate) struct Outcome {
     pub received: Option<u64>,
 }
 
+/// The backend is through with it, and the client not yet.
+pub(crate) const DELIVERING: &str = "delivering";
+
 /// Shared by the exchange and its client; the last one to let go writes the line.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -299,6 +302,21 @@ impl Outcome {
         // What we ask ourselves is answered to no client.
         let status = self.status.or(self.backend_status);
         is_answered && status.is_some_and(|status| status.as_u16() < 400)
+    }
+
+    /// Does it run for nobody?
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.left.is_some_and(|stage| stage > Stage::Queued) && self.over.is_none()
+    }
+
+    /// Has its connection left HTTP?
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.received.is_some()
+    }
+
+    /// How far it has come, the client's share included.
+    pub(crate) fn progress(&self) -> &'static str {
+        if self.over.is_some() { DELIVERING } else { self.stage.word() }
     }
 
     /// One word for the whole of it.

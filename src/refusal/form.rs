@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{HeaderMap, header::ACCEPT};
+use http::HeaderMap;
 use serde::Serialize;
 
 use super::table::Answer;
+use crate::wishes::Wishes;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -35,17 +36,10 @@ impl Form {
             (Self::Html, &["text/html", "application/xhtml+xml", "text/*"][..]),
             (Self::Text, &["text/plain", "text/*"][..]),
         ];
-        let wishes = headers.map(wishes).unwrap_or_default();
-        let liking = |types: &[&str]| {
-            let named = types.iter().find_map(|name| {
-                wishes.iter().find(|(wish, _)| wish == name).map(|(_, weight)| *weight)
-            });
-            let any = || wishes.iter().find(|(wish, _)| wish == "*/*").map(|(_, weight)| *weight);
-            named.or_else(any).unwrap_or(0)
-        };
-        let mut best = (Self::Problem, liking(forms[0].1));
+        let wishes = headers.map(Wishes::of).unwrap_or_default();
+        let mut best = (Self::Problem, wishes.liking(forms[0].1));
         for (form, types) in &forms[1..] {
-            let weight = liking(types);
+            let weight = wishes.liking(types);
             if weight > best.1 {
                 best = (*form, weight);
             }
@@ -107,31 +101,9 @@ fn escape(text: &str) -> Cow<'_, str> {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").into()
 }
 
-/// Media ranges with their weights in thousandths.
-fn wishes(headers: &HeaderMap) -> Vec<(String, u16)> {
-    headers
-        .get_all(ACCEPT)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let weight = parts
-                .filter_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
-                .find_map(|weight| weight.parse::<f32>().ok())
-                .unwrap_or(1.0);
-            // Within 0 to 1000 after the clamp.
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-            let thousandths = (weight.clamp(0.0, 1.0) * 1000.0) as u16;
-            (name, thousandths)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderValue, header::ACCEPT};
 
     use super::*;
 

@@ -57,6 +57,13 @@ struct Table<R> {
     bounds: Bounds,
 }
 
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InMemory {
+    pub(crate) answers: usize,
+    pub(crate) bytes: u64,
+}
+
 /// Bounds on what is kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
@@ -86,6 +93,11 @@ impl<R> Memory<R> {
     pub(super) fn new(bounds: Bounds) -> Self {
         let table = Table { entries: HashMap::new(), order: VecDeque::new(), bytes: 0, bounds };
         Self { table: Arc::new(Mutex::new(table)) }
+    }
+
+    pub(super) fn kept(&self) -> InMemory {
+        let table = self.table.lock();
+        InMemory { answers: table.order.len(), bytes: table.bytes }
     }
 
     /// Decides under one lock: of equal requests that come at once, one is the first.

@@ -19,7 +19,7 @@ use bytes::Bytes;
 pub(crate) use self::{
     answer::Answer,
     key::{Key, Name, Naming},
-    memory::Claim,
+    memory::{Claim, InMemory},
 };
 use self::{
     memory::{Bounds, Look, Memory},
@@ -75,6 +75,11 @@ impl<R> Replay<R> {
                 .map(|url| Redis::new(url, redis::Bounds::keep(config.keep))),
             while_running: config.while_running,
         }
+    }
+
+    /// What is kept by this process.
+    pub(crate) fn in_memory(&self) -> InMemory {
+        self.memory.kept()
     }
 
     /// Run, attach or replay. Waits only for what other seawalls run, and for those who find out

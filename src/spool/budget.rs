@@ -12,6 +12,13 @@ pub(super) struct Budget {
     max: u64,
 }
 
+/// Bytes of all spools together, in one place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) used: u64,
+    pub(crate) max: u64,
+}
+
 /// Bytes taken from a budget; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Share {
@@ -22,6 +29,10 @@ pub(super) struct Share {
 impl Budget {
     pub(super) fn new(max: u64) -> Self {
         Self { used: Arc::default(), max }
+    }
+
+    pub(super) fn held(&self) -> Held {
+        Held { used: self.used.load(Ordering::Relaxed), max: self.max }
     }
 
     /// An empty share, to be grown.

@@ -27,6 +27,7 @@ use tokio::sync::Notify;
 
 pub(crate) use self::{
     body::{Received, SendBody},
+    budget::Held,
     reader::Reader,
 };
 use self::{
@@ -150,6 +151,11 @@ impl Store {
             dir: config.dir.clone(),
         };
         Self { limits: Arc::new(limits) }
+    }
+
+    /// What all spools hold, in memory and on disk.
+    pub(crate) fn held(&self) -> [Held; 2] {
+        [self.limits.total_memory.held(), self.limits.total_disk.held()]
     }
 
     /// An empty spool.

@@ -13,6 +13,7 @@ mod family;
 pub(crate) mod http2;
 mod lines;
 mod message;
+mod metrics;
 mod redis;
 mod seawall;
 mod talk;

@@ -58,6 +58,8 @@ mod listeners;
 mod log_contents;
 mod log_lines;
 mod messages;
+mod metrics;
+mod metrics_files;
 mod on_disconnect;
 mod per_client_bounds;
 mod probe;
