@@ -54,8 +54,12 @@ impl Probe {
         Self { path: path.to_owned(), known: Arc::default() }
     }
 
-    pub(crate) fn is_meant(&self, head: &request::Parts) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         !self.path.is_empty()
+    }
+
+    pub(crate) fn is_meant(&self, head: &request::Parts) -> bool {
+        self.is_there()
             && head.uri.path() == self.path
             && (head.method == Method::GET || head.method == Method::HEAD)
     }

@@ -1,6 +1,7 @@
 //! The life of a request, one line a step.
 
 mod handover;
+mod readiness;
 mod receive;
 
 use std::{
@@ -19,6 +20,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request}
 use http_body::Body;
 use tokio::time::Instant;
 
+pub(crate) use self::readiness::Readiness;
 use crate::{
     admission::per_client::{ClientSeat, ClientShare, Clients, TooMany},
     backend::{Backend, Outbound, Writes},

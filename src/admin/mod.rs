@@ -98,6 +98,7 @@ fn pages(house: House, guard: &Arc<Guard>) -> Router {
         .layer(middleware::from_fn_with_state(guard.clone(), guard::only_those_who_may));
     Router::new()
         .route("/healthz", get(health::of_process))
+        .route("/readyz", get(health::to_serve))
         .merge(guarded)
         .merge(Router::new().route("/login", post(login::log_in)).with_state(guard.clone()))
         .layer(middleware::from_fn(guard::harden))

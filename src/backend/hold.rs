@@ -158,6 +158,11 @@ impl Hold {
         });
     }
 
+    /// The first place in the line, where nobody has it: to try, and not to be counted among the held.
+    pub(super) fn first(&self) -> Option<SemaphorePermit<'_>> {
+        self.first.try_acquire().ok()
+    }
+
     /// Waits in line: first come, first served. Refuses where `backend.hold.max` requests wait for a
     /// backend that is away.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, Refusal> {

@@ -7,6 +7,7 @@ mod driver;
 mod hold;
 mod interim;
 mod link;
+mod look;
 mod pool;
 mod send;
 mod wire;
@@ -25,7 +26,7 @@ pub(crate) use self::{
     send::{Answer, Outbound, Sent, Switched, Watched},
     writes::Writes,
 };
-use self::{dial::Dialler, hold::Hold, pool::Pool};
+use self::{dial::Dialler, hold::Hold, look::Look, pool::Pool};
 use crate::{admission::queue::Slots, config, observe::books::Account, refusal::Refusal};
 
 /// One backend, for the whole house.
@@ -44,6 +45,7 @@ pub(crate) struct Backend {
     dialler: Dialler,
     hold: Hold,
     pool: Pool,
+    look: Look,
 }
 
 /// What is known of a backend.
@@ -93,6 +95,7 @@ impl Backend {
             dialler: Dialler::new(config),
             hold: Hold::new(&config.name, &config.hold),
             pool: Pool::new(config.max_concurrency, config.idle),
+            look: Look::default(),
             config: config.clone(),
         })
     }

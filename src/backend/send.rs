@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const TRY: Duration = Duration::from_millis(500);
 /// What accepts in place of a server that is not there (the published port of a container) closes
 /// the connection before long. What has not been sent by then cannot have been seen.
-const LISTEN: Duration = Duration::from_millis(10);
+pub(super) const LISTEN: Duration = Duration::from_millis(10);
 /// A process that ends closes its connections one after the other, and its listener somewhere in
 /// between: a request that was cut a moment ago could be cut once more, by the same restart.
 const PARTING: Duration = Duration::from_millis(100);
@@ -223,7 +223,7 @@ impl Backend {
         .await
     }
 
-    async fn attempt(
+    pub(super) async fn attempt(
         &self,
         bound: Duration,
         listen: Option<Duration>,

@@ -66,6 +66,7 @@ mod probe;
 mod property;
 mod proxy_protocol;
 mod queue_bounds;
+mod readiness;
 mod refusals;
 mod replay;
 mod replay_redis;
