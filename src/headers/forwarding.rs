@@ -2,10 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{FORWARDED, HOST},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 
 use parking_lot::Mutex;
 
@@ -46,20 +43,19 @@ impl PeerFields {
     }
 
     /// The element of `Forwarded` for a request to this host.
-    fn element(&self, host: Option<&HeaderValue>) -> HeaderValue {
-        let Some(host) = host else { return self.forwarded(None) };
+    fn element(&self, host: &HeaderValue) -> HeaderValue {
         let mut last = self.last.lock();
         if let Some((_, element)) = last.as_ref().filter(|(last, _)| last == host) {
             return element.clone();
         }
-        let element = self.forwarded(Some(host));
+        let element = self.forwarded(host);
         *last = Some((host.clone(), element.clone()));
         element
     }
 
     /// One element of `Forwarded` (RFC 7239).
-    fn forwarded(&self, host: Option<&HeaderValue>) -> HeaderValue {
-        let host = host.and_then(|host| host.to_str().ok());
+    fn forwarded(&self, host: &HeaderValue) -> HeaderValue {
+        let host = host.to_str().ok();
         // Checked to be an authority, which holds no quotes.
         let host = host.map(|host| format!(";host=\"{host}\"")).unwrap_or_default();
         let proto = self.scheme.name();
@@ -83,9 +79,8 @@ impl Scheme {
 
 /// Says for whom the request is forwarded. From peers that are not trusted, nothing is kept. A peer
 /// without an address adds nothing to `X-Forwarded-For`: whoever reads that expects addresses.
-pub(super) fn forward(headers: &mut HeaderMap, peer: Peer<'_>) {
-    let host = headers.get(HOST).cloned();
-    let element = peer.fields.map(|fields| fields.element(host.as_ref()));
+pub(super) fn forward(headers: &mut HeaderMap, peer: Peer<'_>, host: HeaderValue) {
+    let element = peer.fields.map(|fields| fields.element(&host));
     let address = peer.fields.and_then(|fields| fields.field.clone());
     let scheme = peer.fields.map_or(Scheme::Http, |fields| fields.scheme).name();
     if peer.trusted {
@@ -96,15 +91,13 @@ pub(super) fn forward(headers: &mut HeaderMap, peer: Peer<'_>) {
             append(headers, FORWARDED, element);
         }
         headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
-        if let Some(host) = host {
-            headers.entry(X_FORWARDED_HOST).or_insert(host);
-        }
+        headers.entry(X_FORWARDED_HOST).or_insert(host);
         return;
     }
     set(headers, X_FORWARDED_FOR, address);
     set(headers, FORWARDED, element);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    set(headers, X_FORWARDED_HOST, host);
+    headers.insert(X_FORWARDED_HOST, host);
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {

@@ -4,6 +4,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA},
 };
+use smallvec::SmallVec;
 
 use super::{
     X_REQUEST_ID,
@@ -11,27 +12,26 @@ use super::{
     is,
 };
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY: &str = "proxy";
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// RFC 9110, section 7.6.1.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // Looked for in one pass: most messages have none of them, or one.
-    let of_hop = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
-    let mut present = of_hop.each_ref().map(|_| false);
-    for name in headers.keys() {
-        if let Some(index) = of_hop.iter().position(|one| one == name) {
-            present[index] = true;
-        }
-    }
-    if present[0] {
+    let present: SmallVec<[HeaderName; 2]> =
+        headers.keys().filter(|name| is_of_hop(name)).cloned().collect();
+    if present.contains(&CONNECTION) {
         strip_named(headers);
     }
-    for (name, present) in of_hop.iter().zip(present) {
-        if present {
-            headers.remove(name);
-        }
+    for name in present {
+        headers.remove(name);
+    }
+}
+
+fn is_of_hop(name: &HeaderName) -> bool {
+    match *name {
+        CONNECTION | TE | TRANSFER_ENCODING | UPGRADE => true,
+        // These two have no short form to be compared by.
+        _ => matches!(name.as_str(), "keep-alive" | "proxy-connection"),
     }
 }
 

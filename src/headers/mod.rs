@@ -35,6 +35,8 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// By this the application overrules `on_disconnect` for one response.
 const SEAWALL_ON_DISCONNECT: HeaderName = HeaderName::from_static("seawall-on-disconnect");
 
+/// Fields that a request may get here: room for them is made at once.
+const ADDED: usize = 7;
 /// Longest request id that is taken from a client.
 const MAX_ID: usize = 128;
 
@@ -131,29 +133,44 @@ pub(crate) fn rebuild(
     {
         head.headers.insert(HOST, host);
     }
+    head.headers.reserve(ADDED);
     // HTTP/1.0 has no Host, and what we send is HTTP/1.1.
-    head.headers.entry(HOST).or_insert_with(|| backend.clone());
-    let target = head.uri.path_and_query().filter(|target| !target.as_str().is_empty()).cloned();
-    let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
-    head.uri = Uri::from(if target.as_str().is_ascii() { target } else { in_ascii(&target) });
+    let host = head.headers.entry(HOST).or_insert_with(|| backend.clone()).clone();
+    if !is_as_sent(&head.uri) {
+        let target = head.uri.path_and_query().filter(|target| !target.as_str().is_empty());
+        let target = target.cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        head.uri = Uri::from(if target.as_str().is_ascii() { target } else { in_ascii(&target) });
+    }
     let headers = &mut head.headers;
-    let trailers = headers.get_all(TE).iter().any(takes_trailers);
-    if headers.contains_key(TRANSFER_ENCODING) {
+    let (mut trailers, mut coded, mut expects, mut via_others) = (false, false, false, false);
+    let mut length = None;
+    // One pass: each look-up by name costs as much as passing by ten of them.
+    for (name, value) in &*headers {
+        match *name {
+            TE => trailers |= takes_trailers(value),
+            TRANSFER_ENCODING => coded = true,
+            EXPECT => expects = true,
+            VIA => via_others = true,
+            CONTENT_LENGTH => length = length.or(Some(value == "0")),
+            _ => {}
+        }
+    }
+    if coded {
         // It announces what ends here: a body that is sent with its length has no place for them.
         headers.remove(TRAILER);
     }
     strip_hop_by_hop(headers);
     strip_doubles(headers);
     // The length is said anew when the body is in, whole; that there is none can be said now.
-    match headers.get(CONTENT_LENGTH) {
+    match length {
         None => {}
         // Once: over HTTP/2, it may have come several times.
-        Some(length) if length == "0" => {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
-        Some(_) => drop(headers.remove(CONTENT_LENGTH)),
+        Some(true) => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"))),
+        Some(false) => drop(headers.remove(CONTENT_LENGTH)),
     }
-    headers.remove(EXPECT);
+    if expects {
+        headers.remove(EXPECT);
+    }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
@@ -163,10 +180,21 @@ pub(crate) fn rebuild(
         Version::HTTP_2 => &*VIA_20,
         _ => &*VIA_11,
     };
-    append(headers, VIA, via.clone());
-    forward(headers, peer);
+    if via_others {
+        append(headers, VIA, via.clone());
+    } else {
+        headers.insert(VIA, via.clone());
+    }
+    forward(headers, peer, host);
     headers.insert(X_REQUEST_ID, id.clone());
     head.version = Version::HTTP_11;
+}
+
+/// Is the target what the backend is sent? Nearly all are.
+fn is_as_sent(uri: &Uri) -> bool {
+    let is_path = uri.scheme().is_none() && uri.authority().is_none();
+    let fits = |target: &PathAndQuery| !target.as_str().is_empty() && target.as_str().is_ascii();
+    is_path && uri.path_and_query().is_some_and(fits)
 }
 
 /// Some clients send letters as they are, of which a URI has none (RFC 3986, section 2.1).
@@ -344,7 +372,9 @@ pub(crate) fn id_of(headers: &HeaderMap) -> HeaderValue {
         let bytes = value.as_bytes();
         (1..=MAX_ID).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
     };
-    headers.get(X_REQUEST_ID).filter(fit).cloned().unwrap_or_else(request_id)
+    // No look-up: that would cost as much as passing by ten names.
+    let given = headers.iter().find(|(name, _)| **name == X_REQUEST_ID).map(|(_, value)| value);
+    given.filter(fit).cloned().unwrap_or_else(request_id)
 }
 
 /// Sixteen hexadecimal digits.
@@ -352,7 +382,9 @@ pub(crate) fn request_id() -> HeaderValue {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let random = fastrand::u128(..).to_le_bytes();
     let id = random.map(|byte| DIGITS[usize::from(byte & 15)]);
-    HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
+    // Owned, since it will be cloned: of bytes that were copied, the first clone would allocate anew.
+    let id = bytes::Bytes::from_owner(id);
+    HeaderValue::from_maybe_shared(id).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// The path with its query; `*` where the request is for none.
