@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
 
 /// The right to have one exchange running at the backend. Owned by the exchange until its end,
 /// so that an orphan keeps it.
@@ -56,12 +59,12 @@ impl Slots {
 
     /// Takes a slot, or a place in the queue until there is one. Dropping the future leaves the
     /// queue. Whoever was held finds a place even in a full one: `backend.hold.max` is their bound.
-    pub(crate) async fn slot(&self, was_held: bool) -> Result<Slot, NoSlot> {
+    pub(crate) async fn slot(&self, was_held: bool, now: Instant) -> Result<Slot, NoSlot> {
         if let Some(slot) = self.free_slot() {
             return Ok(slot);
         }
         let _place = self.take_place(was_held).ok_or(NoSlot::QueueFull)?;
-        match tokio::time::timeout(self.timeout, self.free.clone().acquire_owned()).await {
+        match timeout_at(now + self.timeout, self.free.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
             Ok(Err(_)) => unreachable!("nobody closes the semaphore"),
             Err(_) => Err(NoSlot::WaitedTooLong),
@@ -110,26 +113,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_queue_is_bounded_in_length_and_in_time() {
         let slots = slots(1, 1);
-        let _first = slots.slot(false).await.expect("free");
-        let mut second = Box::pin(slots.slot(false));
+        let _first = slots.slot(false, Instant::now()).await.expect("free");
+        let mut second = Box::pin(slots.slot(false, Instant::now()));
         assert!(futures(&mut second).await.is_none());
-        assert_eq!(slots.slot(false).await.err(), Some(NoSlot::QueueFull));
-        assert!(futures(&mut Box::pin(slots.slot(true))).await.is_none());
+        assert_eq!(slots.slot(false, Instant::now()).await.err(), Some(NoSlot::QueueFull));
+        assert!(futures(&mut Box::pin(slots.slot(true, Instant::now()))).await.is_none());
         assert_eq!(second.await.err(), Some(NoSlot::WaitedTooLong));
     }
 
     #[tokio::test]
     async fn first_come_first_served_and_who_leaves_is_skipped() {
         let slots = slots(1, 9);
-        let first = slots.slot(false).await.expect("free");
-        let mut second = Box::pin(slots.slot(false));
-        let mut third = Box::pin(slots.slot(false));
+        let first = slots.slot(false, Instant::now()).await.expect("free");
+        let mut second = Box::pin(slots.slot(false, Instant::now()));
+        let mut third = Box::pin(slots.slot(false, Instant::now()));
         assert!(futures(&mut second).await.is_none());
         assert!(futures(&mut third).await.is_none());
         drop(second);
         drop(first);
         // The slot is the third's now; nobody who comes later can take it.
-        let mut fourth = Box::pin(slots.slot(false));
+        let mut fourth = Box::pin(slots.slot(false, Instant::now()));
         assert!(futures(&mut fourth).await.is_none());
         assert!(third.await.is_ok());
         assert!(fourth.await.is_ok());

@@ -82,6 +82,10 @@ impl Link {
         }))
     }
 
+    pub(super) fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
     /// Sends the request and awaits the head of the answer. Once nobody waits for that any more
     /// (`orphaned`), it waits in little memory. Interim answers that come before it are `tell`ed.
     pub(super) fn send(

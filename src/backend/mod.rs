@@ -1,6 +1,7 @@
 //! The fragile server behind us: its slots, its connections, how a request is sent to it, and how
 //! requests wait while it is away.
 
+mod again;
 mod child;
 mod dial;
 mod driver;
@@ -20,6 +21,7 @@ use tokio::{sync::watch, time::Instant};
 #[cfg(fuzzing)]
 pub(crate) use self::interim::of_pieces as interim_answers;
 pub(crate) use self::{
+    again::Again,
     child::Child,
     hold::Turn,
     link::Link,
@@ -161,10 +163,10 @@ impl Backend {
 
     /// Keeps a connection whose exchange is over, if it can serve another. Before the exchange
     /// gives its slot away: connections, busy and idle together, never outnumber the slots.
-    pub(crate) fn keep(&self, mut link: Box<Link>) {
+    pub(crate) fn keep(&self, mut link: Box<Link>, now: Instant) {
         if link.is_ready() {
             link.was_kept = true;
-            self.pool.keep(link);
+            self.pool.keep(link, now);
         }
     }
 

@@ -62,10 +62,10 @@ impl<L> Pool<L> {
         idle.drain(..upto);
     }
 
-    pub(super) fn keep(&self, link: L) {
+    pub(super) fn keep(&self, link: L, now: Instant) {
         let mut idle = self.idle.lock();
         let first = idle.is_empty();
-        idle.push(Idle { link, since: Instant::now(), worker: runtime::here() });
+        idle.push(Idle { link, since: now, worker: runtime::here() });
         drop(idle);
         if first {
             self.kept.notify_one();
@@ -101,9 +101,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_youngest_is_taken_and_the_aged_are_closed() {
         let pool = Pool::new(4, AGE);
-        pool.keep("old");
+        pool.keep("old", Instant::now());
         tokio::time::advance(AGE / 2).await;
-        pool.keep("young");
+        pool.keep("young", Instant::now());
         assert_eq!(taken(&pool, 1), Some("young"));
         tokio::time::advance(AGE / 2).await;
         assert_eq!(taken(&pool, 1), None);
@@ -112,7 +112,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_aged_are_closed_without_anybody_asking() {
         let pool = std::sync::Arc::new(Pool::new(4, AGE));
-        pool.keep("old");
+        pool.keep("old", Instant::now());
         // Runs for ever; the clock moves on by itself as long as it waits.
         let _ = tokio::time::timeout(2 * AGE, pool.close_aged()).await;
         assert!(pool.idle.lock().is_empty());
@@ -121,8 +121,8 @@ mod tests {
     #[test]
     fn room_is_made_for_one_that_must_be_new() {
         let pool = Pool::new(3, AGE);
-        pool.keep("a");
-        pool.keep("b");
+        pool.keep("a", Instant::now());
+        pool.keep("b", Instant::now());
         pool.make_room(1);
         assert_eq!(pool.idle.lock().len(), 2);
         pool.make_room(2);
@@ -134,7 +134,9 @@ mod tests {
     fn anothers_connection_is_taken_only_where_there_is_no_room() {
         let pool = std::sync::Arc::new(Pool::new(2, AGE));
         let other = pool.clone();
-        std::thread::scope(|scope| drop(scope.spawn(move || other.keep("theirs")).join()));
+        std::thread::scope(|scope| {
+            drop(scope.spawn(move || other.keep("theirs", Instant::now())).join());
+        });
         assert_eq!(taken(&pool, 1), None);
         assert_eq!(taken(&pool, 2), Some("theirs"));
     }

@@ -9,21 +9,16 @@ use http::{
     request, response,
 };
 use hyper::body::Incoming;
-use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Backend,
+    Again, Backend,
     dial::NoConnection,
     hold::Turn,
     link::{Came, Link, Lost},
     wire::Wire,
 };
-use crate::{
-    headers,
-    refusal::Refusal,
-    spool::{Received, SendBody},
-};
+use crate::{headers, refusal::Refusal, spool::Received};
 
 /// Between two tries of a backend that is away. Short, since whoever waits is to be served as soon
 /// as it is back.
@@ -69,7 +64,7 @@ pub(crate) struct Switched {
 #[derive(Debug)]
 pub(crate) enum Sent {
     /// With the request, where it can go once more should the answer not get beyond its head.
-    Answered(Answer, Option<Outbound>),
+    Answered(Answer, Option<Again>),
     /// The backend speaks another protocol now, as it was asked to.
     Switched(Box<Switched>),
     /// The connection ended before the answer began, and the request can go once more.
@@ -78,8 +73,8 @@ pub(crate) enum Sent {
 
 /// Those who wait for an answer, as the exchange knows them.
 pub(crate) trait Watched: Sync {
-    /// The backend may know of the request from here on.
-    fn begin(&self);
+    /// The backend may know of the request from here on, which is now.
+    fn begin(&self, now: Instant);
     /// Is it to be sent?
     fn is_wanted(&self) -> bool;
     /// An interim answer has come, before the answer.
@@ -110,6 +105,11 @@ impl Outbound {
         Self { head, body, is_sent: false, is_doubtful: false, upgrades: false }
     }
 
+    /// One that was sent already, as it was sent.
+    pub(super) fn again(head: Box<request::Parts>, body: Received, upgrades: bool) -> Self {
+        Self { head, body, is_sent: true, is_doubtful: true, upgrades }
+    }
+
     /// Its head asks for another protocol.
     pub(crate) fn upgrading(self) -> Self {
         Self { upgrades: true, ..self }
@@ -128,21 +128,6 @@ impl Outbound {
 
     pub(crate) fn head(&self) -> &request::Parts {
         &self.head
-    }
-
-    /// The request, and what it takes to send it again where that may be needed.
-    fn into_message(self, again: bool) -> (Request<SendBody>, Option<Self>) {
-        let body = self.body.body();
-        if again {
-            (Request::from_parts((*self.head).clone(), body), Some(self))
-        } else {
-            (Request::from_parts(*self.head, body), None)
-        }
-    }
-
-    /// Should its connection be lost: the backend has seen it, and may be about to end.
-    fn once_more(self) -> Self {
-        Self { is_sent: true, is_doubtful: true, ..self }
     }
 
     fn is_idempotent(&self) -> bool {
@@ -259,36 +244,40 @@ impl Backend {
         request: Outbound,
         watched: &impl Watched,
     ) -> Result<Sent, Refusal> {
-        watched.begin();
-        let (body, was_sent) = (request.body.clone(), request.is_sent);
-        let upgrades = request.upgrades;
+        watched.begin(link.since);
+        let can_repeat = request.is_idempotent() && !request.is_sent;
+        let Outbound { head, body, is_sent: was_sent, upgrades, .. } = request;
         let was_kept = link.was_kept;
-        let can_repeat = request.is_idempotent() && !was_sent;
-        let (message, copy) = request.into_message(can_repeat);
-        let copy = Mutex::new(copy);
-        // Nobody has it sent again any more, unless somebody joins; and it holds the client's read
-        // buffer.
+        let progress = link.progress().clone();
+        progress.written.expect(can_repeat);
+        // Nobody has it sent again any more, unless somebody joins.
         let orphaned = async {
             watched.orphaned().await;
             if !watched.is_open() {
-                drop(copy.lock().take());
+                progress.written.forget();
             }
         };
+        let message = Request::from_parts(*head, body.body());
         let sent = link.send(message, upgrades, orphaned, |head| watched.interim(head)).await;
         let Lost { error, heard, sent, unsent } = match sent {
             Ok(Came::Answer(answer)) => {
-                return Ok(Sent::Answered(answer, copy.into_inner().map(Outbound::once_more)));
+                let again = can_repeat.then(|| Again { progress, body, upgrades });
+                return Ok(Sent::Answered(answer, again));
             }
             Ok(Came::Switched(switched)) => return Ok(Sent::Switched(switched)),
             Err(lost) => lost,
         };
-        let unsent = unsent.map(|message| Outbound {
-            upgrades,
-            ..Outbound::new(Box::new(message.into_parts().0), body)
-        });
         // What is no HTTP would not be any the second time.
-        let copy = copy.into_inner().filter(|_| !error.is_parse());
-        match copy.or(unsent.filter(|_| !heard)) {
+        let can_repeat = can_repeat && !error.is_parse();
+        let once_more = match unsent {
+            Some(message) if can_repeat || !heard => {
+                let head = Box::new(message.into_parts().0);
+                Some(Outbound { upgrades, ..Outbound::new(head, body) })
+            }
+            None if can_repeat => Again { progress, body, upgrades }.request(),
+            _ => None,
+        };
+        match once_more {
             Some(request) if watched.is_wanted() => {
                 tracing::debug!(backend = self.config.name, %error, "no answer: sending once more");
                 let is_sent = was_sent || sent;

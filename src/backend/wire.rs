@@ -21,7 +21,10 @@ use http::Response;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::interim::{self, Next, Prelude};
+use super::{
+    again::Written,
+    interim::{self, Next, Prelude},
+};
 use crate::socket::Socket;
 
 /// Interim answers that wait to be told; those beyond are dropped.
@@ -47,6 +50,8 @@ pub(super) struct Progress {
     pub(super) heard: AtomicBool,
     /// Bytes have left.
     pub(super) sent: AtomicBool,
+    /// The head of the request.
+    pub(super) written: Written,
     /// Interim answers have come that nobody has been told yet.
     has_interims: AtomicBool,
     interims: Mutex<Vec<Response<()>>>,
@@ -80,7 +85,7 @@ impl Progress {
         }
     }
 
-    fn write(&self, polled: &Poll<io::Result<usize>>) {
+    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
         self.flushed.store(false, Relaxed);
         if matches!(polled, Poll::Ready(Ok(1..))) {
             self.sent.store(true, Relaxed);
@@ -162,8 +167,9 @@ impl AsyncWrite for Wire {
         if self.play != Play::Live {
             return self.swallow(cx, bytes.len());
         }
+        self.progress.written.write(bytes);
         let polled = Pin::new(&mut self.socket).poll_write(cx, bytes);
-        self.progress.write(&polled);
+        self.progress.wrote(&polled);
         polled
     }
 
@@ -176,8 +182,11 @@ impl AsyncWrite for Wire {
             let len = slices.iter().map(|slice| slice.len()).sum();
             return self.swallow(cx, len);
         }
+        if let [head, ..] = slices {
+            self.progress.written.write(head);
+        }
         let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
-        self.progress.write(&polled);
+        self.progress.wrote(&polled);
         polled
     }
 

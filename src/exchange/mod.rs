@@ -50,7 +50,7 @@ use crate::{
     admission::per_client::ClientShare,
     backend::{Backend, Outbound, Watched},
     headers,
-    observe::record::{Ended, Record, Stage},
+    observe::record::{Ended, Outcome, Record, Stage},
     refusal::Refusal,
     replay,
     spool::{self, Retain},
@@ -124,10 +124,17 @@ impl Exchange {
         }
     }
 
-    fn answer(&self, parts: response::Parts, spool: &spool::Spool, bodyless: bool, brief: bool) {
+    fn answer(
+        &self,
+        parts: response::Parts,
+        spool: &spool::Spool,
+        bodyless: bool,
+        brief: bool,
+        answered: Option<Instant>,
+    ) {
         self.tells();
         let mut state = self.shared.state.lock();
-        self.advance(&mut state, Stage::Answering);
+        self.advance(&mut state, Stage::Answering, |outcome| outcome.answered = answered);
         state.answer(parts, spool, bodyless, brief);
     }
 
@@ -178,13 +185,12 @@ impl Exchange {
     }
 
     /// Stages only ever follow each other.
-    fn advance(&self, state: &mut State, next: Stage) {
+    fn advance(&self, state: &mut State, next: Stage, change: impl FnOnce(&mut Outcome)) {
         debug_assert!(!state.ended && state.stage < next, "{next:?} after {:?}", state.stage);
         state.stage = next;
-        let answered = (next == Stage::Answering).then(Instant::now);
         self.record.note(|outcome| {
             outcome.stage = next;
-            outcome.answered = answered;
+            change(outcome);
         });
     }
 
@@ -240,13 +246,15 @@ impl Exchange {
 
 impl Watched for Exchange {
     /// Again where it is sent once more.
-    fn begin(&self) {
+    fn begin(&self, now: Instant) {
         let mut state = self.shared.state.lock();
         if state.stage == Stage::Queued {
-            self.advance(&mut state, Stage::Waiting);
+            self.advance(&mut state, Stage::Waiting, |outcome| outcome.sent = Some(now));
+        } else {
+            self.record.note(|outcome| outcome.sent = Some(now));
         }
         if state.watchers == 0 && state.orphaned.is_none() {
-            state.orphaned = Some(Instant::now());
+            state.orphaned = Some(now);
             self.shared.share.orphan();
         }
         if let Some(open) = &mut state.open {

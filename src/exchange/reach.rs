@@ -86,7 +86,7 @@ impl Exchange {
         turn: &mut Turn<'_>,
     ) -> Result<Slot, Stopped> {
         let queued = Instant::now();
-        let mut slot = pin!(backend.slots.slot(turn.was_held()));
+        let mut slot = pin!(backend.slots.slot(turn.was_held(), queued));
         let in_order = poll_fn(|cx| {
             let polled = slot.as_mut().poll(cx);
             // Its place in the queue is taken by now.

@@ -41,8 +41,8 @@ pub(super) enum Stopped {
 
 /// What the client gets of an answer.
 enum Heard {
-    /// All of it; so it ended.
-    All(End),
+    /// All of it; so it ended, and its connection may serve another exchange.
+    All(End, Box<Link>),
     /// Nothing but perhaps its head, before a restart cut it. The request can go once more.
     Nothing(Outbound),
     /// The connection has left HTTP.
@@ -90,7 +90,6 @@ async fn shielded(
                 Err(stopped) => break Err(stopped),
             };
             let sent = link.since;
-            exchange.record().note(|outcome| outcome.sent = Some(sent));
             let heard = exchange.ask(&backend, link, request, policy, &spool, &mut handed).await;
             let over = Instant::now();
             let goes_on = matches!(heard, Ok(Heard::Nothing(_) | Heard::Switched(_)));
@@ -99,7 +98,10 @@ async fn shielded(
                 outcome.over = (!goes_on).then_some(over);
             });
             match heard {
-                Ok(Heard::All(end)) => break Ok(end),
+                Ok(Heard::All(end, link)) => {
+                    backend.keep(link, over);
+                    break Ok(end);
+                }
                 Ok(Heard::Nothing(again)) => request = again,
                 Ok(Heard::Switched(switched)) => break 'http switched,
                 Err(stopped) => break Err(stopped),
@@ -162,24 +164,23 @@ impl Exchange {
             Sent::Switched(_) if handed.is_some() => return Err(Stopped::BrokenOff),
             Sent::Switched(switched) => return Ok(Heard::Switched(switched)),
         };
-        match (self.pass_on(backend, answer, policy, spool, handed).await, again) {
+        match (self.pass_on(answer, policy, spool, handed).await, again) {
             (Err(Stopped::BrokenOff), Some(again)) if spool.written() == 0 && self.is_wanted() => {
-                Ok(Heard::Nothing(again))
+                again.request().map(Heard::Nothing).ok_or(Stopped::BrokenOff)
             }
-            (result, _) => result.map(Heard::All),
+            (result, _) => result.map(|(end, link)| Heard::All(end, link)),
         }
     }
 
-    /// Hands on the head, then the body as it comes; keeps the connection if it can be kept. A head
-    /// that was `handed` on already is handed on once: another one must be the same.
+    /// Hands on the head, then the body as it comes; gives the connection back. A head that was
+    /// `handed` on already is handed on once: another one must be the same.
     async fn pass_on(
         &self,
-        backend: &Backend,
         answer: Answer,
         policy: &Policy,
         spool: &Spool,
         handed: &mut Option<response::Parts>,
-    ) -> Result<End, Stopped> {
+    ) -> Result<(End, Box<Link>), Stopped> {
         let Answer { response, mut link } = answer;
         let (mut parts, mut body) = response.into_parts();
         self.record().note(|outcome| outcome.backend_status = Some(parts.status));
@@ -190,13 +191,16 @@ impl Exchange {
         let brief = endless && allowance.time < policy.orphan.max_duration;
         let bodyless = body.is_end_stream();
         let first = Link::at_once(body.frame());
+        let is_whole = first.is_ready() && body.is_end_stream();
         match handed {
             None => {
                 // Small bodies come with their head, and then nothing is to be kept of that.
                 if !matches!(first, Poll::Ready(None | Some(Ok(_)))) {
                     *handed = Some(parts.clone());
                 }
-                self.answer(parts, spool, bodyless, brief);
+                // What has come whole is over in a moment: the clock is read then.
+                let answered = (!is_whole).then(Instant::now);
+                self.answer(parts, spool, bodyless, brief, answered);
             }
             Some(before) if headers::is_same_answer(before, &parts) => {}
             Some(_) => return Err(Stopped::BrokenOff),
@@ -213,8 +217,7 @@ impl Exchange {
             // What is dropped here is the exchange itself: it is cut.
             reason = self.outlived(allowance) => return Err(Stopped::Cut(reason)),
         };
-        backend.keep(link);
-        Ok(end)
+        Ok((end, link))
     }
 
     /// Reads the body at the backend's pace to its last byte.

@@ -44,12 +44,12 @@ async fn an_exchange_that_nobody_watches_does_not_begin() {
 #[tokio::test]
 async fn a_client_that_leaves_later_makes_an_orphan_and_no_more() {
     let (exchange, watcher) = opened();
-    exchange.begin();
+    exchange.begin(Instant::now());
     assert!(exchange.shared.state.lock().orphaned.is_none());
     drop(watcher);
     exchange.orphaned().await;
     let spool = spool();
-    exchange.answer(Response::new(()).into_parts().0, &spool, false, false);
+    exchange.answer(Response::new(()).into_parts().0, &spool, false, false, None);
     let kept = spool.write(bytes::Bytes::from_static(b"discarded")).await;
     assert_eq!(kept.expect("nothing to hold"), 9);
 }
@@ -57,9 +57,9 @@ async fn a_client_that_leaves_later_makes_an_orphan_and_no_more() {
 #[tokio::test]
 async fn an_answer_that_is_not_taken_is_not_spooled() {
     let (exchange, watcher) = opened();
-    exchange.begin();
+    exchange.begin(Instant::now());
     let spool = spool();
-    exchange.answer(Response::new(()).into_parts().0, &spool, false, false);
+    exchange.answer(Response::new(()).into_parts().0, &spool, false, false, None);
     drop(watcher);
     let kept = spool.write(bytes::Bytes::from_static(b"discarded")).await;
     assert_eq!(kept.expect("nothing to hold"), 9);
@@ -77,17 +77,17 @@ async fn whoever_watches_is_told_when_the_task_is_gone() {
 #[should_panic(expected = "Answering after Answering")]
 async fn an_exchange_is_answered_only_once() {
     let (exchange, _watcher) = opened();
-    exchange.begin();
+    exchange.begin(Instant::now());
     let answer = || Response::new(()).into_parts().0;
-    exchange.answer(answer(), &spool(), false, false);
-    exchange.answer(answer(), &spool(), false, false);
+    exchange.answer(answer(), &spool(), false, false, None);
+    exchange.answer(answer(), &spool(), false, false, None);
 }
 
 #[tokio::test]
 async fn an_exchange_that_is_sent_once_more_is_still_the_same() {
     let (exchange, watcher) = opened();
-    exchange.begin();
-    exchange.begin();
+    exchange.begin(Instant::now());
+    exchange.begin(Instant::now());
     assert_eq!(exchange.shared.state.lock().stage, Stage::Waiting);
     drop(watcher);
     exchange.orphaned().await;
@@ -96,7 +96,7 @@ async fn an_exchange_that_is_sent_once_more_is_still_the_same() {
 #[tokio::test]
 async fn the_answer_is_handed_over_only_once() {
     let (exchange, mut watcher) = opened();
-    exchange.begin();
+    exchange.begin(Instant::now());
     exchange.refuse(&Refusal::ClosedEarly);
     exchange.refuse(&Refusal::CutShort);
     assert_eq!(watcher.head(drop).await.err(), Some(Refusal::ClosedEarly));
@@ -119,6 +119,6 @@ async fn what_was_promised_is_sent_although_nobody_watches() {
     watcher.promise();
     drop(watcher);
     assert!(exchange.is_wanted());
-    exchange.begin();
+    exchange.begin(Instant::now());
     exchange.orphaned().await;
 }

@@ -74,7 +74,7 @@ impl Exchange {
         // Before the client can have its answer, with which it ceases to wait for one.
         let watch = self.stay();
         let is_watched = watch.is_some();
-        self.answer(head, spool, true, false);
+        self.answer(head, spool, true, false, Some(Instant::now()));
         let client = if is_watched { plan.asked.client.open().await } else { None };
         let (bounds, draining) = (plan.bounds, plan.draining.clone());
         let witness = OfTunnel { record: self.record(), watch };
