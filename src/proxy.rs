@@ -1,5 +1,6 @@
 //! The life of a request, one line a step.
 
+mod again;
 mod handover;
 mod readiness;
 mod receive;
@@ -192,7 +193,10 @@ impl House {
             line: Some((head.method.clone(), self.redact.target(headers::target(head)).into())),
             began: Instant::now(),
         };
-        let record = Record::open(&self.books, facts);
+        let record = match carrier {
+            Carrier::Operator(_) => Record::open_kept(&self.books, facts),
+            _ => Record::open(&self.books, facts),
+        };
         if let Some(mut capture) = record.capture() {
             let is_secure = carrier.connection().is_some_and(|one| one.hop.scheme == Scheme::Https);
             capture.request(head, record.facts(), is_secure);

@@ -87,7 +87,7 @@ impl Server {
         let crew = Crew::start(&config.runtime).map_err(NotStarted::Workers)?;
         let workers = crew.handles().len();
         let listeners = listen::bind(&config.listen, inherited, workers)?;
-        let admin = Admin::bind(&config.admin)?;
+        let admin = Admin::bind(config)?;
         let log = AccessLog::open(&config.log)?;
         let (descriptors, _) = rlimit::Resource::NOFILE.get().map_err(NotStarted::Workers)?;
         let gate = Arc::new(Gate::new(config, descriptors));
@@ -129,8 +129,10 @@ impl Server {
     /// is done, the bound is reached, or the second signal comes; then ends the child.
     pub async fn run(mut self, mut signals: Signals) -> Ending {
         let closing = self.tasks.closing().clone();
-        if let Some(admin) = self.admin.take() {
-            admin.start(self.proxy.clone(), self.books.clone());
+        if let Some(admin) = self.admin.take()
+            && let Some(worker) = self.crew.handles().into_iter().next()
+        {
+            admin.start(self.proxy.clone(), self.books.clone(), worker);
         }
         let listeners = std::mem::take(&mut self.listeners);
         self.serve(listeners, &closing);

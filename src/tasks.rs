@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The tasks of one process, counted by kind; cloning gives another handle on the same.
@@ -68,6 +69,11 @@ impl Tasks {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.kinds.draining.load(Relaxed)
+    }
+
+    /// The same on another thread than the current one.
+    pub fn background_on(worker: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+        drop(worker.spawn(task));
     }
 
     /// Cancelled when all are to come to their end.

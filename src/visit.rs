@@ -22,6 +22,8 @@ pub(crate) enum Carrier {
     Connection(Arc<Connection>),
     /// One of the streams of a connection of HTTP/2.
     Stream(Arc<Stream>),
+    /// An operator asks, over no connection: what is known of him is in the place of one.
+    Operator(Arc<Connection>),
 }
 
 /// One request's stay with us. Dropped before it was closed, the client has left.
@@ -36,7 +38,7 @@ impl Carrier {
     pub(crate) fn connection(&self) -> Option<&Connection> {
         match self {
             Self::Nothing => None,
-            Self::Connection(connection) => Some(connection),
+            Self::Connection(connection) | Self::Operator(connection) => Some(connection),
             Self::Stream(stream) => Some(stream.connection()),
         }
     }
@@ -45,7 +47,7 @@ impl Carrier {
     fn whole(&self) -> Option<&Connection> {
         match self {
             Self::Connection(connection) => Some(connection),
-            Self::Nothing | Self::Stream(_) => None,
+            Self::Nothing | Self::Stream(_) | Self::Operator(_) => None,
         }
     }
 }
@@ -91,7 +93,7 @@ impl Visit {
     /// An interim answer, to reach the client before the answer. Only while that is awaited.
     pub(crate) fn interim(&self, head: Response<()>) {
         match &self.carrier {
-            Carrier::Nothing => {}
+            Carrier::Nothing | Carrier::Operator(_) => {}
             Carrier::Connection(connection) => connection.interim(&head),
             Carrier::Stream(stream) => stream.interim(head),
         }
@@ -101,7 +103,7 @@ impl Visit {
     pub(crate) fn answered(mut self) {
         self.closed = true;
         match &self.carrier {
-            Carrier::Nothing => self.record.delivered(Instant::now()),
+            Carrier::Nothing | Carrier::Operator(_) => self.record.delivered(Instant::now()),
             Carrier::Connection(connection) => connection.answered(self.record.clone()),
             Carrier::Stream(stream) => stream.answered(self.record.clone()),
         }
@@ -116,7 +118,7 @@ impl Visit {
     /// The answer ends before its end. Ready when the client has all that came before.
     pub(crate) fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.carrier {
-            Carrier::Nothing => Poll::Ready(()),
+            Carrier::Nothing | Carrier::Operator(_) => Poll::Ready(()),
             Carrier::Connection(connection) => connection.poll_broken(cx),
             Carrier::Stream(stream) => stream.poll_broken(cx),
         }
@@ -136,6 +138,7 @@ impl Drop for Visit {
         if !self.closed {
             self.record.left(match &self.carrier {
                 Carrier::Nothing => None,
+                Carrier::Operator(_) => Some("inspect.replay reached"),
                 Carrier::Connection(connection) => connection.why(),
                 Carrier::Stream(stream) => stream.why(),
             });

@@ -17,12 +17,14 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
     Router, middleware,
     routing::{get, post},
 };
+use tokio::runtime::Handle;
 
 use self::guard::Guard;
 use crate::{
@@ -37,6 +39,7 @@ use crate::{
 pub(crate) struct Admin {
     sockets: Vec<TcpListener>,
     guard: Guard,
+    replay: Duration,
 }
 
 /// An address of `admin.listen` that cannot be had.
@@ -52,15 +55,19 @@ pub struct NoAdmin {
 struct House {
     proxy: Proxy,
     books: Books,
+    /// Where requests run.
+    worker: Handle,
+    /// How long the answer to one of our own is taken.
+    replay: Duration,
 }
 
 impl Admin {
     /// Binds, unless there are to be no such pages; nothing is served yet.
-    pub(crate) fn bind(config: &config::Admin) -> Result<Option<Self>, NoAdmin> {
+    pub(crate) fn bind(config: &config::Config) -> Result<Option<Self>, NoAdmin> {
         let bind = |address: SocketAddr| {
             TcpListener::bind(address).map_err(|error| NoAdmin { address, error })
         };
-        let sockets = match &config.listen {
+        let sockets = match &config.admin.listen {
             AdminListen::Off => return Ok(None),
             AdminListen::Auto => {
                 let usual = AdminListen::USUAL;
@@ -71,12 +78,14 @@ impl Admin {
                 addresses.iter().copied().map(bind).collect::<Result<_, _>>()?
             }
         };
-        Ok(Some(Self { sockets, guard: Guard::new(config) }))
+        let guard = Guard::new(&config.admin);
+        Ok(Some(Self { sockets, guard, replay: config.inspect.replay }))
     }
 
     /// Serves until the process ends.
-    pub(crate) fn start(self, proxy: Proxy, books: Books) {
-        let pages = pages(House { proxy, books }, &Arc::new(self.guard));
+    pub(crate) fn start(self, proxy: Proxy, books: Books, worker: Handle) {
+        let house = House { proxy, books, worker, replay: self.replay };
+        let pages = pages(house, &Arc::new(self.guard));
         for address in self.sockets.iter().filter_map(|socket| socket.local_addr().ok()) {
             tracing::info!(address = %format_args!("http://{address}/"), "admin pages");
         }
@@ -91,10 +100,9 @@ impl Admin {
 fn pages(house: House, guard: &Arc<Guard>) -> Router {
     let guarded = Router::new()
         .route("/api/state", get(state::show))
-        .route("/api/exchanges", get(inspect::list))
-        .route("/api/exchanges/{serial}", get(inspect::detail))
         .route("/metrics", get(metrics::show))
         .route("/api/exchanges/{serial}/end", post(exchanges::end))
+        .merge(inspect::routes())
         .layer(middleware::from_fn_with_state(guard.clone(), guard::only_those_who_may));
     Router::new()
         .route("/healthz", get(health::of_process))

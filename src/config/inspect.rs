@@ -1,5 +1,7 @@
 //! `[inspect]`: what is kept of exchanges that are over, for the inspector.
 
+use std::time::Duration;
+
 use http::HeaderName;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -20,6 +22,9 @@ pub struct Inspect {
     /// Bytes of each body that are kept, from its first on.
     #[serde(deserialize_with = "values::size")]
     pub bodies: u64,
+    /// How long the answer to a request that an operator sends again is taken.
+    #[serde(deserialize_with = "values::duration")]
+    pub replay: Duration,
     /// Fields whose values are secret, besides those that always are.
     #[serde(deserialize_with = "names")]
     pub mask: Vec<HeaderName>,
@@ -29,7 +34,7 @@ impl Inspect {
     /// Nothing is kept.
     #[must_use]
     pub fn off() -> Self {
-        Self { entries: 0, memory: 0, rate: 1, bodies: 0, mask: Vec::new() }
+        Self { entries: 0, memory: 0, rate: 1, bodies: 0, replay: Duration::ZERO, mask: Vec::new() }
     }
 }
 

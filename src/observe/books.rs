@@ -169,14 +169,14 @@ impl Books {
         running.find(|running| running.serial == serial)?.record.upgrade()
     }
 
-    /// For one that `began` now.
-    pub(super) fn enter(&self, record: &Weak<Record>, began: Instant) -> Entry {
+    /// For one that `began` now, and that may be chosen already.
+    pub(super) fn enter(&self, record: &Weak<Record>, began: Instant, is_chosen: bool) -> Entry {
         let place = here();
         let mut sheet = self.inner.sheets[place].lock();
         let serial = sheet.entered * SHEETS as u64 + place as u64;
         sheet.entered += 1;
         let line = sheet.running.insert(Running { serial, record: record.clone() });
-        let is_chosen = self.inner.recent.takes(&mut sheet.chosen, began);
+        let is_chosen = self.inner.recent.takes(&mut sheet.chosen, began) || is_chosen;
         Entry { sheet: place, line, serial, is_chosen }
     }
 

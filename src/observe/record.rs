@@ -124,6 +124,15 @@ pub(crate) trait End: std::fmt::Debug + Send + Sync {
 
 impl Record {
     pub(crate) fn open(books: &Books, facts: Facts) -> Arc<Self> {
+        Self::enter(books, facts, false)
+    }
+
+    /// One that is to be kept when it is over, however many there are.
+    pub(crate) fn open_kept(books: &Books, facts: Facts) -> Arc<Self> {
+        Self::enter(books, facts, true)
+    }
+
+    fn enter(books: &Books, facts: Facts, is_chosen: bool) -> Arc<Self> {
         let outcome = Outcome {
             account: Account::NONE,
             sent: None,
@@ -146,7 +155,7 @@ impl Record {
             received: None,
         };
         Arc::new_cyclic(|this| {
-            let entry = books.enter(this, facts.began);
+            let entry = books.enter(this, facts.began, is_chosen);
             Self {
                 entry,
                 books: books.clone(),

@@ -1,6 +1,8 @@
 //! The inspector: what is kept of exchanges that are over, and who is found in it.
 
+mod again;
 mod ends;
+mod har;
 mod messages;
 
 use serde_json::Value;

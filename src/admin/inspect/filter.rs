@@ -13,7 +13,7 @@ use crate::observe::{
 /// As it stands in the query; what is left out lets all through.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::admin) struct Filter {
+pub(super) struct Filter {
     /// Such as `failed,cut`; `running` for those that are not over.
     #[serde(default, deserialize_with = "list")]
     ended: Vec<State>,

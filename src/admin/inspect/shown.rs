@@ -18,7 +18,7 @@ use crate::observe::{
 
 /// In a line.
 #[derive(Debug, Serialize)]
-pub(in crate::admin) struct Summary {
+pub(super) struct Summary {
     serial: u64,
     /// In the order in which they were over; null while it runs.
     number: Option<u64>,
@@ -40,7 +40,7 @@ pub(in crate::admin) struct Summary {
 
 /// All of it.
 #[derive(Debug, Serialize)]
-pub(in crate::admin) struct Detail {
+pub(super) struct Detail {
     #[serde(flatten)]
     summary: Summary,
     backend_status: Option<u16>,
