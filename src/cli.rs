@@ -1,7 +1,13 @@
 //! The command line, and the exit codes.
 
+mod completions;
+mod exit;
+mod help;
+mod man;
+
 use std::{
     ffi::OsString,
+    fmt::Write as _,
     io::{self, Write as _},
     num::NonZeroU16,
     path::PathBuf,
@@ -9,10 +15,12 @@ use std::{
 };
 
 use clap::{
-    Parser, Subcommand,
+    CommandFactory as _, Parser, Subcommand, ValueHint,
     error::{ContextKind, ContextValue, ErrorKind},
 };
+use clap_complete::Shell;
 
+pub use self::exit::Exit;
 use crate::{
     config::{self, Loaded, Mistakes, Overrides},
     demo,
@@ -30,55 +38,87 @@ const PREFIX: &str = "SEAWALL_";
 /// Shields fragile HTTP backends: clients may leave, stall, retry and flood; the backend sees only
 /// whole requests, at a pace it can bear, and every answer that it starts is read to its end.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, propagate_version = true, override_usage = USAGE, subcommand_help_heading = "Tasks")]
+#[command(
+    version,
+    styles = help::STYLES,
+    after_help = help::examples_and_codes(),
+    override_usage = USAGE,
+    subcommand_help_heading = "Tasks",
+    subcommand_value_name = "TASK",
+)]
 pub struct Cli {
     #[command(flatten)]
-    options: Options,
-    #[command(flatten)]
-    wrap: Wrap,
+    serving: Serving,
     #[command(subcommand)]
     task: Option<Task>,
 }
 
-#[derive(Debug, clap::Args)]
+/// What may stand before the task as well as behind it.
+#[derive(Debug, Default, clap::Args)]
+struct Serving {
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    wrap: Wrap,
+}
+
+#[derive(Debug, Default, clap::Args)]
 struct Options {
-    /// The configuration file [default: ./proxy.toml, if there is one].
-    #[arg(long, short, global = true, env = "SEAWALL_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        help = "The configuration file [default: ./proxy.toml, if there is one] [env: SEAWALL_CONFIG]"
+    )]
     config: Option<PathBuf>,
     /// Where clients connect; over the file.
-    #[arg(long, short, global = true, value_name = "HOST:PORT")]
+    #[arg(long, short, value_name = "HOST:PORT", value_hint = ValueHint::Other)]
     listen: Option<String>,
     /// The server to shield; over the file.
-    #[arg(long, short, global = true, value_name = "URL")]
+    #[arg(long, short, value_name = "URL", value_hint = ValueHint::Url)]
     backend: Option<String>,
 }
 
 #[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Around a command")]
 struct Wrap {
+    /// The command to run as the backend. It finds its port in PORT, in place of {port} in its
+    /// arguments, or in a flag where it is a server that is known.
+    #[arg(last = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    words: Vec<OsString>,
     /// End when the command ends, with its exit code, instead of starting it again.
     #[arg(long, requires = "words")]
     once: bool,
     /// The command listens on this port of its own; its arguments are left as they are.
     #[arg(long, requires = "words", value_name = "PORT")]
     port_of: Option<NonZeroU16>,
-    /// The command to run as the backend. It finds its port in PORT, in place of {port} in its
-    /// arguments, or in a flag where it is a server that is known.
-    #[arg(last = true, value_name = "COMMAND")]
-    words: Vec<OsString>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Serve (the default).
-    Run(Wrap),
+    #[command(after_help = help::examples(help::OF_RUN))]
+    Run(Serving),
     /// Print the configuration in force and where each value comes from, or every mistake in it.
-    Check(Wrap),
+    #[command(after_help = help::examples(help::OF_CHECK))]
+    Check(Serving),
     /// Be rude to a fragile server, without and with seawall before it, and compare.
+    #[command(after_help = help::examples(help::OF_DEMO))]
     Demo {
         /// End after the comparison instead of serving on.
         #[arg(long)]
         once: bool,
     },
+    /// Print a script by which a shell completes this command line.
+    #[command(after_help = help::examples(help::OF_COMPLETIONS))]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    #[command(after_help = help::examples(help::OF_MAN))]
+    Man,
     /// Run a command and end all of it when seawall is gone.
     #[command(hide = true)]
     Keeper(Keeper),
@@ -86,54 +126,6 @@ enum Task {
 
 /// clap would put the command before the task, and call both COMMAND.
 const USAGE: &str = "seawall [TASK] [OPTIONS] [-- COMMAND...]";
-
-const EXAMPLES: &str = "\
-Examples:
-  seawall --listen 127.0.0.1:8080 --backend http://127.0.0.1:5000
-  seawall -- flask run
-  seawall --config proxy.toml
-  SEAWALL_BACKEND__MAX_CONCURRENCY=1 seawall
-  seawall check
-  seawall demo --once
-
-Exit codes: 0 ended in order, 1 failed, 2 mistakes in configuration or command line,
-3 ended, but something was cut; 127 the command behind -- was not found, 126 it cannot be run;
-with --once its own, or 128 and the number of the signal that ended it.";
-
-/// Every exit code of the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// Nothing was left to do.
-    InOrder,
-    /// A port that is taken, a folder that cannot be written.
-    Failed,
-    /// The configuration or the command line is wrong. clap uses the same.
-    Mistakes,
-    /// The drain's bound, or a second signal, cut something.
-    Cut,
-    /// The child cannot be run; as shells have it.
-    NotExecutable,
-    /// There is no such command; as shells have it.
-    NotFound,
-    /// The child's, which was to be run once.
-    Child(u8),
-}
-
-impl Exit {
-    /// As the system is told.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        match self {
-            Self::InOrder => 0,
-            Self::Failed => 1,
-            Self::Mistakes => 2,
-            Self::Cut => 3,
-            Self::NotExecutable => 126,
-            Self::NotFound => 127,
-            Self::Child(code) => code,
-        }
-    }
-}
 
 /// What ends the program before its time; one line for the user each.
 #[derive(Debug, thiserror::Error)]
@@ -180,17 +172,26 @@ impl Cli {
 
     /// Does what the command line says.
     pub fn run(self) -> ExitCode {
-        let (options, wrap) = (self.options, self.wrap);
-        let done = match self.task.unwrap_or(Task::Run(Wrap::default())) {
-            Task::Run(inner) => inner.or(wrap).serve(&options),
-            Task::Check(inner) => inner.or(wrap).load(&options).and_then(|(loaded, command)| {
-                write!(io::stdout(), "{}", loaded.explain())?;
+        let outer = self.serving;
+        let done = match self.task.unwrap_or(Task::Run(Serving::default())) {
+            Task::Run(inner) => inner.or(outer).serve(),
+            Task::Check(inner) => inner.or(outer).load().and_then(|(loaded, command)| {
+                let mut text = loaded.explain();
                 if let Some(command) = command {
-                    writeln!(io::stdout(), "# to be run as: {command}")?;
+                    let _ = writeln!(text, "# to be run as: {command}");
                 }
-                Ok(Exit::InOrder)
+                print(text.as_bytes())
             }),
             Task::Demo { once } => demo::run(once).map(|()| Exit::InOrder).map_err(Failure::from),
+            Task::Completions { shell } => {
+                print(completions::script(shell, &Self::command()).as_bytes())
+            }
+            Task::Man => {
+                let mut page = Vec::new();
+                man::write(Self::command(), &mut page)
+                    .map_err(Failure::from)
+                    .and_then(|()| print(&page))
+            }
             Task::Keeper(keeper) => keeper.run().map(|()| Exit::InOrder).map_err(Failure::from),
         };
         let exit = done.unwrap_or_else(|failure| {
@@ -201,26 +202,33 @@ impl Cli {
     }
 }
 
-impl Wrap {
-    /// What stands behind the subcommand goes before what stands before it.
+impl Serving {
+    /// What stands behind the task goes before what stands before it.
     fn or(self, outer: Self) -> Self {
-        if self.words.is_empty() { outer } else { self }
+        let options = Options {
+            config: self.options.config.or(outer.options.config),
+            listen: self.options.listen.or(outer.options.listen),
+            backend: self.options.backend.or(outer.options.backend),
+        };
+        let wrap = if self.wrap.words.is_empty() { outer.wrap } else { self.wrap };
+        Self { options, wrap }
     }
 
     /// The configuration, and the command told its port.
-    fn load(&self, options: &Options) -> Result<(Loaded, Option<Command>), Failure> {
-        if self.words.is_empty() {
+    fn load(&self) -> Result<(Loaded, Option<Command>), Failure> {
+        let Self { options, wrap } = self;
+        if wrap.words.is_empty() {
             return Ok((options.load(None)?, None));
         }
         if options.backend.is_some() {
             return Err(Failure::TwoBackends);
         }
-        let command = Command::new(self.words.clone(), self.port_of)?;
+        let command = Command::new(wrap.words.clone(), wrap.port_of)?;
         Ok((options.load(Some(&command))?, Some(command)))
     }
 
-    fn serve(&self, options: &Options) -> Result<Exit, Failure> {
-        let (loaded, command) = self.load(options)?;
+    fn serve(&self) -> Result<Exit, Failure> {
+        let (loaded, command) = self.load()?;
         let config = &loaded.config;
         diagnostics::start(&config.log)?;
         let (descriptors, _) = rlimit::Resource::NOFILE.get()?;
@@ -228,7 +236,7 @@ impl Wrap {
         // limit does not give is felt later, when accepting pauses.
         let _ = rlimit::increase_nofile_limit(u64::MAX);
         let mut server = Server::bind(config)?;
-        let (grace, once) = (config.child.grace, self.once);
+        let (grace, once) = (config.child.grace, self.wrap.once);
         let plan = command.map(|command| Plan { command, grace, once, descriptors });
         let ending = runtime::block_on(async {
             let signals = Signals::of_process()?;
@@ -248,7 +256,8 @@ impl Wrap {
 impl Options {
     fn load(&self, command: Option<&Command>) -> Result<Loaded, Failure> {
         let there = || Some(PathBuf::from(FILE)).filter(|file| file.exists());
-        let file = self.config.clone().or_else(there);
+        let named = || std::env::var_os("SEAWALL_CONFIG").filter(|file| !file.is_empty());
+        let file = self.config.clone().or_else(|| named().map(PathBuf::from)).or_else(there);
         let overrides = Overrides {
             listen: self.listen.clone(),
             backend: self.backend.clone(),
@@ -256,6 +265,14 @@ impl Options {
             environment: environment(),
         };
         Ok(config::load(file.as_deref(), &overrides)?)
+    }
+}
+
+/// Whoever reads no further has what he wanted.
+fn print(text: &[u8]) -> Result<Exit, Failure> {
+    match io::stdout().write_all(text).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(Exit::InOrder),
     }
 }
 
@@ -307,7 +324,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
 

@@ -31,6 +31,7 @@ mod broken_answers;
 mod browser;
 mod client_bounds;
 mod command_line;
+mod command_line_help;
 mod config_mistakes;
 mod connection_bounds;
 mod forwarded;
