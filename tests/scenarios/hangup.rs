@@ -16,17 +16,20 @@ fn without_a_terminal_a_hangup_ends_nothing() {
 
 #[test]
 fn who_closes_the_terminal_ends_what_runs_on_it_in_order() {
-    let (family, backend) = (Family::new(), served_when_released());
-    let terminal = on_a_terminal(&family, &backend, "exec \"$@\"");
-    let mut client = terminal.client();
-    client.get("/running");
-    backend.wait_held("view", 1);
-    terminal.signal("KILL");
-    terminal.wait_not_listening();
-    backend.release("view");
-    assert_eq!(client.answer().text(), "served");
-    family.wait_gone(DEADLINE);
-    backend.assert_unharmed();
+    // As what the terminal was opened for, and from a shell on it.
+    for script in ["exec \"$@\"", "\"$@\"; true"] {
+        let (family, backend) = (Family::new(), served_when_released());
+        let terminal = on_a_terminal(&family, &backend, script);
+        let mut client = terminal.client();
+        client.get("/running");
+        backend.wait_held("view", 1);
+        terminal.signal("KILL");
+        terminal.wait_not_listening();
+        backend.release("view");
+        assert_eq!(client.answer().text(), "served");
+        family.wait_gone(DEADLINE);
+        backend.assert_unharmed();
+    }
 }
 
 #[test]
