@@ -4,6 +4,7 @@ mod completions;
 mod exit;
 mod help;
 mod man;
+mod operate;
 
 use std::{
     ffi::OsString,
@@ -25,6 +26,10 @@ use crate::{
     config::{self, Loaded, Mistakes, Overrides},
     demo,
     observe::diagnostics,
+    operator::{
+        health::{Health, Unwell},
+        top::{Dark, Top},
+    },
     runtime,
     server::{Ending, NotStarted, Server, Signals},
     supervise::{self, Command, Keeper, NoWay, Plan},
@@ -110,6 +115,12 @@ enum Task {
         #[arg(long)]
         once: bool,
     },
+    /// Ask a seawall that runs whether all is well: one line, and exit code 0 or 1.
+    #[command(after_help = help::examples(help::OF_HEALTH))]
+    Health(Health),
+    /// Watch a seawall that runs.
+    #[command(after_help = help::examples(help::OF_TOP))]
+    Top(Top),
     /// Print a script by which a shell completes this command line.
     #[command(after_help = help::examples(help::OF_COMPLETIONS))]
     Completions {
@@ -147,6 +158,10 @@ enum Failure {
     Child(#[from] supervise::NotStarted),
     #[error("demo: {0}")]
     Demo(#[from] demo::Failed),
+    #[error(transparent)]
+    Unwell(#[from] Unwell),
+    #[error("top: {0}")]
+    Dark(#[from] Dark),
     #[error("the system refused: {0}")]
     System(#[from] std::io::Error),
 }
@@ -183,6 +198,8 @@ impl Cli {
                 print(text.as_bytes())
             }),
             Task::Demo { once } => demo::run(once).map(|()| Exit::InOrder).map_err(Failure::from),
+            Task::Health(health) => operate::health(&health, &outer.options),
+            Task::Top(top) => operate::top(&top, &outer.options),
             Task::Completions { shell } => {
                 print(completions::script(shell, &Self::command()).as_bytes())
             }
@@ -307,6 +324,8 @@ impl Failure {
             | Self::Child(_)
             | Self::NoWay(_)
             | Self::Demo(_)
+            | Self::Unwell(_)
+            | Self::Dark(_)
             | Self::System(_) => Exit::Failed,
         }
     }

@@ -8,6 +8,7 @@
 //! In the order in which a request meets them:
 //!
 //! - [`cli`]: the command line and the exit codes; [`config`]: what it was told
+//! - `operator`: what its other commands ask of a seawall that runs (`health`, `top`)
 //! - [`server`]: the life of the process; [`runtime`]: its threads; [`tasks`]: what they run
 //! - `listen`: the sockets; `front`: one client connection, of HTTP/1 or HTTP/2; `connection`: what is
 //!   known of it, and of its streams
@@ -79,6 +80,7 @@ mod headers;
 mod listen;
 mod notify;
 mod observe;
+mod operator;
 mod probe;
 mod refusal;
 mod replay;

@@ -7,10 +7,11 @@ use std::{
 };
 
 /// The order of the map in `lib.rs`, roughly: who stands later is used by those before.
-const ORDER: [&str; 29] = [
+const ORDER: [&str; 30] = [
     "main",
     "cli",
     "demo",
+    "operator",
     "fuzzing",
     "server",
     "listen",

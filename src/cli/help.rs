@@ -35,6 +35,7 @@ pub(super) const EXAMPLES: &[Example] = &[
     ("SEAWALL_BACKEND__MAX_CONCURRENCY=1 seawall", "each key is a variable, too"),
     ("seawall check", "what is in force, and why"),
     ("seawall demo --once", "see what it is good for"),
+    ("seawall top", "watch one that runs"),
 ];
 
 pub(super) const OF_RUN: &[Example] = &[
@@ -53,6 +54,18 @@ pub(super) const OF_CHECK: &[Example] = &[
 pub(super) const OF_DEMO: &[Example] = &[
     ("seawall demo", "compare, and stay to be tried"),
     ("seawall demo --once", "compare, and end"),
+];
+
+pub(super) const OF_HEALTH: &[Example] = &[
+    ("seawall health", "is the process there?"),
+    ("seawall health --ready", "and can its backends be reached?"),
+    ("seawall health --admin http://127.0.0.1:9099", "whatever the configuration says"),
+];
+
+pub(super) const OF_TOP: &[Example] = &[
+    ("seawall top", "q ends it"),
+    ("seawall top --once", "one look, as text"),
+    ("seawall top --admin http://10.0.0.7:9099 --token s3cret", "at another machine"),
 ];
 
 pub(super) const OF_COMPLETIONS: &[Example] = &[
@@ -114,7 +127,9 @@ mod tests {
 
     #[test]
     fn every_example_is_a_command_line() {
-        for examples in [EXAMPLES, OF_RUN, OF_CHECK, OF_DEMO, OF_COMPLETIONS, OF_MAN] {
+        for examples in
+            [EXAMPLES, OF_RUN, OF_CHECK, OF_DEMO, OF_HEALTH, OF_TOP, OF_COMPLETIONS, OF_MAN]
+        {
             for (command, _) in examples {
                 parse(command);
             }

@@ -17,6 +17,7 @@ mod metrics;
 mod redis;
 mod seawall;
 mod talk;
+pub(crate) mod terminal;
 mod tls;
 pub(crate) mod tunnel;
 mod wire;

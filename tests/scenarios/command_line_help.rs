@@ -11,7 +11,7 @@ fn help_has_examples_for_each_task_and_every_exit_code() {
     for code in ["0", "1", "2", "3", "126", "127"] {
         assert!(all.contains(&format!("\n  {code:<3}  ")), "{code}: {all}");
     }
-    for task in ["run", "check", "demo", "completions", "man"] {
+    for task in ["run", "check", "demo", "health", "top", "completions", "man"] {
         assert!(all.contains(&format!("\n  {task} ")), "{task}: {all}");
         let own = help(&["help", task]);
         assert!(own.contains(&format!("Examples:\n  seawall {task}")), "{own}");

@@ -1,0 +1,169 @@
+//! The screen, drawn.
+
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+    style::{Color, Modifier, Style, Stylize as _},
+    text::{Line, Span},
+    widgets::{Paragraph, Row, Table, TableState, Wrap},
+};
+
+use super::{
+    screen::{Mode, Screen},
+    state::{Backend, Running, State},
+    words::{age, bytes, condition, sentence, visible},
+};
+
+pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
+    let backends = screen.state.as_ref().map_or(0, |state| state.backends.len());
+    let backends = u16::try_from(backends).unwrap_or(u16::MAX).saturating_add(1);
+    let [head, rates, boxes, rows, foot] = Layout::vertical([
+        Constraint::Length(2),
+        Constraint::Length(2),
+        Constraint::Length(backends.saturating_add(1)),
+        Constraint::Min(3),
+        Constraint::Length(1),
+    ])
+    .areas(frame.area());
+    frame.render_widget(Paragraph::new(said(screen)).wrap(Wrap { trim: true }), head);
+    frame.render_widget(Paragraph::new(pace(screen)).dim(), rates);
+    if let Some(state) = &screen.state {
+        frame.render_widget(house(state, boxes), boxes);
+        exchanges(frame, screen, state, rows);
+    }
+    frame.render_widget(Paragraph::new(keys(screen)), foot);
+}
+
+fn said(screen: &Screen) -> Line<'static> {
+    match (&screen.trouble, &screen.state) {
+        (Some(trouble), _) => Line::from(format!("{trouble}; trying again")).red(),
+        (None, Some(state)) => Line::from(sentence(state)).bold(),
+        (None, None) => Line::from("asking ..."),
+    }
+}
+
+fn pace(screen: &Screen) -> String {
+    let Some(rates) = screen.rates else { return String::new() };
+    format!(
+        "a second: {:.1} exchanges ended, {:.1} of them for nobody; {} delivered, {} discarded",
+        rates.ended,
+        rates.discarded,
+        bytes(rates.delivered_bytes),
+        bytes(rates.discarded_bytes),
+    )
+}
+
+fn house(state: &State, area: Rect) -> Table<'static> {
+    let rows = state.backends.iter().map(|one| {
+        let colour = match one.condition.as_str() {
+            "up" => Color::Green,
+            "unknown" => Color::Reset,
+            _ => Color::Red,
+        };
+        Row::new([
+            Line::from(one.name.clone()),
+            Line::from(condition(one)).style(colour),
+            gauge(one.slots_in_use, one.slots),
+            gauge(one.queued, one.queue_max),
+            Line::from(held(one)),
+        ])
+    });
+    // What there is room for.
+    let rest = area.width.saturating_sub(2 * 26 + 12 + 16 + 4);
+    Table::new(
+        rows,
+        [
+            Constraint::Length(16),
+            Constraint::Min(rest.clamp(10, 40)),
+            Constraint::Length(26),
+            Constraint::Length(26),
+            Constraint::Length(12),
+        ],
+    )
+    .header(Row::new(["backend", "condition", "slots", "queue", ""]).dim())
+}
+
+fn held(backend: &Backend) -> String {
+    if backend.held == 0 { String::new() } else { format!("{} held", backend.held) }
+}
+
+/// Ten cells, and the numbers.
+fn gauge(used: u32, of: u32) -> Line<'static> {
+    const CELLS: u32 = 10;
+    // One cell at least where there is anything, and all of them only where it is full.
+    let cells = (u64::from(used) * u64::from(CELLS)).checked_div(u64::from(of)).unwrap_or(0);
+    let cells = usize::try_from(cells.clamp(u64::from(used > 0), u64::from(CELLS))).unwrap_or(0);
+    let colour = if used >= of && of > 0 { Color::Yellow } else { Color::Blue };
+    Line::from(vec![
+        Span::styled("█".repeat(cells), colour),
+        Span::styled("░".repeat(CELLS as usize - cells), Style::new().dim()),
+        Span::raw(format!(" {used}/{of}")),
+    ])
+}
+
+fn exchanges(frame: &mut Frame<'_>, screen: &Screen, state: &State, area: Rect) {
+    let rows = screen.rows();
+    let mut place = TableState::new().with_selected(screen.place());
+    let table = Table::new(
+        rows.iter().map(|one| row(one, state)),
+        [
+            Constraint::Length(9),
+            Constraint::Length(18),
+            Constraint::Length(21),
+            Constraint::Length(12),
+            Constraint::Length(7),
+            Constraint::Fill(1),
+            Constraint::Length(10),
+        ],
+    )
+    .header(Row::new(["age", "stage", "client", "backend", "method", "path", "delivered"]).dim())
+    .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+    frame.render_stateful_widget(table, area, &mut place);
+}
+
+fn row(one: &Running, state: &State) -> Row<'static> {
+    let colour = match one.stage.as_str() {
+        _ if one.orphan => Color::Magenta,
+        "queued" => Color::Yellow,
+        "waiting" | "answering" => Color::Green,
+        _ => Color::Reset,
+    };
+    // Seen as a number of bytes, and no more exact.
+    #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
+    let delivered = one.delivered_bytes as f64;
+    Row::new([
+        Line::from(age(one.age(state))),
+        Line::from(one.stage()).style(colour),
+        Line::from(one.client.clone().unwrap_or_default()),
+        Line::from(one.backend.clone()),
+        Line::from(one.method.clone()),
+        Line::from(visible(&one.path)),
+        Line::from(bytes(delivered)),
+    ])
+}
+
+fn keys(screen: &Screen) -> Line<'static> {
+    match screen.mode {
+        Mode::Asking(serial) => {
+            let one = screen.find(serial);
+            let what = one.map_or("it is over".to_owned(), |one| {
+                format!("{} {}", one.method, visible(&one.path))
+            });
+            Line::from(format!("end this exchange: {what}? y/n")).yellow().bold()
+        }
+        Mode::Filtering => Line::from(format!("/{}_   enter: keep, esc: clear", screen.filter)),
+        Mode::Looking => match &screen.notice {
+            Some(notice) => Line::from(notice.clone()).yellow(),
+            None => {
+                let filter = match screen.filter.as_str() {
+                    "" => "/ filter".to_owned(),
+                    filter => format!("/ filter ({filter})"),
+                };
+                let order = screen.order.word();
+                let keys = "q quit   ↑↓ select   e end";
+                Line::from(format!("{keys}   s sort ({order})   {filter}   * has no client left"))
+                    .dim()
+            }
+        },
+    }
+}
