@@ -59,9 +59,11 @@ impl<'de> Deserialize<'de> for AdminListen {
     }
 }
 
-/// Empty is none.
+/// Empty is none. What is wrong is said without it.
 fn token<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
-    let text = String::deserialize(input)?;
+    let Ok(text) = String::deserialize(input) else {
+        return Err(D::Error::custom("a token is text; put it in quotation marks"));
+    };
     if text.chars().any(|char| !char.is_ascii_graphic()) {
         return Err(D::Error::custom(
             "a token is of visible ASCII characters, without spaces, so that it fits into a header field",

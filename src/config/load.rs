@@ -115,9 +115,12 @@ fn read(path: &Path) -> Result<Node, Mistake> {
 fn from_variable(name: &str, text: &str) -> Result<Node, Mistake> {
     let origin = Origin::Environment(name.to_owned());
     let path = name.trim_start_matches("SEAWALL_").to_ascii_lowercase();
-    // A value that is TOML is taken as such, everything else is the text that it is.
-    let value = Node::parse(&format!("value = {text}"), &|_| origin.clone())
-        .ok()
+    // A value that is TOML is taken as such, everything else is the text that it is; a secret is never
+    // anything else, also where it happens to be a number.
+    let toml = || Node::parse(&format!("value = {text}"), &|_| origin.clone()).ok();
+    let value = (path != "admin__token")
+        .then(toml)
+        .flatten()
         .and_then(|mut node| node.entries().remove("value"))
         .unwrap_or_else(|| Node { origin: origin.clone(), value: Value::Scalar(text.into()) });
     let mut node = value;
@@ -247,6 +250,9 @@ fn rows_of(node: &Node, key: &str, rows: &mut Vec<(String, Origin)>) {
         Value::Scalar(toml::Value::String(url)) if key == "replay.redis" => {
             let shown = toml::Value::String(redis_url::masked(url));
             rows.push((format!("{key} = {shown}"), node.origin.clone()));
+        }
+        Value::Scalar(value) if key == "admin.token" && value.as_str() != Some("") => {
+            rows.push((format!("{key} = \"***\""), node.origin.clone()));
         }
         Value::Scalar(value) => rows.push((format!("{key} = {value}"), node.origin.clone())),
         Value::Array(items) if items.iter().all(|item| matches!(item.value, Value::Scalar(_))) => {

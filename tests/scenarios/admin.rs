@@ -145,6 +145,37 @@ fn where_others_can_connect_a_token_is_needed() {
 }
 
 #[test]
+fn the_token_is_told_to_nobody() {
+    let toml = "backend = \"http://127.0.0.1:9\"\n[admin]\nlisten = \"0.0.0.0:0\"\n";
+    for token in ["s3cret-of-ours", "20260102030405"] {
+        let file = format!("{toml}token = \"{token}\"\n");
+        let by_file = run_to_end(Some(&file), |command| {
+            command.env_remove("SEAWALL_ADMIN__LISTEN").arg("check")
+        });
+        let by_variable = run_to_end(Some(toml), |command| {
+            let command = command.env_remove("SEAWALL_ADMIN__LISTEN").arg("check");
+            command.env("SEAWALL_ADMIN__TOKEN", token)
+        });
+        for said in [by_file, by_variable] {
+            assert_eq!(said.code, Some(0), "{said:?}");
+            assert!(said.out.contains("admin.token = \"***\""), "{said:?}");
+            assert!(!said.all().contains(token), "{said:?}");
+        }
+    }
+    // Nor where it is a mistake.
+    for token in ["20260102030405", "[\"20260102030405\"]", "\"2026 0102030405\""] {
+        let said = run_to_end(Some(&format!("{toml}token = {token}\n")), |command| {
+            command.env_remove("SEAWALL_ADMIN__LISTEN").arg("check")
+        });
+        assert_eq!(said.code, Some(2), "{said:?}");
+        assert!(!said.all().contains("0102030405"), "{said:?}");
+    }
+    let without =
+        run_to_end(Some("backend = \"http://127.0.0.1:9\"\n"), |command| command.arg("check"));
+    assert!(without.out.contains("admin.token = \"\""), "{without:?}");
+}
+
+#[test]
 fn a_taken_usual_port_is_no_reason_not_to_start() {
     let backend = held();
     let auto = "[admin]\nlisten = \"auto\"\n";
