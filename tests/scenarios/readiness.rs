@@ -76,6 +76,25 @@ fn a_backend_where_connecting_hangs_is_not_waited_for() {
 }
 
 #[test]
+fn a_look_takes_a_slot_while_it_lasts() {
+    let (_listener, address) = Site::that_hangs();
+    let seawall =
+        Seawall::start(&format!("listen = \"127.0.0.1:0\"\nbackend = \"http://{address}\"\n{ON}"));
+    let in_use = || {
+        let state = seawall.admin_page("/api/state", "").text();
+        serde_json::from_str::<Value>(&state).unwrap()["backends"][0]["slots_in_use"] == 1
+    };
+    until("it has one", || {
+        let mut prober = Client::connect(seawall.admin());
+        prober.send("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let seen = (0..50).any(|_| in_use());
+        assert_eq!(prober.answer().status(), 503);
+        seen.then_some(())
+    });
+    until("and gives it back", || (!in_use()).then_some(()));
+}
+
+#[test]
 fn who_is_to_end_is_not_ready_from_the_signal_on() {
     let backend = held();
     let seawall = Seawall::with(&backend, &format!("{ON}[drain]\ndelay = \"60s\"\n"));

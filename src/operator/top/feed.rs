@@ -41,9 +41,11 @@ impl Feed {
         Self { news, ends }
     }
 
-    /// Ends the exchange with this serial, soon; not while several such wait already.
-    pub(super) fn end(&self, serial: u64) -> bool {
-        self.ends.try_send(serial).is_ok()
+    /// Ends the exchange with this serial, soon. Not while several such wait already, since nobody knows
+    /// whether they will be answered.
+    pub(super) fn end(&self, serial: u64) -> Result<(), News> {
+        let busy = |_| News::Notice("not yet: others are to be ended before".to_owned());
+        self.ends.try_send(serial).map_err(busy)
     }
 }
 

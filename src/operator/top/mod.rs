@@ -81,22 +81,29 @@ fn once(place: &Place) -> Result<String, Dark> {
 
 fn watch(mut terminal: DefaultTerminal, feed: &Feed) -> io::Result<()> {
     let mut screen = Screen::default();
+    let mut is_old = true;
     loop {
-        terminal.draw(|frame| view::draw(frame, &screen))?;
+        if std::mem::take(&mut is_old) {
+            terminal.draw(|frame| view::draw(frame, &screen))?;
+        }
         // Long enough to cost nothing, short enough for news to be new.
         if event::poll(BLINK)? {
+            is_old = true;
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => match screen.press(key) {
                     Deed::Leave => return Ok(()),
-                    Deed::End(serial) if !feed.end(serial) => {
-                        screen.hear(News::Notice("one after the other, please".to_owned()));
+                    Deed::End(serial) => {
+                        if let Err(busy) = feed.end(serial) {
+                            screen.hear(busy);
+                        }
                     }
-                    Deed::End(_) | Deed::Nothing => {}
+                    Deed::Nothing => {}
                 },
                 _ => {}
             }
         }
         for news in feed.news.try_iter() {
+            is_old = true;
             screen.hear(news);
         }
     }

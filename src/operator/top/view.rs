@@ -28,7 +28,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
     frame.render_widget(Paragraph::new(said(screen)).wrap(Wrap { trim: true }), head);
     frame.render_widget(Paragraph::new(pace(screen)).dim(), rates);
     if let Some(state) = &screen.state {
-        frame.render_widget(house(state, boxes), boxes);
+        frame.render_widget(house(state, boxes.width), boxes);
         exchanges(frame, screen, state, rows);
     }
     frame.render_widget(Paragraph::new(keys(screen)), foot);
@@ -53,7 +53,9 @@ fn pace(screen: &Screen) -> String {
     )
 }
 
-fn house(state: &State, area: Rect) -> Table<'static> {
+fn house(state: &State, room: u16) -> Table<'static> {
+    let has_bars = room >= 76;
+    let widths = if has_bars { [19, 21] } else { [9, 11] };
     let rows = state.backends.iter().map(|one| {
         let colour = match one.condition.as_str() {
             "up" => Color::Green,
@@ -63,21 +65,19 @@ fn house(state: &State, area: Rect) -> Table<'static> {
         Row::new([
             Line::from(one.name.clone()),
             Line::from(condition(one)).style(colour),
-            gauge(one.slots_in_use, one.slots),
-            gauge(one.queued, one.queue_max),
+            gauge(one.slots_in_use, one.slots, has_bars),
+            gauge(one.queued, one.queue_max, has_bars),
             Line::from(held(one)),
         ])
     });
-    // What there is room for.
-    let rest = area.width.saturating_sub(2 * 26 + 12 + 16 + 4);
     Table::new(
         rows,
         [
-            Constraint::Length(16),
-            Constraint::Min(rest.clamp(10, 40)),
-            Constraint::Length(26),
-            Constraint::Length(26),
-            Constraint::Length(12),
+            Constraint::Length(14),
+            Constraint::Fill(1),
+            Constraint::Length(widths[0]),
+            Constraint::Length(widths[1]),
+            Constraint::Length(10),
         ],
     )
     .header(Row::new(["backend", "condition", "slots", "queue", ""]).dim())
@@ -87,13 +87,16 @@ fn held(backend: &Backend) -> String {
     if backend.held == 0 { String::new() } else { format!("{} held", backend.held) }
 }
 
-/// Ten cells, and the numbers.
-fn gauge(used: u32, of: u32) -> Line<'static> {
+/// Ten cells, where there is room for them, and the numbers.
+fn gauge(used: u32, of: u32, has_bar: bool) -> Line<'static> {
     const CELLS: u32 = 10;
     // One cell at least where there is anything, and all of them only where it is full.
     let cells = (u64::from(used) * u64::from(CELLS)).checked_div(u64::from(of)).unwrap_or(0);
     let cells = usize::try_from(cells.clamp(u64::from(used > 0), u64::from(CELLS))).unwrap_or(0);
     let colour = if used >= of && of > 0 { Color::Yellow } else { Color::Blue };
+    if !has_bar {
+        return Line::from(format!("{used}/{of}"));
+    }
     Line::from(vec![
         Span::styled("█".repeat(cells), colour),
         Span::styled("░".repeat(CELLS as usize - cells), Style::new().dim()),
@@ -104,24 +107,34 @@ fn gauge(used: u32, of: u32) -> Line<'static> {
 fn exchanges(frame: &mut Frame<'_>, screen: &Screen, state: &State, area: Rect) {
     let rows = screen.rows();
     let mut place = TableState::new().with_selected(screen.place());
-    let table = Table::new(
-        rows.iter().map(|one| row(one, state)),
-        [
-            Constraint::Length(9),
-            Constraint::Length(18),
-            Constraint::Length(21),
-            Constraint::Length(12),
-            Constraint::Length(7),
-            Constraint::Fill(1),
-            Constraint::Length(10),
-        ],
-    )
-    .header(Row::new(["age", "stage", "client", "backend", "method", "path", "delivered"]).dim())
-    .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+    // What a narrow terminal has no room for; the path is what tells one from the other.
+    let room = area.width;
+    let columns = [
+        ("age", 8, true),
+        ("stage", 18, true),
+        ("client", 21, room >= 90),
+        ("backend", 12, room >= 104 && state.backends.len() > 1),
+        ("method", 7, true),
+        ("path", 0, true),
+        ("delivered", 10, room >= 70),
+    ];
+    let shown = || columns.iter().enumerate().filter(|(_, (_, _, is_shown))| *is_shown);
+    let widths = shown().map(|(_, (_, width, _))| match width {
+        0 => Constraint::Fill(1),
+        width => Constraint::Length(*width),
+    });
+    let cells = |one| {
+        let mut cells = cells(one, state).map(Some);
+        Row::new(shown().filter_map(|(column, _)| cells[column].take()).collect::<Vec<_>>())
+    };
+    let table = Table::new(rows.into_iter().map(cells), widths)
+        .header(Row::new(shown().map(|(_, (name, _, _))| *name)).dim())
+        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     frame.render_stateful_widget(table, area, &mut place);
 }
 
-fn row(one: &Running, state: &State) -> Row<'static> {
+/// One for each column.
+fn cells(one: &Running, state: &State) -> [Line<'static>; 7] {
     let colour = match one.stage.as_str() {
         _ if one.orphan => Color::Magenta,
         "queued" => Color::Yellow,
@@ -131,7 +144,7 @@ fn row(one: &Running, state: &State) -> Row<'static> {
     // Seen as a number of bytes, and no more exact.
     #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
     let delivered = one.delivered_bytes as f64;
-    Row::new([
+    [
         Line::from(age(one.age(state))),
         Line::from(one.stage()).style(colour),
         Line::from(one.client.clone().unwrap_or_default()),
@@ -139,7 +152,7 @@ fn row(one: &Running, state: &State) -> Row<'static> {
         Line::from(one.method.clone()),
         Line::from(visible(&one.path)),
         Line::from(bytes(delivered)),
-    ])
+    ]
 }
 
 fn keys(screen: &Screen) -> Line<'static> {
