@@ -6,7 +6,10 @@
 //! lifetime, which knows who drives it now.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     task::{Context, Poll, Wake, Waker},
 };
 
@@ -24,8 +27,22 @@ pub(super) struct Driver {
     seat: Arc<Seat>,
 }
 
+/// Whether a socket that had nothing to read may have something now. hyper reads such a socket up to
+/// three times in a row.
+#[derive(Debug)]
+pub(super) struct News {
+    waker: Waker,
+    seat: Arc<Seat>,
+    /// The socket has nothing, and wakes the driver when that changes.
+    is_dry: bool,
+}
+
 #[derive(Debug, Default)]
-struct Seat(Mutex<State>);
+struct Seat {
+    state: Mutex<State>,
+    /// The driver was woken since the socket was read last.
+    news: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -41,6 +58,10 @@ impl Driver {
         Self { waker: seat.clone().into(), seat }
     }
 
+    pub(super) fn news(&self) -> News {
+        News { waker: self.waker.clone(), seat: self.seat.clone(), is_dry: false }
+    }
+
     /// Polls, and has the present task woken if that was not enough.
     pub(super) fn poll<T>(
         &self,
@@ -49,12 +70,12 @@ impl Driver {
     ) -> Poll<T> {
         for _ in 0..AT_ONCE {
             // What happened until now is seen by this poll; what the last task waited for is over.
-            *self.seat.0.lock() = State::default();
+            *self.seat.state.lock() = State::default();
             let polled = poll(&mut Context::from_waker(&self.waker));
             if polled.is_ready() {
                 return polled;
             }
-            let mut state = self.seat.0.lock();
+            let mut state = self.seat.state.lock();
             if !state.woken {
                 state.waiting = Some(cx.waker().clone());
                 return polled;
@@ -65,13 +86,34 @@ impl Driver {
     }
 }
 
+impl News {
+    /// Reads, unless the socket had nothing and has told of nothing since.
+    pub(super) fn read<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        // Not so where it is another that is woken: who opens a tunnel, say.
+        let is_ours = self.waker.will_wake(cx.waker());
+        if is_ours && self.is_dry && !self.seat.news.load(SeqCst) {
+            return Poll::Pending;
+        }
+        // Before the read: what comes after it is not missed.
+        self.seat.news.store(false, SeqCst);
+        let read = read(cx);
+        self.is_dry = is_ours && read.is_pending();
+        read
+    }
+}
+
 impl Wake for Seat {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let mut state = self.0.lock();
+        self.news.store(true, SeqCst);
+        let mut state = self.state.lock();
         state.woken = true;
         if let Some(task) = state.waiting.take() {
             drop(state);
@@ -141,5 +183,27 @@ mod tests {
         assert!(polled.is_ready());
         kept.wake();
         assert_eq!(task.0.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_socket_that_has_nothing_is_not_read_again_before_it_has_told() {
+        let driver = Driver::new();
+        let mut news = driver.news();
+        let reads = AtomicUsize::new(0);
+        let mut read = |waker: &Waker| {
+            news.read(&mut Context::from_waker(waker), |_| {
+                reads.fetch_add(1, Relaxed);
+                Poll::<()>::Pending
+            })
+            .is_pending()
+        };
+        assert!(read(&driver.waker) && read(&driver.waker));
+        assert_eq!(reads.load(Relaxed), 1);
+        driver.waker.wake_by_ref();
+        assert!(read(&driver.waker) && read(&driver.waker));
+        assert_eq!(reads.load(Relaxed), 2);
+        // Whoever else reads is told by the socket, and the driver no more.
+        assert!(read(Waker::noop()) && read(Waker::noop()) && read(&driver.waker));
+        assert_eq!(reads.load(Relaxed), 5);
     }
 }

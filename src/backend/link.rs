@@ -70,12 +70,13 @@ pub(super) struct Lost {
 impl Link {
     pub(super) async fn over(socket: Socket) -> hyper::Result<Box<Self>> {
         let progress = Arc::<Progress>::default();
-        let wire = Wire::new(socket, progress.clone());
+        let driver = Driver::new();
+        let wire = Wire::new(socket, progress.clone(), driver.news());
         let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
         Ok(Box::new(Self {
             sender: Some(sender),
             connection: Some(connection),
-            driver: Driver::new(),
+            driver,
             progress,
             was_kept: false,
             since: Instant::now(),

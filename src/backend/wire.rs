@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     again::Written,
+    driver::News,
     interim::{self, Next, Prelude},
 };
 use crate::socket::Socket;
@@ -34,6 +35,7 @@ const INTERIMS: usize = 8;
 pub(crate) struct Wire {
     socket: Socket,
     progress: Arc<Progress>,
+    news: News,
     /// What hyper had read of the answer before it was taken apart.
     begun: Bytes,
     /// While there may be interim answers to come.
@@ -94,8 +96,8 @@ impl Progress {
 }
 
 impl Wire {
-    pub(super) fn new(socket: Socket, progress: Arc<Progress>) -> Self {
-        Self { socket, progress, begun: Bytes::new(), prelude: None, play: Play::Live }
+    pub(super) fn new(socket: Socket, progress: Arc<Progress>, news: News) -> Self {
+        Self { socket, progress, news, begun: Bytes::new(), prelude: None, play: Play::Live }
     }
 
     /// Waits until there is something to read, and makes ready for the stand-in.
@@ -148,11 +150,12 @@ impl AsyncRead for Wire {
             self.begun.advance(len);
             return Poll::Ready(Ok(()));
         }
-        self.play = Play::Live;
+        let this = &mut *self;
+        this.play = Play::Live;
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
+        let polled = this.news.read(cx, |cx| Pin::new(&mut this.socket).poll_read(cx, buf));
         if buf.filled().len() > before {
-            self.hear(&buf.filled()[before..]);
+            this.hear(&buf.filled()[before..]);
         }
         polled
     }

@@ -4,6 +4,7 @@ mod departure;
 mod greeting;
 mod http2;
 mod io;
+mod seldom;
 mod transport;
 mod upgrade;
 
@@ -24,6 +25,7 @@ use tokio::{io::AsyncWriteExt as _, sync::OwnedSemaphorePermit, time::Instant};
 pub(crate) use self::transport::Transport;
 use self::{
     io::{ClientIo, log_refusal},
+    seldom::Seldom,
     upgrade::Upgrade,
 };
 use crate::{
@@ -132,7 +134,7 @@ async fn serve_http1(
             biased;
             // Cancel-safe: the connection goes on below.
             result = served.as_mut() => result,
-            () = draining => {
+            () = Seldom::new(draining) => {
                 connection.drain();
                 served.as_mut().graceful_shutdown();
                 served.await
