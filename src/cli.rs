@@ -279,7 +279,10 @@ impl Options {
             listen: self.listen.clone(),
             backend: self.backend.clone(),
             child: command.map(Command::url),
-            environment: environment(),
+            environment: environment(|name| {
+                name.starts_with(PREFIX) && name != "SEAWALL_CONFIG" && !is_service_link(name)
+            }),
+            otel: environment(|name| name.starts_with("OTEL_")),
         };
         Ok(config::load(file.as_deref(), &overrides)?)
     }
@@ -294,12 +297,11 @@ fn print(text: &[u8]) -> Result<Exit, Failure> {
 }
 
 /// The variables that mean us.
-fn environment() -> Vec<(String, String)> {
+fn environment(means_us: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     let text = |value: std::ffi::OsString| value.into_string().ok();
     let mut found: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
-        .filter(|(name, _)| name.starts_with(PREFIX) && name != "SEAWALL_CONFIG")
-        .filter(|(name, _)| !is_service_link(name))
+        .filter(|(name, _)| means_us(name))
         .collect();
     found.sort();
     found

@@ -25,7 +25,7 @@
 //! - `admin`: the listener on which all of this shows itself: live page, metrics, health
 //! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own; `wishes`: in
 //!   which form a client would rather have them
-//! - `observe`: logs
+//! - `observe`: the books, logs, traces
 //! - `notify`: what the service manager is told
 //! - `supervise`: **the life of the child**, the command that may be run behind us; its keeper
 //! - `demo`: the comparison that `seawall demo` plays; `fuzzing`: what the targets in `fuzz/` reach

@@ -2,6 +2,7 @@
 
 mod again;
 mod handover;
+mod opening;
 mod readiness;
 mod receive;
 
@@ -19,7 +20,6 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
 use http_body::Body;
-use tokio::time::Instant;
 
 pub(crate) use self::readiness::Readiness;
 use crate::{
@@ -29,12 +29,8 @@ use crate::{
     config::{self, Config, EarlyHints, Route, Url},
     connection::Connection,
     exchange::{self, Found, Registry, Replays, Watcher},
-    headers::{self, Peer, Scheme},
-    observe::{
-        books::Books,
-        record::{Facts, Record},
-        redact::Redact,
-    },
+    headers::{self, Peer},
+    observe::{books::Books, redact::Redact},
     probe::Probe,
     refusal::Refusal,
     replay::{self, InMemory, Key},
@@ -186,33 +182,6 @@ impl House {
         }
     }
 
-    fn open(&self, head: &request::Parts, carrier: Carrier) -> Visit {
-        let facts = Facts {
-            id: headers::id_of(&head.headers),
-            client: carrier.connection().map(|connection| self.name_of(connection, head)),
-            line: Some((head.method.clone(), self.redact.target(headers::target(head)).into())),
-            began: Instant::now(),
-        };
-        let record = match carrier {
-            Carrier::Operator(_) => Record::open_kept(&self.books, facts),
-            _ => Record::open(&self.books, facts),
-        };
-        if let Some(mut capture) = record.capture() {
-            let is_secure = carrier.connection().is_some_and(|one| one.hop.scheme == Scheme::Https);
-            capture.request(head, record.facts(), is_secure);
-        }
-        Visit::new(record, carrier)
-    }
-
-    /// For the log: the peer, or for whom it speaks.
-    fn name_of(&self, connection: &Connection, head: &request::Parts) -> Arc<str> {
-        let hop = &connection.hop;
-        match client::address(hop, &head.headers, &self.bounds.trusted_proxies) {
-            Some(address) if Some(address) != hop.ip() => address.to_string().into(),
-            _ => connection.name.clone(),
-        }
-    }
-
     async fn answer<B>(
         &self,
         visit: &Visit,
@@ -309,6 +278,7 @@ impl House {
         let trusted = hop.is_some_and(|hop| trusted.contains(hop.ip()));
         let peer = Peer { fields: connection.map(|connection| &connection.fields), trusted };
         headers::rebuild(head, peer, &id, &backend.host);
+        self.continue_trace(visit, head, &backend.host);
         let nobody = Ipv4Addr::UNSPECIFIED.into();
         Ok(Admitted {
             share,

@@ -19,6 +19,7 @@ use crate::{
         books::Books,
         recent::Recent,
         redact::Redact,
+        trace::Tracer,
     },
     proxy::Proxy,
     runtime::Crew,
@@ -97,7 +98,7 @@ impl Server {
             AdminListen::Off => Recent::off(),
             _ => Recent::new(&config.inspect, Redact::new(&config.log.redact)),
         };
-        let books = Books::new(log, recent);
+        let books = Books::new(log, recent, Tracer::start(&config.trace));
         let proxy = Proxy::new(config, tasks.clone(), books.clone());
         Ok(Self {
             listeners,
@@ -182,6 +183,13 @@ impl Server {
             child.end(hurried).await;
         }
         self.books.log().flush();
+        if let Some(tracer) = self.books.tracer().filter(|_| !hurry) {
+            tokio::select! {
+                // Cancel-safe: it only waits.
+                () = tracer.flush(self.drain.timeout) => {}
+                signal = signals.next(self.books.log()) => tracing::warn!(signal, "the last spans are not waited for"),
+            }
+        }
         tracing::info!("ended");
         match code {
             Some(code) => Ending::OfChild(code),

@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
     Admin, Backend, Child, Client, Config, Drain, EarlyHints, Hold, Inspect, Join, Listen, Log,
-    OnDisconnect, Orphan, Queue, Replay, Route, Runtime, Spool, Tunnel, Url, mistake::Mistake,
-    values,
+    OnDisconnect, Orphan, Queue, Replay, Route, Runtime, Spool, Trace, Tunnel, Url,
+    mistake::Mistake, values,
 };
 
 #[derive(Debug, Deserialize)]
@@ -22,6 +22,7 @@ pub(super) struct File {
     tunnel: Tunnel,
     admin: Admin,
     inspect: Inspect,
+    trace: Trace,
     log: Log,
     drain: Drain,
     runtime: Runtime,
@@ -146,6 +147,7 @@ impl File {
             tunnel: self.tunnel,
             admin: self.admin,
             inspect: self.inspect,
+            trace: self.trace,
             log: self.log,
             drain: self.drain,
             runtime: self.runtime,

@@ -10,7 +10,7 @@ use super::{
     layers::{Node, Origin, Value},
     mending::{Mended, Mending},
     mistake::Mistake,
-    redis_url,
+    otel, redis_url,
 };
 
 /// A configuration in force, and what `seawall check` prints of it.
@@ -32,6 +32,8 @@ pub struct Overrides {
     pub child: Option<String>,
     /// `SEAWALL_*`, name and value.
     pub environment: Vec<(String, String)>,
+    /// `OTEL_*`, name and value.
+    pub otel: Vec<(String, String)>,
 }
 
 /// Everything that is wrong with a configuration.
@@ -74,7 +76,8 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Mistak
         }
     }
     let defaults = defaults();
-    let tree = under(&defaults, user);
+    let mut tree = under(&defaults, user);
+    otel::fill(&mut tree, &overrides.otel);
     read_tree(tree, &defaults, mistakes)
 }
 
@@ -255,6 +258,17 @@ fn rows_of(node: &Node, key: &str, rows: &mut Vec<(String, Origin)>) {
             rows.push((format!("{key} = \"***\""), node.origin.clone()));
         }
         Value::Scalar(value) => rows.push((format!("{key} = {value}"), node.origin.clone())),
+        Value::Array(items) if key == "trace.headers" => {
+            let name = |item: &Node| match &item.value {
+                Value::Scalar(value) => {
+                    let text = value.as_str().unwrap_or_default();
+                    format!("\"{}=***\"", text.split('=').next().unwrap_or_default())
+                }
+                _ => String::new(),
+            };
+            let names: Vec<String> = items.iter().map(name).collect();
+            rows.push((format!("{key} = [{}]", names.join(", ")), node.origin.clone()));
+        }
         Value::Array(items) if items.iter().all(|item| matches!(item.value, Value::Scalar(_))) => {
             let texts: Vec<String> = items
                 .iter()

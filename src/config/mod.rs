@@ -13,9 +13,11 @@ mod load;
 mod log;
 mod mending;
 mod mistake;
+mod otel;
 mod reader;
 mod redis_url;
 mod tls;
+mod trace;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -32,6 +34,7 @@ pub use log::Access;
 pub use mistake::Mistake;
 pub use redis_url::RedisUrl;
 pub use tls::{BadKeys, ClientAuth, KeyFiles, Tls, client_verifier};
+pub use trace::Trace;
 pub use values::{Limit, OnDisconnect, Trusted, Workers};
 
 /// Everything that seawall was told, with no question left open.
@@ -59,6 +62,8 @@ pub struct Config {
     pub admin: Admin,
     /// What it keeps to be shown there.
     pub inspect: Inspect,
+    /// To whom spans are sent.
+    pub trace: Trace,
     /// What is written where.
     pub log: Log,
     /// How the process ends.

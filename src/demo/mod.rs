@@ -70,6 +70,7 @@ pub(crate) fn run(once: bool) -> Result<(), Failed> {
             setting("SEAWALL_LOG__ACCESS", "false"),
             setting("SEAWALL_RUNTIME__WORKERS", "1"),
         ],
+        otel: Vec::new(),
     };
     let server = Server::bind(&config::load(None, &overrides)?.config)?;
     let wall = *server.addresses().first().ok_or(Failed::System(io::ErrorKind::NotFound.into()))?;

@@ -50,7 +50,10 @@ use crate::{
     admission::per_client::ClientShare,
     backend::{Backend, Outbound, Watched},
     headers,
-    observe::record::{Ended, Outcome, Record, Stage},
+    observe::{
+        record::{Ended, Outcome, Record, Stage},
+        trace::What,
+    },
     refusal::Refusal,
     replay,
     spool::{self, Retain},
@@ -103,7 +106,7 @@ fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Wa
     let Ready { share, record, plan, tasks } = ready;
     record.note(|outcome| outcome.stage = Stage::Queued);
     let writes = plan.backend.writes.clone().filter(|_| !plan.request.is_safe());
-    let shared = Shared::new(share, writes, open);
+    let shared = Shared::new(share, writes, open, record.trail().cloned());
     if let Some(known) = &known {
         known.runs(&shared);
     }
@@ -239,6 +242,13 @@ impl Exchange {
         is_still
     }
 
+    /// For its spans, where it has any.
+    fn happened(&self, what: What, at: Instant) {
+        if let Some(trail) = &self.shared.trail {
+            trail.happened(what, at);
+        }
+    }
+
     fn record(&self) -> &Record {
         &self.record
     }
@@ -253,9 +263,13 @@ impl Watched for Exchange {
         } else {
             self.record.note(|outcome| outcome.sent = Some(now));
         }
+        if let Some(trail) = &self.shared.trail {
+            trail.sent(now);
+        }
         if state.watchers == 0 && state.orphaned.is_none() {
             state.orphaned = Some(now);
             self.shared.share.orphan();
+            self.happened(What::Orphaned, now);
         }
         if let Some(open) = &mut state.open {
             open.begin();

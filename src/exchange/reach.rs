@@ -13,6 +13,7 @@ use super::{Exchange, run::Stopped};
 use crate::{
     admission::queue::Slot,
     backend::{Backend, Link, Outbound, Turn, Watched as _},
+    observe::trace::What,
     refusal::Refusal,
 };
 
@@ -86,6 +87,7 @@ impl Exchange {
         turn: &mut Turn<'_>,
     ) -> Result<Slot, Stopped> {
         let queued = Instant::now();
+        self.happened(What::Queued, queued);
         let mut slot = pin!(backend.slots.slot(turn.was_held(), queued));
         let in_order = poll_fn(|cx| {
             let polled = slot.as_mut().poll(cx);
@@ -106,6 +108,7 @@ impl Exchange {
         part: impl Future<Output = T>,
     ) -> Result<T, Stopped> {
         let began = Instant::now();
+        self.happened(What::Held, began);
         let done = self.patiently(backend, request, part).await;
         self.record().note(|outcome| outcome.held += began.elapsed());
         done

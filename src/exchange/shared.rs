@@ -18,7 +18,10 @@ use super::sharing::Sharing;
 use crate::{
     admission::per_client::ClientShare,
     backend::Writes,
-    observe::record::{self, Ended, Stage},
+    observe::{
+        record::{self, Ended, Stage},
+        trace::{Trail, What},
+    },
     refusal::Refusal,
     spool,
 };
@@ -47,6 +50,8 @@ pub(super) struct Shared {
     pub share: ClientShare,
     /// Of an unsafe request: raised before its client learns anything.
     pub writes: Option<Arc<Writes>>,
+    /// That of its first watcher, where that is traced.
+    pub trail: Option<Arc<Trail>>,
     pub state: Mutex<State>,
 }
 
@@ -125,6 +130,7 @@ impl Shared {
         share: ClientShare,
         writes: Option<Arc<Writes>>,
         open: Option<Box<Open>>,
+        trail: Option<Arc<Trail>>,
     ) -> Arc<Self> {
         let caller = open.as_ref().map(|open| open.caller);
         let state = State {
@@ -139,7 +145,7 @@ impl Shared {
             open,
             task: None,
         };
-        Arc::new(Self { share, writes, state: Mutex::new(state) })
+        Arc::new(Self { share, writes, trail, state: Mutex::new(state) })
     }
 
     /// Seats one more watcher, if the exchange is open to it; an orphan is none any more then.
@@ -160,6 +166,9 @@ impl Shared {
         state.watchers += 1;
         if state.orphaned.take().is_some() {
             self.share.adopted();
+        }
+        if let Some(trail) = &self.trail {
+            trail.happened(What::Joined, Instant::now());
         }
         let free = state.seats.iter().position(Option::is_none);
         Some(match free {

@@ -19,7 +19,7 @@ fn opened() -> (Exchange, Watcher) {
         began: Instant::now(),
     };
     let record = Record::open(&Books::unwritten(), facts);
-    let shared = Shared::new(share, None, None);
+    let shared = Shared::new(share, None, None, None);
     let exchange = Exchange { shared: shared.clone(), record, known: None };
     (exchange, Watcher::first(shared))
 }

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     admission::per_client::ClientShare,
-    observe::record::{Ended, Outcome, Record, Source, Stage},
+    observe::{
+        record::{Ended, Outcome, Record, Source, Stage},
+        trace::What,
+    },
     refusal::Refusal,
     tasks::Tasks,
 };
@@ -70,6 +73,9 @@ impl Watcher {
 
     fn guest(shared: &Arc<Shared>, seat: usize, guest: Guest) -> Self {
         guest.record.note(|outcome| outcome.source = Some(guest.source));
+        if let Some(trail) = guest.record.trail() {
+            trail.watches(shared.trail.as_ref());
+        }
         Self { shared: shared.clone(), seat, guest: Some(Box::new(guest)) }
     }
 
@@ -120,6 +126,9 @@ impl Watcher {
             return Err(Refusal::Internal);
         };
         record.note(|outcome| outcome.source = None);
+        if let Some(trail) = record.trail() {
+            trail.watches(None);
+        }
         *self = start(Ready { share, record, plan, tasks });
         Ok(())
     }
@@ -144,7 +153,13 @@ impl Drop for Watcher {
         let promised = state.promised && state.stage == Stage::Queued;
         let orphaned = state.watchers == 0 && !state.ended && !promised;
         let task = orphaned.then(|| {
-            state.orphaned = Some(tokio::time::Instant::now());
+            let now = tokio::time::Instant::now();
+            state.orphaned = Some(now);
+            if let Some(trail) = &self.shared.trail
+                && state.stage > Stage::Queued
+            {
+                trail.happened(What::Orphaned, now);
+            }
             // Under the lock, else somebody could join in between, and be counted an orphan.
             self.shared.share.orphan();
             state.task.take()

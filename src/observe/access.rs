@@ -176,7 +176,8 @@ mod tests {
     async fn the_last_holder_writes_one_line() {
         let (sender, output) = sync_channel(1);
         let log = AccessLog::start(Form::Json, 1.0, Output(sender));
-        let visit = Record::open(&Books::new(log, crate::observe::recent::Recent::off()), facts());
+        let visit =
+            Record::open(&Books::new(log, crate::observe::recent::Recent::off(), None), facts());
         let exchange = visit.clone();
         visit.note(|outcome| outcome.left = Some(Stage::Waiting));
         drop(visit);
@@ -212,7 +213,7 @@ mod tests {
         let (release, stalled) = sync_channel(1);
         let log = AccessLog::start(Form::Json, 1.0, Stalled(stalled));
         // At least a hundred bytes each, and one buffer may be in the writer's hands.
-        let books = Books::new(log.clone(), crate::observe::recent::Recent::off());
+        let books = Books::new(log.clone(), crate::observe::recent::Recent::off(), None);
         for _ in 0..=2 * WAITING / 100 {
             drop(Record::open(&books, facts()));
         }

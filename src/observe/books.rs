@@ -22,6 +22,7 @@ use super::{
     counts::Counts,
     recent::{Pace, Recent, is_plain},
     record::{Facts, Outcome, Record},
+    trace::Tracer,
 };
 
 /// Where records are entered; cloning gives another handle on the same.
@@ -33,6 +34,7 @@ pub(crate) struct Books {
 #[derive(Debug)]
 struct Inner {
     log: AccessLog,
+    tracer: Option<Tracer>,
     sheets: [Mutex<Sheet>; SHEETS],
     /// In the order of their first mention; that of [`Account::NONE`] is empty.
     names: RwLock<Vec<Arc<str>>>,
@@ -83,9 +85,10 @@ impl Account {
 }
 
 impl Books {
-    pub(crate) fn new(log: AccessLog, recent: Recent) -> Self {
+    pub(crate) fn new(log: AccessLog, recent: Recent, tracer: Option<Tracer>) -> Self {
         let inner = Inner {
             log,
+            tracer,
             sheets: std::array::from_fn(|_| Mutex::default()),
             names: RwLock::new(vec!["".into()]),
             recent,
@@ -98,11 +101,16 @@ impl Books {
     /// Books whose lines are written nowhere.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn unwritten() -> Self {
-        Self::new(AccessLog::off(), Recent::off())
+        Self::new(AccessLog::off(), Recent::off(), None)
     }
 
     pub(crate) fn log(&self) -> &AccessLog {
         &self.inner.log
+    }
+
+    /// Where anything is traced.
+    pub(crate) fn tracer(&self) -> Option<&Tracer> {
+        self.inner.tracer.as_ref()
     }
 
     /// The account of a backend.

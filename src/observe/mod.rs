@@ -1,5 +1,5 @@
 //! What happened: the record of every exchange, the books in which it stands, the
-//! access log, diagnostics; and our output streams.
+//! access log, diagnostics, traces; and our output streams.
 
 pub(crate) mod access;
 pub(crate) mod books;
@@ -13,3 +13,4 @@ pub(crate) mod output;
 pub(crate) mod recent;
 pub(crate) mod record;
 pub(crate) mod redact;
+pub(crate) mod trace;

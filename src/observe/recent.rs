@@ -214,7 +214,7 @@ mod tests {
 
     fn books(entries: usize, memory: u64) -> Books {
         let config = Inspect { entries, memory, rate: 1000, ..Inspect::off() };
-        Books::new(AccessLog::off(), Recent::new(&config, Redact::new(&[])))
+        Books::new(AccessLog::off(), Recent::new(&config, Redact::new(&[])), None)
     }
 
     fn finish(books: &Books, path: &str, status: u16) {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{
     books::{Account, Books, Entry},
     capture::{Capture, Capturing},
+    trace::Trail,
 };
 
 /// How an exchange ended.
@@ -114,6 +115,8 @@ pub(crate) struct Record {
     exchange: OnceLock<Weak<dyn End>>,
     /// What is said, of those that are chosen.
     capture: Option<Box<Mutex<Capture>>>,
+    /// Where it is traced.
+    trail: OnceLock<Arc<Trail>>,
 }
 
 /// What an operator can end.
@@ -163,6 +166,7 @@ impl Record {
                 outcome: Mutex::new(outcome),
                 exchange: OnceLock::new(),
                 capture: entry.is_chosen.then(Box::default),
+                trail: OnceLock::new(),
             }
         })
     }
@@ -199,6 +203,15 @@ impl Record {
     /// Where what is said is to be taken down.
     pub(crate) fn capture(&self) -> Option<Capturing<'_>> {
         self.capture.as_ref().map(|capture| Capturing::new(self.books.recent(), capture))
+    }
+
+    /// It is traced, from its beginning on.
+    pub(crate) fn traced(&self, trail: Arc<Trail>) {
+        let _ = self.trail.set(trail);
+    }
+
+    pub(crate) fn trail(&self) -> Option<&Arc<Trail>> {
+        self.trail.get()
     }
 
     /// When the head of the request came.
@@ -266,7 +279,15 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let capture = self.capture.take().map(|capture| Box::new(capture.into_inner()));
-        self.books.close(self.entry, &self.facts, self.outcome.get_mut(), capture);
+        let outcome = self.outcome.get_mut();
+        self.books.close(self.entry, &self.facts, outcome, capture);
+        if let Some(trail) = self.trail.take()
+            && let Some(tracer) = self.books.tracer()
+        {
+            let line = self.facts.line.take();
+            let facts = Facts { line, ..self.facts.clone() };
+            tracer.end(trail, facts, outcome.clone(), self.books.name(outcome.account));
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) fn binary_under(program: &str, arguments: &[&str]) -> Command {
 
 fn clean(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SEAWALL_") {
+        if ["SEAWALL_", "OTEL_"].iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
             command.env_remove(name);
         }
     }

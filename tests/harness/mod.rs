@@ -8,6 +8,7 @@
 mod backend;
 mod board;
 mod client;
+mod collector;
 pub(crate) mod command;
 mod family;
 pub(crate) mod http2;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 pub(crate) use backend::{Backend, Site};
 pub(crate) use board::Harm;
 pub(crate) use client::{Answer, Broken, Client, Leave};
+pub(crate) use collector::{Collector, Span, attributes};
 pub(crate) use family::{Family, kill};
 pub(crate) use http2::Http2;
 pub(crate) use message::{Framing, Head};

@@ -81,6 +81,8 @@ mod the_harness_sees_harm;
 mod tls;
 mod tls_ends;
 mod top;
+mod traces;
+mod traces_sent;
 mod trailers;
 mod tunnel;
 mod tunnel_ends;

@@ -78,6 +78,7 @@ fn the_environment_lies_over_the_file_and_the_command_line_over_both() {
             ("SEAWALL_LISTEN".into(), "127.0.0.1:8".into()),
             ("SEAWALL_CLIENT__WAIT".into(), "3s".into()),
         ],
+        otel: Vec::new(),
     };
     let text = "listen = \"127.0.0.1:9\"\n[[backend]]\nurl = \"http://127.0.0.1:5000\"\n";
     let loaded = from_text(text, &overrides).expect("valid");
