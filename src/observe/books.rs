@@ -171,10 +171,19 @@ impl Books {
 
     /// The running one with this number.
     pub(crate) fn find(&self, serial: u64) -> Option<Arc<Record>> {
+        self.entered(serial)?.upgrade()
+    }
+
+    /// Is this the number of one that runs, or is about to be found among the [`recent`](Self::recent)?
+    pub(crate) fn is_entered(&self, serial: u64) -> bool {
+        self.entered(serial).is_some()
+    }
+
+    fn entered(&self, serial: u64) -> Option<Weak<Record>> {
         let sheet = usize::try_from(serial % SHEETS as u64).ok()?;
         let sheet = self.inner.sheets[sheet].lock();
         let mut running = sheet.running.iter().map(|(_, running)| running);
-        running.find(|running| running.serial == serial)?.record.upgrade()
+        running.find(|running| running.serial == serial).map(|running| running.record.clone())
     }
 
     /// For one that `began` now, and that may be chosen already.
@@ -197,8 +206,6 @@ impl Books {
         capture: Option<Box<Capture>>,
     ) {
         let mut sheet = self.inner.sheets[entry.sheet].lock();
-        // Its memory is freed only when this is gone, too; that need not be under the lock.
-        let gone = sheet.running.try_remove(entry.line);
         let account = outcome.account.0 as usize;
         if sheet.counts.len() <= account {
             sheet.counts.resize_with(account + 1, Counts::default);
@@ -207,11 +214,16 @@ impl Books {
         let is_kept = entry.is_chosen
             || (!is_plain(outcome)
                 && self.inner.recent.takes(&mut sheet.odd, outcome.ended_at(facts.began)));
+        // What is kept stands here until it is there, so that it is always to be found.
+        let gone = (!is_kept).then(|| sheet.running.try_remove(entry.line));
         drop(sheet);
+        // Its memory is freed only when this is gone, too; that need not be under the lock.
         drop(gone);
         self.inner.log.write(facts, outcome);
         if is_kept {
             self.inner.recent.put(entry.serial, facts.clone(), outcome.clone(), capture);
+            let gone = self.inner.sheets[entry.sheet].lock().running.try_remove(entry.line);
+            drop(gone);
         }
     }
 }

@@ -88,6 +88,11 @@ impl Recent {
         Self::new(&config::Inspect::off(), Redact::new(&[]))
     }
 
+    /// How many are kept at most.
+    pub(crate) fn entries(&self) -> usize {
+        self.entries
+    }
+
     /// Those that were over after the one with this number, the newest first; all, for 0.
     pub(crate) fn since(&self, number: u64) -> Vec<Arc<Finished>> {
         let shelves = self.shelves.lock();

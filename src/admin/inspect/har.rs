@@ -103,7 +103,8 @@ fn response(outcome: &Outcome, capture: &Capture) -> Value {
 fn timings(facts: &Facts, outcome: &Outcome) -> Value {
     let until = outcome.ended_at(facts.began);
     let sent = outcome.sent.unwrap_or(until).min(until);
-    let answered = outcome.answered.unwrap_or(until).clamp(sent, until);
+    // A short answer comes with its head.
+    let answered = outcome.answered.or(outcome.over).unwrap_or(until).clamp(sent, until);
     json!({
         "blocked": millis(sent - facts.began),
         "dns": -1,

@@ -11,7 +11,7 @@ mod message;
 mod replay;
 mod shown;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -23,6 +23,7 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use self::{
     filter::Filter,
@@ -47,6 +48,11 @@ struct List {
     exchanges: Vec<Summary>,
     /// There are more than were asked for.
     more: bool,
+    /// When the process began, in RFC 3339, and how many milliseconds ago.
+    began: String,
+    now: f64,
+    /// How many are kept at most.
+    entries: usize,
 }
 
 async fn list(Of(house): Of<House>, Query(filter): Query<Filter>) -> Json<List> {
@@ -67,17 +73,32 @@ async fn list(Of(house): Of<House>, Query(filter): Query<Filter>) -> Json<List> 
     }
     let more = exchanges.len() > filter.limit();
     exchanges.truncate(filter.limit());
-    Json(List { exchanges, more })
+    Json(List {
+        exchanges,
+        more,
+        began: humantime::format_rfc3339_millis(house.books.began()).to_string(),
+        now: house.millis(Instant::now()),
+        entries: house.books.recent().entries(),
+    })
 }
 
 async fn detail(
     Of(house): Of<House>,
     Path(serial): Path<u64>,
 ) -> Result<Json<Detail>, (StatusCode, &'static str)> {
-    if let Some(record) = house.books.find(serial) {
-        return Ok(Json(Detail::of_running(&house, &record)));
+    loop {
+        // First, since it may end in between.
+        let is_entered = house.books.is_entered(serial);
+        if let Some(record) = house.books.find(serial) {
+            return Ok(Json(Detail::of_running(&house, &record)));
+        }
+        match finished(&house, serial) {
+            Ok(one) => return Ok(Json(Detail::of_finished(&house, &one))),
+            Err(unknown) if !is_entered => return Err(unknown),
+            // A worker is about to put it where it is kept.
+            Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+        }
     }
-    finished(&house, serial).map(|one| Json(Detail::of_finished(&house, &one)))
 }
 
 async fn curl(

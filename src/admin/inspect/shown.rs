@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::{
     super::House,
@@ -32,6 +33,8 @@ pub(super) struct Summary {
     /// Null while it runs.
     ended: Option<&'static str>,
     stage: &'static str,
+    /// It goes on for nobody.
+    orphan: bool,
     reason: Option<&'static str>,
     began: f64,
     /// When it was over.
@@ -43,6 +46,7 @@ pub(super) struct Summary {
 pub(super) struct Detail {
     #[serde(flatten)]
     summary: Summary,
+    now: f64,
     backend_status: Option<u16>,
     /// The stage in which the client left, and when.
     left: Option<&'static str>,
@@ -88,6 +92,7 @@ impl Summary {
             status: outcome.status.map(|status| status.as_u16()),
             ended: None,
             stage: outcome.stage.word(),
+            orphan: outcome.is_orphan(),
             reason: outcome.reason,
             began: house.millis(facts.began),
             until: None,
@@ -131,6 +136,7 @@ impl Detail {
         let head = capture.and_then(|capture| capture.request.as_ref());
         Self {
             summary,
+            now: at(Instant::now()),
             backend_status: outcome.backend_status.map(|status| status.as_u16()),
             left: outcome.left.map(Stage::word),
             left_at: outcome.left.map(|_| at(facts.began + outcome.visit)),
