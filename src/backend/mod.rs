@@ -7,6 +7,7 @@ mod dial;
 mod driver;
 mod hold;
 mod interim;
+mod last_lines;
 mod link;
 mod look;
 mod pool;
@@ -24,6 +25,7 @@ pub(crate) use self::{
     again::Again,
     child::Child,
     hold::Turn,
+    last_lines::LastLines,
     link::Link,
     send::{Answer, Outbound, Sent, Switched, Watched},
     writes::Writes,
@@ -44,6 +46,8 @@ pub(crate) struct Backend {
     pub(crate) host: http::HeaderValue,
     /// Sent by the supervisor; whoever waits for the backend subscribes to it.
     pub(crate) child: watch::Sender<Child>,
+    /// What the child wrote; empty where the backend is not our child.
+    pub(crate) output: LastLines,
     dialler: Dialler,
     hold: Hold,
     pool: Pool,
@@ -94,6 +98,7 @@ impl Backend {
             slots: Slots::new(config.max_concurrency, &config.queue),
             host: host_of(config.url.host()),
             child: watch::Sender::default(),
+            output: LastLines::default(),
             dialler: Dialler::new(config),
             hold: Hold::new(&config.name, &config.hold),
             pool: Pool::new(config.max_concurrency, config.idle),

@@ -27,7 +27,7 @@ pub(crate) use self::{
     keeper::Keeper,
     life::NotStarted,
 };
-use self::{family::Status, life::Life, output::LastLines};
+use self::{family::Status, life::Life};
 use crate::{
     backend::{Backend, Child},
     observe::output::Output,
@@ -89,7 +89,6 @@ struct Lives {
     backend: Arc<Backend>,
     orders: Orders,
     streams: Streams,
-    last: LastLines,
     /// Who was our child before: where a script became us, what it had put into the background.
     strangers: Vec<Pid>,
     /// Lives in a row that were short.
@@ -112,7 +111,6 @@ impl Supervisor {
             backend,
             orders: orders.clone(),
             streams,
-            last: LastLines::default(),
             strangers,
             short: 0,
         };
@@ -181,18 +179,20 @@ impl Lives {
             if self.orders.end.is_cancelled() {
                 return code;
             }
+            // How it ended stands last.
+            self.backend.output.push(&format!("[{ended}]"));
             let lived = began.elapsed();
             self.short = if lived < WELL { self.short + 1 } else { 1 };
             let lived = format_args!("{:.1} s", lived.as_secs_f64()).to_string();
             if self.plan.once {
-                self.tell(Child::CrashLoop(self.last_words(&ended)));
+                self.tell(Child::CrashLoop(self.backend.output.text().into()));
                 tracing::info!(ended, lived, "the command has ended");
                 return code;
             }
             let pause = pause(self.short);
             tracing::warn!(ended, lived, ?pause, "the command has ended; it is started again");
             if self.short >= CRASH_LOOP {
-                self.tell(Child::CrashLoop(self.last_words(&ended)));
+                self.tell(Child::CrashLoop(self.backend.output.text().into()));
             } else {
                 self.tell(Child::Restarting);
             }
@@ -200,7 +200,7 @@ impl Lives {
                 () = sleep(pause) => {}
                 () = self.orders.end.cancelled() => return code,
             }
-            self.last.clear();
+            self.backend.output.begin();
             started = self.start().await;
         }
     }
@@ -229,12 +229,6 @@ impl Lives {
         self.streams.stdout.settled().await;
         self.streams.stderr.settled().await;
         status
-    }
-
-    /// How it ended stands last.
-    fn last_words(&self, ended: &str) -> Arc<str> {
-        self.last.push(&format!("[{ended}]"));
-        self.last.text().into()
     }
 
     fn tell(&self, child: Child) {
