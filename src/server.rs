@@ -133,7 +133,8 @@ impl Server {
         if let Some(admin) = self.admin.take()
             && let Some(worker) = self.crew.handles().into_iter().next()
         {
-            admin.start(self.proxy.clone(), self.books.clone(), worker);
+            let places = self.listeners.iter().map(|one| one.name().to_owned()).collect();
+            admin.start(self.proxy.clone(), self.books.clone(), worker, places);
         }
         let listeners = std::mem::take(&mut self.listeners);
         self.serve(listeners, &closing);

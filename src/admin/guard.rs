@@ -12,7 +12,7 @@ use axum::{
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
         header::{
-            AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, ORIGIN,
+            ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, ORIGIN,
             REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
         uri::Authority,
@@ -22,6 +22,7 @@ use axum::{
 };
 use sha2::{Digest as _, Sha256};
 
+use super::pages::LOGIN;
 use crate::config;
 
 /// What is asked of whoever comes.
@@ -78,6 +79,9 @@ pub(super) async fn only_those_who_may(
 ) -> Response {
     match guard.admits(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
+        Err(Barred::Token) if is_for_a_person(&request) => {
+            (StatusCode::UNAUTHORIZED, LOGIN).into_response()
+        }
         Err(barred) => barred.into_response(),
     }
 }
@@ -133,6 +137,12 @@ fn is_of_another_site(headers: &HeaderMap, host: Option<&Authority>) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return false };
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     origin.and_then(|(_, origin)| origin.parse::<Authority>().ok()).as_ref() != host
+}
+
+/// A page is asked for, as browsers do.
+fn is_for_a_person(request: &Request) -> bool {
+    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    request.method() == Method::GET && accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -6,10 +6,14 @@ use axum::{
     Form,
     extract::State,
     http::{HeaderName, StatusCode, header::LOCATION, header::SET_COOKIE},
+    response::Html,
 };
 use serde::Deserialize;
 
-use super::guard::{COOKIE_NAME, Guard};
+use super::{
+    guard::{COOKIE_NAME, Guard},
+    pages::LOGIN_AGAIN,
+};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Shown {
@@ -20,9 +24,9 @@ pub(super) struct Shown {
 pub(super) async fn log_in(
     State(guard): State<Arc<Guard>>,
     Form(Shown { token }): Form<Shown>,
-) -> Result<(StatusCode, [(HeaderName, String); 2]), (StatusCode, &'static str)> {
+) -> Result<(StatusCode, [(HeaderName, String); 2]), (StatusCode, Html<&'static str>)> {
     if !guard.is_token(&token) {
-        return Err((StatusCode::UNAUTHORIZED, "this is not the value of admin.token\n"));
+        return Err((StatusCode::UNAUTHORIZED, LOGIN_AGAIN));
     }
     let cookie = format!("{COOKIE_NAME}={token}; Path=/; HttpOnly; SameSite=Strict");
     Ok((StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, "/".to_owned())]))

@@ -2,14 +2,19 @@
 //!
 //! It runs on a thread of its own, so that whoever looks costs no request anything, and lasts until
 //! the process ends, so that a drain can be watched. Who may see what is decided in [`guard`], before
-//! any page; what there is to see is gathered in [`state`], and what is over in [`inspect`].
+//! any page; what there is to see is gathered in [`state`] and told as it happens by [`feed`], and what
+//! is over is found in [`inspect`].
 
 mod exchanges;
+mod feed;
+mod finished;
 mod guard;
 mod health;
 mod inspect;
 mod login;
 mod metrics;
+mod pages;
+mod series;
 mod serve;
 mod state;
 
@@ -26,12 +31,14 @@ use axum::{
 };
 use tokio::runtime::Handle;
 
-use self::guard::Guard;
+use self::{feed::Feed, guard::Guard, series::Series};
 use crate::{
+    backend::Child,
     config::{self, AdminListen},
     observe::books::Books,
     proxy::Proxy,
     runtime,
+    tasks::Tasks,
 };
 
 /// The sockets, bound.
@@ -59,6 +66,10 @@ struct House {
     worker: Handle,
     /// How long the answer to one of our own is taken.
     replay: Duration,
+    feed: Arc<Feed>,
+    series: Series,
+    /// Where clients are listened for.
+    listen: Arc<[String]>,
 }
 
 impl Admin {
@@ -83,30 +94,47 @@ impl Admin {
     }
 
     /// Serves until the process ends.
-    pub(crate) fn start(self, proxy: Proxy, books: Books, worker: Handle) {
-        let house = House { proxy, books, worker, replay: self.replay };
-        let pages = pages(house, &Arc::new(self.guard));
+    pub(crate) fn start(self, proxy: Proxy, books: Books, worker: Handle, listen: Arc<[String]>) {
+        let (feed, series) = (Feed::new(), Series::default());
+        let house = House { proxy, books, worker, replay: self.replay, feed, series, listen };
+        let pages = pages(house.clone(), &Arc::new(self.guard));
         for address in self.sockets.iter().filter_map(|socket| socket.local_addr().ok()) {
             tracing::info!(address = %format_args!("http://{address}/"), "admin pages");
         }
         runtime::thread("admin", move || {
-            if let Err(error) = runtime::block_on(serve::all(self.sockets, pages)) {
+            let all = async {
+                Tasks::background(house.series.clone().run(house.clone()));
+                Tasks::background(house.feed.clone().run(house));
+                serve::all(self.sockets, pages).await;
+            };
+            if let Err(error) = runtime::block_on(all) {
                 tracing::error!(%error, "no admin pages: the system gives no event queue");
             }
         });
     }
 }
 
+impl House {
+    /// Is the first backend our child?
+    fn wraps(&self) -> bool {
+        let first = self.proxy.backends().first();
+        first.is_some_and(|backend| *backend.child.borrow() != Child::None)
+    }
+}
+
 fn pages(house: House, guard: &Arc<Guard>) -> Router {
     let guarded = Router::new()
+        .route("/", get(pages::live))
         .route("/api/state", get(state::show))
         .route("/metrics", get(metrics::show))
+        .route("/api/events", get(feed::show))
         .route("/api/exchanges/{serial}/end", post(exchanges::end))
         .merge(inspect::routes())
         .layer(middleware::from_fn_with_state(guard.clone(), guard::only_those_who_may));
     Router::new()
         .route("/healthz", get(health::of_process))
         .route("/readyz", get(health::to_serve))
+        .route("/assets/{name}", get(pages::asset))
         .merge(guarded)
         .merge(Router::new().route("/login", post(login::log_in)).with_state(guard.clone()))
         .layer(middleware::from_fn(guard::harden))

@@ -23,16 +23,20 @@ pub(super) struct State {
     version: &'static str,
     /// RFC 3339.
     began: String,
-    now: f64,
-    draining: bool,
-    connections: usize,
-    backends: Vec<BackendState>,
-    running: Vec<Running>,
-    totals: Vec<Totals>,
+    /// Where clients are listened for.
+    listen: Arc<[String]>,
+    pub(super) now: f64,
+    pub(super) draining: bool,
+    pub(super) connections: usize,
+    pub(super) backends: Vec<BackendState>,
+    pub(super) running: Vec<Running>,
+    /// How many more run than are shown.
+    pub(super) more: usize,
+    pub(super) totals: Vec<Totals>,
 }
 
 /// One backend.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(super) struct BackendState {
     name: String,
     url: String,
@@ -48,10 +52,10 @@ pub(super) struct BackendState {
 }
 
 /// One exchange, or a request that has none yet or of its own.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Running {
     /// Its number here.
-    serial: u64,
+    pub(super) serial: u64,
     /// `X-Request-Id`.
     id: String,
     client: Option<Arc<str>>,
@@ -71,12 +75,15 @@ pub(super) struct Running {
     over: Option<f64>,
     left_at: Option<f64>,
     status: Option<u16>,
+    /// What it waited for a slot, and for a backend that was away, before it was sent.
+    queue_ms: f64,
+    held_ms: f64,
     delivered_bytes: u64,
     discarded_bytes: u64,
 }
 
 /// What was counted for one backend since the process began.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Totals {
     /// Empty for what never came so far as to have one.
     backend: Arc<str>,
@@ -91,15 +98,18 @@ pub(super) struct Totals {
 }
 
 pub(super) async fn show(Of(house): Of<House>) -> Json<State> {
-    Json(State::of(&house))
+    Json(State::of(&house, usize::MAX))
 }
 
 impl State {
-    pub(super) fn of(house: &House) -> Self {
+    /// With so many of those that run: the oldest ones.
+    pub(super) fn of(house: &House, shown: usize) -> Self {
         let books = &house.books;
+        let running = books.running();
         Self {
             version: env!("CARGO_PKG_VERSION"),
             began: humantime::format_rfc3339_millis(books.began()).to_string(),
+            listen: house.listen.clone(),
             now: house.millis(Instant::now()),
             draining: house.proxy.tasks().is_draining(),
             connections: house.proxy.tasks().open_connections(),
@@ -109,7 +119,8 @@ impl State {
                 .iter()
                 .map(|one| BackendState::of(house, one))
                 .collect(),
-            running: books.running().iter().map(|record| Running::of(house, record)).collect(),
+            running: running.iter().take(shown).map(|one| Running::of(house, one)).collect(),
+            more: running.len().saturating_sub(shown),
             totals: books
                 .counts()
                 .into_iter()
@@ -169,6 +180,8 @@ impl Running {
             over: outcome.over.map(at),
             left_at: outcome.left.map(|_| at(facts.began + outcome.visit)),
             status: outcome.status.or(outcome.backend_status).map(|status| status.as_u16()),
+            queue_ms: millis(outcome.queue),
+            held_ms: millis(outcome.held),
             delivered_bytes: outcome.delivered,
             discarded_bytes: outcome.discarded,
         }

@@ -84,8 +84,8 @@ impl Counts {
         }
     }
 
-    /// Those of another worker.
-    pub(super) fn merge(&mut self, other: &Self) {
+    /// Those of another worker, or of another backend.
+    pub(crate) fn merge(&mut self, other: &Self) {
         add_each(&mut self.ended, &other.ended);
         add_each(&mut self.left, &other.left);
         add_each(&mut self.statuses, &other.statuses);

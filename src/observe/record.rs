@@ -232,6 +232,11 @@ impl Record {
         self.outcome.lock().stage
     }
 
+    /// Does it run for nobody?
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.outcome.lock().is_orphan()
+    }
+
     /// The kernel has all of the answer.
     pub(crate) fn delivered(&self, at: Instant) {
         self.note(|outcome| outcome.visit = at - self.facts.began);

@@ -7,6 +7,7 @@
 
 mod backend;
 mod board;
+mod chromium;
 mod client;
 mod collector;
 pub(crate) mod command;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use backend::{Backend, Site};
 pub(crate) use board::Harm;
+pub(crate) use chromium::{Chromium, Screen};
 pub(crate) use client::{Answer, Broken, Client, Leave};
 pub(crate) use collector::{Collector, Span, attributes};
 pub(crate) use family::{Family, kill};

@@ -57,6 +57,8 @@ mod join_property;
 mod join_whom;
 mod join_writes;
 mod listeners;
+mod live_feed;
+mod live_page;
 mod log_contents;
 mod log_lines;
 mod messages;

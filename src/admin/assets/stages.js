@@ -1,0 +1,42 @@
+// The stages of an exchange, as pieces of time.
+
+import { watches } from "./words.js";
+
+/** What it did from when to when; what still goes on ends at `end`. */
+export function segments(one, end, held) {
+  const till = one.ended ? one.end : end;
+  const pieces = [];
+  let at = one.began;
+  const add = (kind, to) => {
+    if (to > at) pieces.push({ kind, from: at, to });
+    at = Math.max(at, to);
+  };
+  if (one.sent === null) {
+    if (watches(one)) add("waiting", till);
+    // It waits for a slot, or was never sent.
+    const waits = one.ended ? one.queue_ms + one.held_ms > 0 : one.stage === "queued";
+    add("receiving", waits && one.ended ? till - one.queue_ms - one.held_ms : waits ? at : till);
+    add(held || one.held_ms > one.queue_ms ? "held" : "queued", till);
+    return pieces;
+  }
+  add("receiving", one.sent - one.queue_ms - one.held_ms);
+  add("held", one.sent - one.queue_ms);
+  add("queued", one.sent);
+  const over = one.over !== null && (one.ended || one.stage === "delivering") ? one.over : till;
+  add("waiting", one.answered ?? over);
+  add("answering", over);
+  add("delivering", till);
+  return one.left_at === null ? pieces : pieces.flatMap((piece) => orphaned(piece, Math.max(one.left_at, one.sent), over));
+}
+
+/** What it did once its client had left. */
+function orphaned(piece, left, over) {
+  const from = Math.max(piece.from, left);
+  const to = Math.min(piece.to, over);
+  if (from >= to) return [piece];
+  return [
+    { ...piece, to: from },
+    { kind: "orphan", from, to },
+    { ...piece, from: to },
+  ].filter(({ from, to }) => to > from);
+}
