@@ -40,10 +40,14 @@ macro_rules! assets {
 }
 
 const ASSETS: &[(&str, &str)] = assets![
+    "again.js",
     "bars.js",
     "detail.js",
     "dom.js",
+    "exchange.js",
     "icon.svg",
+    "inspect.css",
+    "inspect.js",
     "live.css",
     "live.js",
     "model.js",

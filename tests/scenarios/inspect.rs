@@ -4,6 +4,7 @@ mod again;
 mod ends;
 mod har;
 mod messages;
+mod page;
 
 use serde_json::Value;
 

@@ -18,7 +18,7 @@ use axum::{
     body::Bytes,
     extract::{Path, Query, State as Of},
     http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_DISPOSITION},
-    response::{IntoResponse as _, Response},
+    response::{Html, IntoResponse as _, Response},
     routing::{get, post},
 };
 use serde::Serialize;
@@ -35,11 +35,16 @@ use crate::{headers::Scheme, observe::recent::Finished, tasks::Tasks};
 
 pub(super) fn routes() -> Router<House> {
     Router::new()
+        .route("/inspect", get(page))
         .route("/api/exchanges", get(list))
         .route("/api/exchanges/{serial}", get(detail))
         .route("/api/exchanges/{serial}/curl", get(curl))
         .route("/api/exchanges/{serial}/replay", post(replay))
         .route("/api/har", get(har))
+}
+
+async fn page() -> Html<&'static str> {
+    Html(include_str!("../assets/inspect.html"))
 }
 
 /// Those that a filter lets through: first those that run, then those that are over, the newest first.
