@@ -69,6 +69,8 @@ struct Grown {
     series: Vec<Sample>,
     /// Of our child.
     output: Vec<String>,
+    /// How many lines of it have come by now: some may be told twice, as with the others.
+    output_come: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -206,7 +208,7 @@ impl<'a> News<'a> {
 
     /// Connections alone are told with the next sign of life.
     fn is_empty(&self) -> bool {
-        let Grown { finished, series, output } = &self.grown;
+        let Grown { finished, series, output, .. } = &self.grown;
         self.changed.is_empty()
             && self.gone.is_empty()
             && self.backends.is_none()
@@ -229,7 +231,7 @@ impl Grown {
             output: come,
         };
         let finished = finished.iter().rev().map(|one| Finished::of(house, one)).collect();
-        (Self { finished, series, output }, known)
+        (Self { finished, series, output, output_come: come }, known)
     }
 }
 

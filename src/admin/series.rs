@@ -46,7 +46,8 @@ impl Series {
 
     /// Samples as long as the process lasts.
     pub(super) async fn run(self, house: House) {
-        let mut before = sum(&house);
+        // What ended before the first look is in the first second, too.
+        let mut before = Counts::default();
         let mut minute = VecDeque::from([before.visit.clone()]);
         let mut seconds = interval(SECOND);
         // After a pause one sample stands for all of it, instead of many for nothing.

@@ -151,6 +151,7 @@ struct Page {
     running: BTreeMap<u64, Value>,
     finished: Vec<Value>,
     output: Vec<String>,
+    come: u64,
     wholes: usize,
     text: String,
 }
@@ -168,6 +169,7 @@ impl Page {
             running: BTreeMap::new(),
             finished: Vec::new(),
             output: Vec::new(),
+            come: 0,
             wholes: 0,
             text: String::new(),
         };
@@ -199,6 +201,7 @@ impl Page {
             self.running = list("running").into_iter().map(|one| (key(&one), one)).collect();
             self.finished = list("finished");
             self.output.clear();
+            self.come = 0;
         } else {
             self.running.extend(list("changed").into_iter().map(|one| (key(&one), one)));
             for gone in list("gone") {
@@ -206,7 +209,13 @@ impl Page {
             }
             self.finished.extend(list("finished"));
         }
-        self.output.extend(list("output").iter().map(|line| line.as_str().unwrap().to_owned()));
+        // What the whole has told may be told again.
+        let come = data["output_come"].as_u64().unwrap();
+        let fresh = usize::try_from(come.saturating_sub(self.come)).unwrap();
+        let lines = list("output").into_iter().map(|line| line.as_str().unwrap().to_owned());
+        let known = lines.len().saturating_sub(fresh);
+        self.output.extend(lines.skip(known));
+        self.come = self.come.max(come);
         if field("event: ") == "whole" {
             self.state = data;
         }

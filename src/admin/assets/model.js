@@ -11,6 +11,7 @@ export class Model {
   lately = [];
   series = [];
   output = [];
+  #come = 0;
   wrapped = false;
   /** What is behind `performance.now()`. */
   #offset = null;
@@ -28,6 +29,7 @@ export class Model {
     this.finished = data.finished.slice(-FINISHED);
     this.series = data.series.slice(-SECONDS);
     this.output = data.output.slice(-LINES);
+    this.#come = data.output_come;
     this.wrapped = data.wrapped;
     this.#told(data.now);
     // What ended while nobody told us.
@@ -51,7 +53,9 @@ export class Model {
     }
     const last = this.series.at(-1)?.number ?? 0;
     this.series.push(...data.series.filter((one) => one.number > last));
-    this.output.push(...data.output);
+    const lines = data.output_come - this.#come;
+    if (lines > 0) this.output.push(...data.output.slice(-lines));
+    this.#come = Math.max(this.#come, data.output_come);
     trim(this.finished, FINISHED);
     trim(this.lately, LATELY);
     trim(this.series, SECONDS);
