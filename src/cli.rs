@@ -23,13 +23,14 @@ use clap_complete::Shell;
 
 pub use self::exit::Exit;
 use crate::{
-    config::{self, Loaded, Mistakes, Overrides},
+    config::{Mistakes, Overrides, Source},
     demo,
-    observe::diagnostics,
+    observe::diagnostics::{self, NoLevel},
     operator::{
         health::{Health, Unwell},
         top::{Dark, Top},
     },
+    reload::Reloads,
     runtime,
     server::{Ending, NotStarted, Server, Signals},
     supervise::{self, Command, Keeper, NoWay, Plan},
@@ -143,8 +144,8 @@ const USAGE: &str = "seawall [TASK] [OPTIONS] [-- COMMAND...]";
 enum Failure {
     #[error(transparent)]
     Mistakes(#[from] Mistakes),
-    #[error("log.level: {0}; write a level such as \"info\" or \"seawall=debug\"")]
-    LogLevel(#[from] tracing_subscriber::filter::ParseError),
+    #[error(transparent)]
+    LogLevel(#[from] NoLevel),
     #[error(transparent)]
     NotStarted(#[from] NotStarted),
     #[error(
@@ -190,8 +191,8 @@ impl Cli {
         let outer = self.serving;
         let done = match self.task.unwrap_or(Task::Run(Serving::default())) {
             Task::Run(inner) => inner.or(outer).serve(),
-            Task::Check(inner) => inner.or(outer).load().and_then(|(loaded, command)| {
-                let mut text = loaded.explain();
+            Task::Check(inner) => inner.or(outer).source().and_then(|(source, command)| {
+                let mut text = source.load()?.explain();
                 if let Some(command) = command {
                     let _ = writeln!(text, "# to be run as: {command}");
                 }
@@ -231,21 +232,22 @@ impl Serving {
         Self { options, wrap }
     }
 
-    /// The configuration, and the command told its port.
-    fn load(&self) -> Result<(Loaded, Option<Command>), Failure> {
+    /// Where the configuration comes from, and the command told its port.
+    fn source(&self) -> Result<(Source, Option<Command>), Failure> {
         let Self { options, wrap } = self;
         if wrap.words.is_empty() {
-            return Ok((options.load(None)?, None));
+            return Ok((options.source(None), None));
         }
         if options.backend.is_some() {
             return Err(Failure::TwoBackends);
         }
         let command = Command::new(wrap.words.clone(), wrap.port_of)?;
-        Ok((options.load(Some(&command))?, Some(command)))
+        Ok((options.source(Some(&command)), Some(command)))
     }
 
     fn serve(&self) -> Result<Exit, Failure> {
-        let (loaded, command) = self.load()?;
+        let (source, command) = self.source()?;
+        let loaded = source.load()?;
         let config = &loaded.config;
         diagnostics::start(&config.log)?;
         let (descriptors, _) = rlimit::Resource::NOFILE.get()?;
@@ -257,10 +259,11 @@ impl Serving {
         let plan = command.map(|command| Plan { command, grace, once, descriptors });
         let ending = runtime::block_on(async {
             let signals = Signals::of_process()?;
+            let reloads = Reloads::new(source, loaded, signals.hangups());
             if let Some(plan) = plan {
                 server.wrap(plan).await?;
             }
-            Ok::<_, Failure>(server.run(signals).await)
+            Ok::<_, Failure>(server.run(signals, reloads).await)
         })??;
         Ok(match ending {
             Ending::InOrder => Exit::InOrder,
@@ -271,7 +274,7 @@ impl Serving {
 }
 
 impl Options {
-    fn load(&self, command: Option<&Command>) -> Result<Loaded, Failure> {
+    fn source(&self, command: Option<&Command>) -> Source {
         let there = || Some(PathBuf::from(FILE)).filter(|file| file.exists());
         let named = || std::env::var_os("SEAWALL_CONFIG").filter(|file| !file.is_empty());
         let file = self.config.clone().or_else(|| named().map(PathBuf::from)).or_else(there);
@@ -284,7 +287,7 @@ impl Options {
             }),
             otel: environment(|name| name.starts_with("OTEL_")),
         };
-        Ok(config::load(file.as_deref(), &overrides)?)
+        Source { file, overrides }
     }
 }
 

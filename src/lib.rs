@@ -9,7 +9,8 @@
 //!
 //! - [`cli`]: the command line and the exit codes; [`config`]: what it was told
 //! - `operator`: what its other commands ask of a seawall that runs (`health`, `top`)
-//! - [`server`]: the life of the process; [`runtime`]: its threads; [`tasks`]: what they run
+//! - [`server`]: the life of the process; `reload`: when its configuration is read again; [`runtime`]: its
+//!   threads; [`tasks`]: what they run
 //! - `listen`: the sockets; `front`: one client connection, of HTTP/1 or HTTP/2; `connection`: what is
 //!   known of it, and of its streams
 //! - [`proxy`]: **the life of a request**, one line a step; `visit`: its client's side of it
@@ -83,6 +84,7 @@ mod observe;
 mod operator;
 mod probe;
 mod refusal;
+mod reload;
 mod replay;
 mod socket;
 mod spool;

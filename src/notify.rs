@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::{
     runtime::Handle,
     sync::oneshot,
@@ -34,6 +35,14 @@ pub(crate) const VARIABLES: [&str; 6] = [
 /// All listeners are open.
 pub(crate) fn ready(places: &[String]) {
     tell(&format!("READY=1\nSTATUS=listening on {}", places.join(", ")));
+}
+
+/// The configuration is about to be read again; [`ready`] follows, whatever comes of it. systemd
+/// (`Type=notify-reload`) tells by the time which order this answers.
+pub(crate) fn reloading() {
+    let now = clock_gettime(ClockId::Monotonic);
+    let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
+    tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=reloading"));
 }
 
 /// The drain has begun.

@@ -54,6 +54,13 @@ impl Probe {
         Self { path: path.to_owned(), known: Arc::default() }
     }
 
+    /// The same with this path.
+    pub(crate) fn reloaded(&self, path: &str) -> Self {
+        // Of another path nothing is known.
+        let known = if self.path == path { self.known.clone() } else { Arc::default() };
+        Self { path: path.to_owned(), known }
+    }
+
     pub(crate) fn is_there(&self) -> bool {
         !self.path.is_empty()
     }
@@ -103,7 +110,7 @@ impl Known {
             return Refusal::Restarting.render(None);
         }
         let is_silent = self.asked.as_ref().is_some_and(|(since, record)| {
-            let is_alone = record.stage() == Stage::Waiting && backend.slots.in_use() <= 1;
+            let is_alone = record.stage() == Stage::Waiting && backend.slots().in_use() <= 1;
             is_alone && since.elapsed() >= SILENT
         });
         if is_silent {

@@ -2,12 +2,12 @@
 
 mod again;
 mod handover;
+mod house;
 mod opening;
 mod readiness;
 mod receive;
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     error::Error,
     future::Future,
@@ -17,25 +17,26 @@ use std::{
     task::{Context, Poll},
 };
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
 use http_body::Body;
 
+use self::house::House;
 pub(crate) use self::readiness::Readiness;
 use crate::{
-    admission::per_client::{ClientSeat, ClientShare, Clients, TooMany},
-    backend::{Backend, Outbound, Writes},
+    admission::per_client::{ClientSeat, ClientShare, TooMany},
+    backend::{Backend, Behind, Outbound},
     client::{self, ClientKey, Hop},
-    config::{self, Config, EarlyHints, Route, Url},
+    config::{self, Config, EarlyHints, Route},
     connection::Connection,
-    exchange::{self, Found, Registry, Replays, Watcher},
+    exchange::{self, Found, Watcher},
     headers::{self, Peer},
-    observe::{books::Books, redact::Redact},
-    probe::Probe,
+    observe::books::Books,
     refusal::Refusal,
     replay::{self, InMemory, Key},
     reply::Reply,
-    spool::{Held, Store},
+    spool::Held,
     tasks::Tasks,
     tunnel::Asked,
     visit::{Carrier, Visit},
@@ -44,44 +45,27 @@ use crate::{
 /// The proxy: a request in, an answer out, and the exchange in between on its own feet.
 #[derive(Debug, Clone)]
 pub struct Proxy {
-    house: Arc<House>,
+    shared: Arc<Shared>,
 }
 
-/// What all requests share.
 #[derive(Debug)]
-struct House {
-    routes: Vec<Route>,
-    bounds: Arc<config::Client>,
-    tunnel: config::Tunnel,
-    backends: Vec<Arc<Backend>>,
-    /// One for each backend.
-    probes: Vec<Probe>,
-    clients: Clients,
-    registry: Registry,
-    replays: Replays,
-    store: Store,
+struct Shared {
+    /// Each request keeps the one that it began with.
+    house: ArcSwap<House>,
     tasks: Tasks,
-    books: Books,
-    redact: Redact,
 }
 
 impl Proxy {
     pub(crate) fn new(config: &Config, tasks: Tasks, books: Books) -> Self {
-        let house = House {
-            routes: config.routes.clone(),
-            bounds: Arc::new(config.client.clone()),
-            tunnel: config.tunnel.clone(),
-            backends: backends(config, &books),
-            probes: config.backends.iter().map(|backend| Probe::new(&backend.probe)).collect(),
-            clients: Clients::new(&config.client),
-            registry: Registry::new(&config.join),
-            replays: Replays::new(&config.replay),
-            store: Store::new(&config.spool),
-            tasks,
-            books,
-            redact: Redact::new(&config.log.redact),
-        };
-        Self { house: Arc::new(house) }
+        let house = ArcSwap::from_pointee(House::new(config, tasks.clone(), books));
+        Self { shared: Arc::new(Shared { house, tasks }) }
+    }
+
+    /// From here on, requests are served as this configuration has it; those that are here go on as
+    /// they began.
+    pub(crate) fn reload(&self, config: &Config) {
+        let before = self.shared.house.load_full();
+        self.shared.house.store(Arc::new(before.reloaded(config)));
     }
 
     /// One request of a connection, from its head to the head of its answer.
@@ -93,7 +77,7 @@ impl Proxy {
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin + 'static,
     {
-        let house = self.house.clone();
+        let house = self.shared.house.load_full();
         // Here, since an `async fn` would hold it all twice. The head is boxed since it is handed on
         // several times, and is large.
         let (head, body) = request.into_parts();
@@ -104,48 +88,55 @@ impl Proxy {
 
     /// A request whose client has left before anything was done.
     pub(crate) fn missed<B>(&self, request: Request<B>, carrier: Carrier) {
-        drop(self.house.open(&request.into_parts().0, carrier));
+        drop(self.shared.house.load().open(&request.into_parts().0, carrier));
     }
 
     pub(crate) fn tasks(&self) -> &Tasks {
-        &self.house.tasks
+        &self.shared.tasks
     }
 
     pub(crate) fn client_bounds(&self) -> Arc<config::Client> {
-        self.house.bounds.clone()
+        self.shared.house.load().bounds.clone()
     }
 
-    pub(crate) fn tunnel_bounds(&self) -> &config::Tunnel {
-        &self.house.tunnel
+    pub(crate) fn tunnel_bounds(&self) -> config::Tunnel {
+        self.shared.house.load().tunnel
     }
 
     /// Counts a connection for its client. Those of trusted proxies are many clients'.
     pub(crate) fn seat(&self, hop: Hop) -> Result<Option<ClientSeat>, Refusal> {
-        if self.house.bounds.trusted_proxies.contains(hop.ip()) {
+        let house = self.shared.house.load();
+        if house.bounds.trusted_proxies.contains(hop.ip()) {
             return Ok(None);
         }
-        let account = self.house.clients.account(ClientKey::of(hop.ip()));
-        account.connect().map(Some).map_err(|_| Refusal::TooManyConnections)
+        let account = house.clients.account(ClientKey::of(hop.ip()));
+        house.clients.connect(&account).map(Some).map_err(|_| Refusal::TooManyConnections)
     }
 
     /// What is to be known of a new connection.
     pub(crate) fn connection(&self, hop: Hop) -> Connection {
-        let account = self.house.clients.account(ClientKey::of(hop.ip()));
-        Connection::new(hop, account, self.house.books.clone())
+        let house = self.shared.house.load();
+        let account = house.clients.account(ClientKey::of(hop.ip()));
+        Connection::new(hop, account, house.books.clone())
     }
 
     /// What bodies take, in memory and on disk.
     pub(crate) fn spooled(&self) -> [Held; 2] {
-        self.house.store.held()
+        self.shared.house.load().store.held()
     }
 
     /// For replays.
     pub(crate) fn kept_answers(&self) -> InMemory {
-        self.house.replays.in_memory()
+        self.shared.house.load().replays.in_memory()
     }
 
-    pub(crate) fn backends(&self) -> &[Arc<Backend>] {
-        &self.house.backends
+    /// To be told of the child behind the first backend.
+    pub(crate) fn child(&self) -> Behind {
+        self.shared.house.load().child.clone()
+    }
+
+    pub(crate) fn backends(&self) -> Vec<Arc<Backend>> {
+        self.shared.house.load().backends.clone()
     }
 }
 
@@ -204,7 +195,7 @@ impl House {
         }
         let route = self.route(&head)?;
         let backend = self.backends.get(route.backend).ok_or(Refusal::Internal)?;
-        visit.note(|outcome| outcome.account = backend.account);
+        visit.note(|outcome| outcome.account = backend.shared.account);
         if let Some(probe) = self.probes.get(route.backend).filter(|probe| probe.is_meant(&head)) {
             let answer = probe.answer(backend, |path| self.ask(backend, path)).await;
             return Ok(Answer::Own(answer, "probe: answered for the backend"));
@@ -266,9 +257,9 @@ impl House {
         let key = ClientKey::of(client);
         let own = connection.map(|connection| &connection.account);
         let admitted = match own.filter(|account| account.is_of(key)) {
-            Some(account) => account.admit(),
+            Some(account) => self.clients.admit(account),
             // Its connection is that of a proxy before us.
-            None => self.clients.account(key).admit(),
+            None => self.clients.admit(&self.clients.account(key)),
         };
         let share = admitted.map_err(|bound| match bound {
             TooMany::Exchanges => Refusal::TooManyExchanges,
@@ -286,19 +277,6 @@ impl House {
             trusted,
         })
     }
-}
-
-/// Those that are one server share the count of what is written there.
-fn backends(config: &Config, books: &Books) -> Vec<Arc<Backend>> {
-    let mut writes: HashMap<&Url, Arc<Writes>> = HashMap::new();
-    for route in config.routes.iter().filter(|route| route.join) {
-        writes.entry(&config.backends[route.backend].url).or_default();
-    }
-    let make = |backend: &config::Backend| {
-        let account = books.account(&backend.name);
-        Backend::new(backend, writes.get(&backend.url).cloned(), account)
-    };
-    config.backends.iter().map(make).collect()
 }
 
 /// A request that is counted for its client.

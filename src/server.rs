@@ -1,27 +1,32 @@
-//! The life of the process: bind, serve, drain.
+//! The life of the process: bind, serve, reload, drain.
 
 mod signals;
 
 use std::{io, net::SocketAddr, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 pub use self::signals::Signals;
 
 use crate::{
     admin::{Admin, NoAdmin},
-    config::{AdminListen, Config, Drain},
-    listen::{self, Gate, Inherited, Listener, NoListener},
+    config::{AdminListen, Config, Drain, Loaded},
+    listen::{Gate, Inherited, Inside, NoListener, Places},
     notify,
     observe::{
         access::{AccessLog, NoAccessLog},
         books::Books,
+        diagnostics::{Level, NoLevel},
         recent::Recent,
         redact::Redact,
         trace::Tracer,
     },
     proxy::Proxy,
+    reload::Reloads,
     runtime::Crew,
     supervise::{self, Plan, Supervisor},
     tasks::Tasks,
@@ -30,11 +35,12 @@ use crate::{
 /// A server whose sockets are bound.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<Listener>,
+    places: Places,
+    /// What they are called, for who wants to know.
+    listen: watch::Sender<Vec<String>>,
     admin: Option<Admin>,
-    gate: Arc<Gate>,
+    inside: Inside,
     crew: Crew,
-    proxy: Proxy,
     tasks: Tasks,
     books: Books,
     drain: Drain,
@@ -75,6 +81,9 @@ pub enum NotStarted {
     /// The system gives no threads.
     #[error("cannot start the workers: {0}")]
     Workers(#[source] io::Error),
+    /// What is to be said is not understood.
+    #[error(transparent)]
+    Level(#[from] NoLevel),
 }
 
 impl Server {
@@ -86,8 +95,8 @@ impl Server {
         check_spool(&config.spool.dir)?;
         let inherited = Inherited::take();
         let crew = Crew::start(&config.runtime).map_err(NotStarted::Workers)?;
-        let workers = crew.handles().len();
-        let listeners = listen::bind(&config.listen, inherited, workers)?;
+        let workers = crew.handles();
+        let places = Places::bind(&config.listen, inherited, workers.len())?;
         let admin = Admin::bind(config)?;
         let log = AccessLog::open(&config.log)?;
         let (descriptors, _) = rlimit::Resource::NOFILE.get().map_err(NotStarted::Workers)?;
@@ -100,56 +109,50 @@ impl Server {
         };
         let books = Books::new(log, recent, Tracer::start(&config.trace));
         let proxy = Proxy::new(config, tasks.clone(), books.clone());
-        Ok(Self {
-            listeners,
-            admin,
-            gate,
-            crew,
-            proxy,
-            tasks,
-            books,
-            drain: config.drain.clone(),
-            child: None,
-        })
+        let inside = Inside { workers, proxy, tasks: tasks.clone(), gate };
+        let drain = config.drain.clone();
+        let listen = watch::Sender::new(places.names());
+        Ok(Self { places, listen, admin, inside, crew, tasks, books, drain, child: None })
     }
 
     /// Starts the command that is the first backend.
     pub(crate) async fn wrap(&mut self, plan: Plan) -> Result<(), supervise::NotStarted> {
-        if let Some(backend) = self.proxy.backends().first() {
-            self.child = Some(Supervisor::start(plan, backend.clone()).await?);
-        }
+        self.child = Some(Supervisor::start(plan, self.inside.proxy.child()).await?);
         Ok(())
     }
 
     /// The addresses that are TCP's, ports chosen by the system filled in.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(Listener::address).collect()
+        self.places.addresses()
     }
 
-    /// Serves until the first signal (or the end of a child that is run once), then drains until all
-    /// is done, the bound is reached, or the second signal comes; then ends the child.
-    pub async fn run(mut self, mut signals: Signals) -> Ending {
+    /// Serves until the first signal (or the end of a child that is run once), as each configuration
+    /// that comes has it; then drains until all is done, the bound is reached, or the second signal
+    /// comes; then ends the child.
+    pub(crate) async fn run(mut self, mut signals: Signals, mut reloads: Reloads) -> Ending {
         let closing = self.tasks.closing().clone();
         if let Some(admin) = self.admin.take()
-            && let Some(worker) = self.crew.handles().into_iter().next()
+            && let Some(worker) = self.inside.workers.first().cloned()
         {
-            let places = self.listeners.iter().map(|one| one.name().to_owned()).collect();
-            admin.start(self.proxy.clone(), self.books.clone(), worker, places);
+            let (books, listen) = (self.books.clone(), self.listen.subscribe());
+            admin.start(self.inside.proxy.clone(), books, worker, listen);
         }
-        let listeners = std::mem::take(&mut self.listeners);
-        self.serve(listeners, &closing);
-
-        let code = tokio::select! {
-            // Cancel-safe: both can be awaited again.
-            signal = signals.next(self.books.log()) => {
-                tracing::info!(signal, "draining");
-                notify::stopping(self.tasks.open_connections(), self.tasks.open_exchanges());
-                None
-            }
-            code = ended_by_itself(&mut self.child) => {
-                // Nobody needs to be sent elsewhere first: nothing is served here any more.
-                self.drain.delay = Duration::ZERO;
-                Some(code)
+        self.serve();
+        let code = loop {
+            let places = self.places.names();
+            tokio::select! {
+                // Cancel-safe: each can be awaited again.
+                signal = signals.next(self.books.log()) => {
+                    tracing::info!(signal, "draining");
+                    notify::stopping(self.tasks.open_connections(), self.tasks.open_exchanges());
+                    break None;
+                }
+                code = ended_by_itself(&mut self.child) => {
+                    // Nobody needs to be sent elsewhere first: nothing is served here any more.
+                    self.drain.delay = Duration::ZERO;
+                    break Some(code);
+                }
+                loaded = reloads.next(&places) => self.reload(loaded, &mut reloads),
             }
         };
         self.tasks.begin_drain();
@@ -199,22 +202,66 @@ impl Server {
         }
     }
 
-    /// Each listener belongs to its tasks from here on: when they end, it is closed.
-    fn serve(&self, listeners: Vec<Listener>, closing: &CancellationToken) {
-        let workers = self.crew.handles();
-        if let Some(first) = workers.first() {
+    fn serve(&mut self) {
+        self.tend();
+        if let Some(first) = self.inside.workers.first() {
             let _here = first.enter();
-            for backend in self.proxy.backends() {
-                Tasks::background(backend.clone().close_aged());
-            }
-            Tasks::background(notify::feed_watchdog(workers.clone()));
+            Tasks::background(notify::feed_watchdog(self.inside.workers.clone()));
         }
-        let places: Vec<_> = listeners.iter().map(|one| one.name().to_owned()).collect();
-        for listener in listeners {
-            tracing::info!(address = %listener.name(), "listening");
-            listener.open(&workers, &self.proxy, &self.tasks, &self.gate, closing);
-        }
+        let places = self.places.names();
+        opened(&places);
+        self.places.open(&self.inside);
         notify::ready(&places);
+    }
+
+    /// Puts a configuration in force, and says what came of it.
+    fn reload(&mut self, loaded: Loaded, reloads: &mut Reloads) {
+        match self.put_in_force(&loaded.config) {
+            Ok(()) => reloads.accepted(loaded),
+            Err(error) => reloads.refused(&error),
+        }
+        notify::ready(&self.places.names());
+    }
+
+    /// All of it that can change while we run, or nothing. Whoever is here goes on as it began.
+    fn put_in_force(&mut self, config: &Config) -> Result<(), NotStarted> {
+        // What can fail comes first.
+        check_spool(&config.spool.dir)?;
+        let level = Level::of(&config.log)?;
+        let log = self.books.log().prepare(&config.log)?;
+        let change = self.places.prepare(&config.listen, self.inside.workers.len())?;
+        level.put_in_force();
+        self.books.log().change(log);
+        self.books.recent().reload(&config.inspect, Redact::new(&config.log.redact));
+        self.inside.proxy.reload(config);
+        self.inside.gate.reload(config);
+        self.tend();
+        let before = self.places.names();
+        for address in self.places.change(change, &self.inside) {
+            tracing::info!(%address, "no longer listening; who is connected stays so");
+        }
+        let mut places = self.places.names();
+        self.listen.send_replace(places.clone());
+        places.retain(|place| !before.contains(place));
+        opened(&places);
+        self.drain = config.drain.clone();
+        Ok(())
+    }
+
+    /// Sees to the connections that backends keep.
+    fn tend(&self) {
+        if let Some(first) = self.inside.workers.first() {
+            let _here = first.enter();
+            for backend in self.inside.proxy.backends() {
+                Tasks::background(backend.close_aged());
+            }
+        }
+    }
+}
+
+fn opened(places: &[String]) {
+    for address in places {
+        tracing::info!(%address, "listening");
     }
 }
 

@@ -7,13 +7,14 @@ use std::{
 };
 
 /// The order of the map in `lib.rs`, roughly: who stands later is used by those before.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 31] = [
     "main",
     "cli",
     "demo",
     "operator",
     "fuzzing",
     "server",
+    "reload",
     "listen",
     "front",
     "supervise",

@@ -223,8 +223,7 @@ impl Grown {
     fn since(known: Known, house: &House) -> (Self, Known) {
         let finished = house.books.recent().since(known.finished);
         let series = house.series.since(known.series);
-        let child = house.proxy.backends().first();
-        let (output, come) = child.map(|one| one.output.since(known.output)).unwrap_or_default();
+        let (output, come) = house.proxy.child().output.since(known.output);
         let known = Known {
             finished: finished.first().map_or(known.finished, |one| one.number),
             series: series.last().map_or(known.series, Sample::number),

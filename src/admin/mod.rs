@@ -29,7 +29,7 @@ use axum::{
     Router, middleware,
     routing::{get, post},
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
 
 use self::{feed::Feed, guard::Guard, series::Series};
 use crate::{
@@ -68,8 +68,8 @@ struct House {
     replay: Duration,
     feed: Arc<Feed>,
     series: Series,
-    /// Where clients are listened for.
-    listen: Arc<[String]>,
+    /// Where clients are listened for, as last told.
+    listen: watch::Receiver<Vec<String>>,
 }
 
 impl Admin {
@@ -94,7 +94,13 @@ impl Admin {
     }
 
     /// Serves until the process ends.
-    pub(crate) fn start(self, proxy: Proxy, books: Books, worker: Handle, listen: Arc<[String]>) {
+    pub(crate) fn start(
+        self,
+        proxy: Proxy,
+        books: Books,
+        worker: Handle,
+        listen: watch::Receiver<Vec<String>>,
+    ) {
         let (feed, series) = (Feed::new(), Series::default());
         let house = House { proxy, books, worker, replay: self.replay, feed, series, listen };
         let pages = pages(house.clone(), &Arc::new(self.guard));
@@ -117,8 +123,7 @@ impl Admin {
 impl House {
     /// Is the first backend our child?
     fn wraps(&self) -> bool {
-        let first = self.proxy.backends().first();
-        first.is_some_and(|backend| *backend.child.borrow() != Child::None)
+        *self.proxy.child().state.borrow() != Child::None
     }
 }
 

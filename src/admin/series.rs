@@ -87,8 +87,8 @@ impl Sample {
             errors: now.statuses[5] - before.statuses[5],
             visit: percentiles(&before.visit, &now.visit),
             minute: percentiles(minute, &now.visit),
-            slots_in_use: backends.iter().map(|one| one.slots.in_use()).sum(),
-            queued: backends.iter().map(|one| one.slots.waiting()).sum(),
+            slots_in_use: backends.iter().map(|one| one.slots().in_use()).sum(),
+            queued: backends.iter().map(|one| one.slots().waiting()).sum(),
             held: backends.iter().map(|one| one.held()).sum(),
             orphans: house.books.running().iter().filter(|one| one.is_orphan()).count(),
         }

@@ -24,7 +24,7 @@ pub(super) struct State {
     /// RFC 3339.
     began: String,
     /// Where clients are listened for.
-    listen: Arc<[String]>,
+    listen: Vec<String>,
     pub(super) now: f64,
     pub(super) draining: bool,
     pub(super) connections: usize,
@@ -109,7 +109,7 @@ impl State {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             began: humantime::format_rfc3339_millis(books.began()).to_string(),
-            listen: house.listen.clone(),
+            listen: house.listen.borrow().clone(),
             now: house.millis(Instant::now()),
             draining: house.proxy.tasks().is_draining(),
             connections: house.proxy.tasks().open_connections(),
@@ -150,9 +150,9 @@ impl BackendState {
             condition: condition.word(),
             reason,
             since,
-            slots: backend.slots.count(),
-            slots_in_use: backend.slots.in_use(),
-            queued: backend.slots.waiting(),
+            slots: backend.slots().count(),
+            slots_in_use: backend.slots().in_use(),
+            queued: backend.slots().waiting(),
             queue_max: backend.config.queue.max,
             held: backend.held(),
         }

@@ -2,3 +2,4 @@
 
 pub(crate) mod per_client;
 pub(crate) mod queue;
+pub(crate) mod room;

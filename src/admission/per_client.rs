@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::client::ClientKey;
+use crate::{client::ClientKey, config};
 
 /// The bounds, and the accounts of all who are here.
 #[derive(Debug, Clone)]
@@ -21,7 +21,6 @@ pub(crate) struct Clients {
 #[derive(Debug)]
 pub(crate) struct Account {
     key: ClientKey,
-    max: Counts,
     now: Mutex<Counts>,
     known: Known,
 }
@@ -60,13 +59,13 @@ struct Counts {
 type Known = Arc<Mutex<HashMap<ClientKey, Weak<Account>>>>;
 
 impl Clients {
-    pub(crate) fn new(config: &crate::config::Client) -> Self {
-        let max = Counts {
-            exchanges: config.exchanges,
-            orphans: config.orphans,
-            connections: config.connections,
-        };
-        Self { max, known: Known::default() }
+    pub(crate) fn new(config: &config::Client) -> Self {
+        Self { max: Counts::most(config), known: Known::default() }
+    }
+
+    /// The same accounts with the bounds of this configuration.
+    pub(crate) fn reloaded(&self, config: &config::Client) -> Self {
+        Self { max: Counts::most(config), known: self.known.clone() }
     }
 
     #[cfg(test)]
@@ -81,17 +80,15 @@ impl Clients {
             return account;
         }
         let now = Mutex::default();
-        let account = Account { key, max: self.max, now, known: self.known.clone() };
+        let account = Account { key, now, known: self.known.clone() };
         let account = Arc::new(account);
         known.insert(key, Arc::downgrade(&account));
         account
     }
-}
 
-impl Account {
     /// Counts one more exchange for this client.
-    pub(crate) fn admit(self: &Arc<Self>) -> Result<ClientShare, TooMany> {
-        let mut now = self.now.lock();
+    pub(crate) fn admit(&self, account: &Arc<Account>) -> Result<ClientShare, TooMany> {
+        let mut now = account.now.lock();
         if now.exchanges >= self.max.exchanges {
             return Err(TooMany::Exchanges);
         }
@@ -100,21 +97,30 @@ impl Account {
         }
         now.exchanges += 1;
         drop(now);
-        Ok(ClientShare { account: self.clone(), orphan: Mutex::new(false) })
+        Ok(ClientShare { account: account.clone(), orphan: Mutex::new(false) })
     }
 
     /// Counts one more connection of this client.
-    pub(crate) fn connect(self: &Arc<Self>) -> Result<ClientSeat, TooMany> {
-        let mut now = self.now.lock();
+    pub(crate) fn connect(&self, account: &Arc<Account>) -> Result<ClientSeat, TooMany> {
+        let mut now = account.now.lock();
         if now.connections >= self.max.connections {
             return Err(TooMany::Connections);
         }
         now.connections += 1;
-        Ok(ClientSeat { account: self.clone() })
+        Ok(ClientSeat { account: account.clone() })
     }
+}
 
+impl Account {
     pub(crate) fn is_of(&self, key: ClientKey) -> bool {
         self.key == key
+    }
+}
+
+impl Counts {
+    fn most(config: &config::Client) -> Self {
+        let config::Client { exchanges, orphans, connections, .. } = *config;
+        Self { exchanges, orphans, connections }
     }
 }
 
@@ -168,25 +174,27 @@ mod tests {
         let clients = Clients { max, known: Known::default() };
         let key = ClientKey::of("192.0.2.1".parse().ok());
         let other = ClientKey::of("192.0.2.2".parse().ok());
-        let one = clients.account(key).admit().expect("room");
+        let admit = |key| clients.admit(&clients.account(key));
+        let connect = |key| clients.connect(&clients.account(key));
+        let one = admit(key).expect("room");
         one.orphan();
         one.orphan();
-        assert_eq!(clients.account(key).admit().err(), Some(TooMany::Orphans));
+        assert_eq!(admit(key).err(), Some(TooMany::Orphans));
         one.adopted();
         one.adopted();
-        drop(clients.account(key).admit().expect("no orphan is left"));
+        drop(admit(key).expect("no orphan is left"));
         one.orphan();
-        assert_eq!(clients.account(key).admit().err(), Some(TooMany::Orphans));
+        assert_eq!(admit(key).err(), Some(TooMany::Orphans));
         drop(one);
-        let _two = clients.account(key).admit().expect("room");
-        let _three = clients.account(key).admit().expect("room");
-        assert_eq!(clients.account(key).admit().err(), Some(TooMany::Exchanges));
-        let seat = clients.account(key).connect().expect("room");
-        assert_eq!(clients.account(key).connect().err(), Some(TooMany::Connections));
-        drop(clients.account(other).connect().expect("room"));
+        let _two = admit(key).expect("room");
+        let _three = admit(key).expect("room");
+        assert_eq!(admit(key).err(), Some(TooMany::Exchanges));
+        let seat = connect(key).expect("room");
+        assert_eq!(connect(key).err(), Some(TooMany::Connections));
+        drop(connect(other).expect("room"));
         drop(seat);
-        drop(clients.account(key).connect().expect("room"));
-        drop(clients.account(other).admit().expect("room"));
+        drop(connect(key).expect("room"));
+        drop(admit(other).expect("room"));
         assert_eq!(clients.known.lock().len(), 1);
     }
 }

@@ -2,7 +2,19 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
+use super::LastLines;
 use crate::refusal::Refusal;
+
+/// What runs behind a backend, where that is our child. Cloning gives another handle on the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Behind {
+    /// Sent by the supervisor; whoever waits for the backend subscribes to it.
+    pub(crate) state: watch::Sender<Child>,
+    /// What it wrote; empty where the backend is not our child.
+    pub(crate) output: Arc<LastLines>,
+}
 
 /// The child as its supervisor sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -45,6 +45,10 @@ impl Dialler {
         Self { connector, url: config.url.clone() }
     }
 
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
     pub(super) async fn dial(&self, timeout: Duration) -> Result<Socket, NoConnection> {
         match tokio::time::timeout(timeout, self.connect()).await {
             Ok(connected) => connected,

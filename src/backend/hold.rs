@@ -16,23 +16,25 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{config, refusal::Refusal};
+use crate::refusal::Refusal;
 
 /// A person who has waited so long for a page is told why.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether a backend can be reached, and who waits for it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Hold {
-    name: String,
-    bounds: config::Hold,
     away: watch::Sender<Option<Away>>,
     /// It has been reached before.
     reached: AtomicBool,
     held: AtomicUsize,
     /// Who has its permit is the first in line. Handed on in the order of asking.
-    first: Semaphore,
+    first: Line,
 }
+
+/// In which one at a time is the first.
+#[derive(Debug)]
+struct Line(Semaphore);
 
 #[derive(Debug, Clone)]
 struct Away {
@@ -85,22 +87,6 @@ impl Turn<'_> {
 }
 
 impl Hold {
-    pub(super) fn new(name: &str, bounds: &config::Hold) -> Self {
-        Self {
-            name: name.to_owned(),
-            bounds: bounds.clone(),
-            away: watch::Sender::new(None),
-            reached: AtomicBool::new(false),
-            held: AtomicUsize::new(0),
-            first: Semaphore::new(1),
-        }
-    }
-
-    /// Does anybody wait for the backend at all?
-    pub(super) fn is_on(&self) -> bool {
-        !self.bounds.longest.is_zero() && self.bounds.max > 0
-    }
-
     pub(super) fn is_away(&self) -> bool {
         self.away.borrow().is_some()
     }
@@ -122,14 +108,11 @@ impl Hold {
 
     /// Does nobody wait in line, or has to?
     pub(super) fn is_open(&self) -> bool {
-        !self.is_away() && self.first.available_permits() > 0
+        !self.is_away() && self.first.0.available_permits() > 0
     }
 
-    /// Nobody can connect, for this reason.
-    pub(super) fn lost(&self, why: Refusal) {
-        if !self.is_on() {
-            return;
-        }
+    /// Nobody can connect to the backend of this name, for this reason.
+    pub(super) fn lost(&self, name: &str, why: Refusal) {
         self.away.send_if_modified(|away| {
             if let Some(away) = away {
                 // No news to those who wait: this is said at every try.
@@ -137,14 +120,14 @@ impl Hold {
                 return false;
             }
             let reason = why.reason();
-            tracing::warn!(backend = self.name, reason, "the backend is away: holding requests");
+            tracing::warn!(backend = name, reason, "the backend is away: holding requests");
             *away = Some(Away { since: Instant::now(), why });
             true
         });
     }
 
     /// It can be reached.
-    pub(super) fn back(&self) {
+    pub(super) fn back(&self, name: &str) {
         self.reached.store(true, Relaxed);
         if !self.is_away() {
             return;
@@ -153,33 +136,38 @@ impl Hold {
             if let Some(Away { since, .. }) = away.take() {
                 let away_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let held = self.held.load(Relaxed);
-                tracing::info!(backend = self.name, away_ms, held, "the backend is back");
+                tracing::info!(backend = name, away_ms, held, "the backend is back");
             }
         });
     }
 
     /// The first place in the line, where nobody has it: to try, and not to be counted among the held.
     pub(super) fn first(&self) -> Option<SemaphorePermit<'_>> {
-        self.first.try_acquire().ok()
+        self.first.0.try_acquire().ok()
     }
 
-    /// Waits in line: first come, first served. Refuses where `backend.hold.max` requests wait for a
-    /// backend that is away.
-    pub(super) async fn turn(&self) -> Result<Turn<'_>, Refusal> {
-        let place = match (self.place(), &*self.away.borrow()) {
+    /// Waits in line: first come, first served. Refuses where `max` requests (`backend.hold.max`) wait
+    /// for a backend that is away.
+    pub(super) async fn turn(&self, max: usize) -> Result<Turn<'_>, Refusal> {
+        let place = match (self.place(max), &*self.away.borrow()) {
             (Some(place), _) => place,
             (None, Some(away)) => return Err(away.why.clone()),
             (None, None) => return Ok(Turn::at_once()),
         };
         // Cancel-safe: whoever stops waiting gives up the place in the line, and that is wanted.
-        let Ok(permit) = self.first.acquire().await else { return Err(Refusal::Internal) };
+        let Ok(permit) = self.first.0.acquire().await else { return Err(Refusal::Internal) };
         let first = First { _permit: permit, _place: place };
         Ok(Turn { is_trial: self.is_away(), was_held: true, first: Some(first) })
     }
 
-    /// Resolves when a request that waits since `came` has waited too long for a backend that is
-    /// away, with what to say. Never while the backend is there.
-    pub(super) async fn outwaited(&self, came: Instant, is_page_load: bool) -> Refusal {
+    /// Resolves when a request that waits since `came` has waited for `longest` (`backend.hold.for`)
+    /// for a backend that is away, with what to say. Never while the backend is there.
+    pub(super) async fn outwaited(
+        &self,
+        longest: Duration,
+        came: Instant,
+        is_page_load: bool,
+    ) -> Refusal {
         let mut changes = self.away.subscribe();
         loop {
             let away = match changes.wait_for(Option::is_some).await {
@@ -188,7 +176,7 @@ impl Hold {
             };
             let Some(away) = away else { return Refusal::Internal };
             let since = came.max(away.since);
-            let until = since + self.bounds.longest;
+            let until = since + longest;
             let page = since + PATIENCE;
             let is_told = is_page_load && page < until;
             tokio::select! {
@@ -205,10 +193,16 @@ impl Hold {
         }
     }
 
-    fn place(&self) -> Option<Place<'_>> {
+    fn place(&self, max: usize) -> Option<Place<'_>> {
         let before = self.held.fetch_add(1, Relaxed);
         let place = Place(&self.held);
-        (before < self.bounds.max).then_some(place)
+        (before < max).then_some(place)
+    }
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self(Semaphore::new(1))
     }
 }
 
@@ -224,9 +218,7 @@ mod tests {
 
     use super::*;
 
-    fn hold(max: usize) -> Hold {
-        Hold::new("test", &config::Hold { longest: Duration::from_secs(9), max })
-    }
+    const LONGEST: Duration = Duration::from_secs(9);
 
     async fn is_pending<F: Future>(future: F) -> bool {
         tokio::time::timeout(Duration::ZERO, future).await.is_err()
@@ -234,19 +226,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_tries_and_the_others_follow_one_by_one() {
-        let hold = hold(9);
+        let hold = Hold::default();
         assert!(hold.is_open());
-        hold.lost(Refusal::ConnectionRefused);
+        hold.lost("test", Refusal::ConnectionRefused);
         assert!(!hold.is_open());
-        let mut first = hold.turn().await.expect("a turn");
+        let mut first = hold.turn(9).await.expect("a turn");
         assert!(first.is_trial);
-        let mut second = pin!(hold.turn());
-        let mut third = pin!(hold.turn());
+        let mut second = pin!(hold.turn(9));
+        let mut third = pin!(hold.turn(9));
         assert!(is_pending(second.as_mut()).await);
         assert!(is_pending(third.as_mut()).await);
         first.lets_the_next_go();
         assert!(is_pending(second.as_mut()).await);
-        hold.back();
+        hold.back("test");
         drop(first);
         let mut second = second.await.expect("a turn");
         assert!(!second.is_trial && second.was_held && !hold.is_open());
@@ -260,10 +252,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn when_the_one_who_tries_leaves_the_next_one_does() {
-        let hold = hold(9);
-        hold.lost(Refusal::ConnectionRefused);
-        let first = hold.turn().await;
-        let mut second = pin!(hold.turn());
+        let hold = Hold::default();
+        hold.lost("test", Refusal::ConnectionRefused);
+        let first = hold.turn(9).await;
+        let mut second = pin!(hold.turn(9));
         assert!(is_pending(second.as_mut()).await);
         drop(first);
         assert!(second.await.expect("a turn").is_trial);
@@ -271,27 +263,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn places_are_bounded_and_come_back() {
-        let hold = hold(1);
-        hold.lost(Refusal::ConnectionRefused);
-        let first = hold.turn().await;
+        let hold = Hold::default();
+        hold.lost("test", Refusal::ConnectionRefused);
+        let first = hold.turn(1).await;
         assert!(first.is_ok());
-        assert_eq!(hold.turn().await.err(), Some(Refusal::ConnectionRefused));
+        assert_eq!(hold.turn(1).await.err(), Some(Refusal::ConnectionRefused));
         drop(first);
-        assert!(hold.turn().await.is_ok());
+        assert!(hold.turn(1).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_wait_is_bounded_while_the_backend_is_away_and_only_then() {
-        let hold = hold(9);
+        let hold = Hold::default();
         let came = Instant::now();
-        let mut patient = pin!(hold.outwaited(came, false));
+        let mut patient = pin!(hold.outwaited(LONGEST, came, false));
         let hour = Duration::from_secs(3600);
         assert!(tokio::time::timeout(hour, patient.as_mut()).await.is_err());
-        hold.lost(Refusal::ConnectionRefused);
-        assert_eq!(hold.outwaited(came, true).await, Refusal::NeverReached);
+        hold.lost("test", Refusal::ConnectionRefused);
+        assert_eq!(hold.outwaited(LONGEST, came, true).await, Refusal::NeverReached);
         assert_eq!(came.elapsed(), hour + PATIENCE);
-        hold.lost(Refusal::NameUnknown);
+        hold.lost("test", Refusal::NameUnknown);
         assert_eq!(patient.await, Refusal::NameUnknown);
-        assert_eq!(came.elapsed(), hour + Duration::from_secs(9));
+        assert_eq!(came.elapsed(), hour + LONGEST);
     }
 }

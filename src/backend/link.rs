@@ -42,6 +42,8 @@ pub(crate) struct Link {
     connection: Option<Driven>,
     driver: Driver,
     progress: Arc<Progress>,
+    /// The server that it leads to.
+    pub(super) server: u64,
     /// It has served another exchange before.
     pub(super) was_kept: bool,
     /// When its present exchange got it.
@@ -68,7 +70,7 @@ pub(super) struct Lost {
 }
 
 impl Link {
-    pub(super) async fn over(socket: Socket) -> hyper::Result<Box<Self>> {
+    pub(super) async fn over(socket: Socket, server: u64) -> hyper::Result<Box<Self>> {
         let progress = Arc::<Progress>::default();
         let driver = Driver::new();
         let wire = Wire::new(socket, progress.clone(), driver.news());
@@ -78,6 +80,7 @@ impl Link {
             connection: Some(connection),
             driver,
             progress,
+            server,
             was_kept: false,
             since: Instant::now(),
         }))

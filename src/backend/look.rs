@@ -40,8 +40,8 @@ impl Backend {
         if let Some(known) = self.known() {
             return known;
         }
-        let mut changes = self.look.seen.subscribe();
-        self.look.seen.send_if_modified(|seen| {
+        let mut changes = self.lasting.look.seen.subscribe();
+        self.lasting.look.seen.send_if_modified(|seen| {
             if !seen.looking && seen.fresh().is_none() {
                 seen.looking = true;
                 // Nobody who leaves ends it.
@@ -68,8 +68,8 @@ impl Backend {
     /// It works for us, or has a moment ago. Or a look would cost somebody his answer: where nobody may
     /// queue, whoever comes in that moment would be refused.
     fn is_busy(&self) -> bool {
-        let has_one_place = self.slots.count() == 1 && self.config.queue.max == 0;
-        self.slots.in_use() > 0 || self.kept() > 0 || has_one_place
+        let has_one_place = self.lasting.slots.count() == 1 && self.config.queue.max == 0;
+        self.lasting.slots.in_use() > 0 || self.kept() > 0 || has_one_place
     }
 
     async fn look(self: Arc<Self>) {
@@ -77,27 +77,29 @@ impl Backend {
             Ok(reached) => reached,
             Err(_) => Err("no connection within half a second"),
         };
-        self.look.seen.send_modify(|seen| {
+        self.lasting.look.seen.send_modify(|seen| {
             *seen = Seen { looking: false, last: Some((Instant::now(), reached)) };
         });
     }
 
     async fn try_once(&self) -> Reached {
         // Else the first in line would be a second one who tries.
-        let first = self.is_away().then(|| self.hold.first());
-        let (None | Some(Some(_)), Some(_slot)) = (&first, self.slots.free_slot()) else {
+        let first = self.is_away().then(|| self.lasting.hold.first());
+        let (None | Some(Some(_)), Some(_slot)) = (&first, self.free_slot()) else {
             return self.guess();
         };
         // Bounded by who calls. What accepts in place of a server that is not there is no server.
-        match self.attempt(self.config.connect_timeout, Some(LISTEN)).await {
+        match self.attempt(&self.lasting.server(), Duration::MAX, Some(LISTEN)).await {
             Ok(link) => {
                 drop(link);
-                self.hold.back();
+                self.lasting.hold.back(&self.config.name);
                 Ok(())
             }
             Err(why) => {
                 let reason = why.reason();
-                self.hold.lost(why);
+                if self.is_waited_for() {
+                    self.lasting.hold.lost(&self.config.name, why);
+                }
                 Err(reason)
             }
         }

@@ -8,6 +8,7 @@ mod driver;
 mod hold;
 mod interim;
 mod last_lines;
+mod lasting;
 mod link;
 mod look;
 mod pool;
@@ -15,43 +16,60 @@ mod send;
 mod wire;
 mod writes;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 #[cfg(fuzzing)]
 pub(crate) use self::interim::of_pieces as interim_answers;
+use self::lasting::Lasting;
 pub(crate) use self::{
     again::Again,
-    child::Child,
+    child::{Behind, Child},
     hold::Turn,
     last_lines::LastLines,
     link::Link,
     send::{Answer, Outbound, Sent, Switched, Watched},
     writes::Writes,
 };
-use self::{dial::Dialler, hold::Hold, look::Look, pool::Pool};
-use crate::{admission::queue::Slots, config, observe::books::Account, refusal::Refusal};
+use crate::{
+    admission::queue::{NoSlot, Slot, Slots},
+    config,
+    observe::books::Account,
+    refusal::Refusal,
+};
 
-/// One backend, for the whole house.
+/// One backend as one configuration has it. Requests keep the one that they began with; what must
+/// not be there twice is [`Lasting`].
 #[derive(Debug)]
 pub(crate) struct Backend {
     pub(crate) config: config::Backend,
-    /// Under which its exchanges are counted.
-    pub(crate) account: Account,
-    pub(crate) slots: Slots,
-    /// Where some route to its server joins requests.
-    pub(crate) writes: Option<Arc<Writes>>,
+    /// What others know by it, too.
+    pub(crate) shared: Shared,
     /// For requests that name no host.
     pub(crate) host: http::HeaderValue,
-    /// Sent by the supervisor; whoever waits for the backend subscribes to it.
-    pub(crate) child: watch::Sender<Child>,
-    /// What the child wrote; empty where the backend is not our child.
-    pub(crate) output: LastLines,
-    dialler: Dialler,
-    hold: Hold,
-    pool: Pool,
-    look: Look,
+    /// Of the server that the configuration names; another one has another number.
+    pub(crate) server: u64,
+    lasting: Arc<Lasting>,
+}
+
+/// What a backend has in common with others.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    /// Under which its exchanges are counted.
+    pub account: Account,
+    /// What is written at its server: those that are one server share it.
+    pub writes: Arc<Writes>,
+    /// What runs behind it; of all but the first, nothing.
+    pub child: Behind,
+}
+
+/// A backend that the configuration has no more.
+#[derive(Debug)]
+pub(crate) struct Retired {
+    config: config::Backend,
+    shared: Shared,
+    lasting: Weak<Lasting>,
 }
 
 /// What is known of a backend.
@@ -87,79 +105,106 @@ impl Condition {
 }
 
 impl Backend {
-    pub(crate) fn new(
-        config: &config::Backend,
-        writes: Option<Arc<Writes>>,
-        account: Account,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            account,
-            writes,
-            slots: Slots::new(config.max_concurrency, &config.queue),
-            host: host_of(config.url.host()),
-            child: watch::Sender::default(),
-            output: LastLines::default(),
-            dialler: Dialler::new(config),
-            hold: Hold::new(&config.name, &config.hold),
-            pool: Pool::new(config.max_concurrency, config.idle),
-            look: Look::default(),
-            config: config.clone(),
-        })
+    pub(crate) fn new(config: &config::Backend, shared: Shared) -> Arc<Self> {
+        Self::over(Lasting::new(config), config, shared)
+    }
+
+    /// The same backend as this configuration has it: with the slots, the queue and the connections
+    /// that it has, and with what is known of it. Connections are made as is said here from now on,
+    /// also for requests that came before.
+    pub(crate) fn reloaded(&self, config: &config::Backend, shared: Shared) -> Arc<Self> {
+        self.lasting.reload(config);
+        Self::over(self.lasting.clone(), config, shared)
+    }
+
+    fn over(lasting: Arc<Lasting>, config: &config::Backend, shared: Shared) -> Arc<Self> {
+        let (config, host) = (config.clone(), host_of(config.url.host()));
+        let server = lasting.server().number;
+        Arc::new(Self { config, shared, host, server, lasting })
+    }
+
+    /// The configuration has it no more: what runs and waits goes to its end, and nothing is kept.
+    pub(crate) fn retire(&self) -> Retired {
+        self.lasting.retire();
+        let Self { config, shared, lasting, .. } = self;
+        let (config, shared) = (config.clone(), shared.clone());
+        Retired { config, shared, lasting: Arc::downgrade(lasting) }
+    }
+
+    /// A slot that is free now. Nobody is overtaken: one that comes free is handed to the first who
+    /// waits, and only what nobody waits for can be taken here.
+    pub(crate) fn free_slot(&self) -> Option<Slot> {
+        self.lasting.slots.free_slot()
+    }
+
+    /// Takes a slot, or a place in the queue until there is one. Dropping the future leaves the
+    /// queue.
+    pub(crate) async fn slot(&self, was_held: bool, now: Instant) -> Result<Slot, NoSlot> {
+        self.lasting.slots.slot(self.config.queue, was_held, now).await
+    }
+
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.lasting.slots
     }
 
     /// Waits while the backend is away, and behind those who do, until this request may go on.
     pub(crate) async fn turn(&self) -> Result<Turn<'_>, Refusal> {
-        self.hold.turn().await
+        self.lasting.hold.turn(self.config.hold.max).await
     }
 
     /// May requests go on without waiting, as far as anybody knows? For a child that ends again and
     /// again they do not wait: whoever asks is to see why.
     pub(crate) fn is_there(&self) -> bool {
-        self.hold.is_open() || self.crash_loop().is_some()
+        self.lasting.hold.is_open() || !self.is_waited_for() || self.crash_loop().is_some()
     }
 
     /// Is it away, and waited for?
     pub(crate) fn is_away(&self) -> bool {
-        self.hold.is_away() && self.crash_loop().is_none()
+        self.lasting.hold.is_away() && self.is_waited_for() && self.crash_loop().is_none()
     }
 
     /// Do requests wait for it while it is away?
     pub(crate) fn holds(&self) -> bool {
-        self.hold.is_on() && self.crash_loop().is_none()
+        self.is_waited_for() && self.crash_loop().is_none()
+    }
+
+    /// Does anybody wait for it at all?
+    fn is_waited_for(&self) -> bool {
+        !self.config.hold.longest.is_zero() && self.config.hold.max > 0
     }
 
     /// As far as is known without asking it.
     pub(crate) fn condition(&self) -> Condition {
-        match (self.hold.away_since(), &*self.child.borrow()) {
+        match (self.lasting.hold.away_since(), &*self.shared.child.state.borrow()) {
             (_, Child::CrashLoop(_)) => Condition::CrashLoop,
             (Some((since, why)), _) => Condition::Away { since, why },
             (None, Child::Restarting) => Condition::Restarting,
-            (None, _) if self.hold.was_reached() => Condition::Up,
+            (None, _) if self.lasting.hold.was_reached() => Condition::Up,
             (None, _) => Condition::Unknown,
         }
     }
 
     /// How many requests wait for it to come back.
     pub(crate) fn held(&self) -> usize {
-        self.hold.waiting()
+        self.lasting.hold.waiting()
     }
 
     /// How many connections are kept for the next request.
     pub(crate) fn kept(&self) -> usize {
-        self.pool.len()
+        self.lasting.pool.len()
     }
 
     fn crash_loop(&self) -> Option<Refusal> {
-        self.child.borrow().crash_loop()
+        self.shared.child.state.borrow().crash_loop()
     }
 
     /// Resolves when a request that waits since `came` has waited too long for a backend that is
     /// away.
     pub(crate) async fn outwaited(&self, came: Instant, is_page_load: bool) -> Refusal {
-        let mut child = self.child.subscribe();
+        let mut child = self.shared.child.state.subscribe();
         tokio::select! {
             // Cancel-safe: what is dropped only waits.
-            refusal = self.hold.outwaited(came, is_page_load) => refusal,
+            refusal = self.lasting.hold.outwaited(self.config.hold.longest, came, is_page_load) => refusal,
             crash_loop = child.wait_for(|child| child.crash_loop().is_some()) => {
                 crash_loop.ok().and_then(|child| child.crash_loop()).unwrap_or(Refusal::Internal)
             }
@@ -171,13 +216,24 @@ impl Backend {
     pub(crate) fn keep(&self, mut link: Box<Link>, now: Instant) {
         if link.is_ready() {
             link.was_kept = true;
-            self.pool.keep(link, now);
+            self.lasting.keep(link, now);
         }
     }
 
-    /// Closes kept connections as they come of age. Runs until the process ends.
+    /// Closes kept connections as they come of age, until the backend is retired. Runs once, however
+    /// often it is called.
     pub(crate) async fn close_aged(self: Arc<Self>) {
-        self.pool.close_aged().await;
+        let lasting = self.lasting.clone();
+        drop(self);
+        lasting.pool.close_aged().await;
+    }
+}
+
+impl Retired {
+    /// As it was, if anything runs or waits there still.
+    pub(crate) fn revive(&self) -> Option<Arc<Backend>> {
+        let lasting = self.lasting.upgrade()?;
+        Some(Backend::over(lasting, &self.config, self.shared.clone()))
     }
 }
 

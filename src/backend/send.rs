@@ -15,6 +15,7 @@ use super::{
     Again, Backend,
     dial::NoConnection,
     hold::Turn,
+    lasting::Server,
     link::{Came, Link, Lost},
     wire::Wire,
 };
@@ -175,19 +176,19 @@ impl Backend {
         if request.is_idempotent()
             && listen.is_none()
             && !request.upgrades
-            && let Some((mut link, now)) = self.pool.take(self.slots.in_use())
+            && let Some((mut link, now)) = self.lasting.pool.take(self.lasting.slots.in_use())
         {
             link.since = now;
             return Ok(link);
         }
         // Boxed: dialling is rare, and its future is many times the size of all others.
         Box::pin(async {
-            let longest = self.config.connect_timeout;
-            let mut bound = if listen.is_some() { longest.min(TRY) } else { longest };
+            let mut bound = if listen.is_some() { TRY } else { Duration::MAX };
             loop {
-                match self.attempt(bound, listen).await {
+                // Each time: while it is tried again and again, the url may be mended.
+                match self.attempt(&self.lasting.server(), bound, listen).await {
                     Ok(mut link) => {
-                        self.hold.back();
+                        self.lasting.hold.back(&self.config.name);
                         link.since = Instant::now();
                         return Ok(link);
                     }
@@ -195,14 +196,16 @@ impl Backend {
                         if let Some(why) = self.crash_loop() {
                             return Err(why);
                         }
-                        self.hold.lost(why.clone());
+                        if self.is_waited_for() {
+                            self.lasting.hold.lost(&self.config.name, why.clone());
+                        }
                         if !turn.is_trial {
                             return Err(why);
                         }
                     }
                 }
                 sleep(PAUSE).await;
-                bound = longest.min(bound * 2);
+                bound = bound.saturating_mul(2);
             }
         })
         .await
@@ -210,14 +213,17 @@ impl Backend {
 
     pub(super) async fn attempt(
         &self,
+        server: &Server,
         bound: Duration,
         listen: Option<Duration>,
     ) -> Result<Box<Link>, Refusal> {
-        self.pool.make_room(self.slots.in_use());
-        let stream = self.dialler.dial(bound).await.map_err(|error| {
+        self.lasting.pool.make_room(self.lasting.slots.in_use());
+        let bound = bound.min(server.connect_timeout);
+        let stream = server.dialler.dial(bound).await.map_err(|error| {
             // Once: whoever tries again and again says nothing new.
             if !self.is_away() {
-                tracing::warn!(backend = self.config.name, url = %self.config.url, %error, "cannot connect");
+                let (backend, url) = (&self.config.name, server.dialler.url());
+                tracing::warn!(backend, %url, %error, "cannot connect");
             }
             match error {
                 NoConnection::Name(_) => Refusal::NameUnknown,
@@ -226,7 +232,8 @@ impl Backend {
                 NoConnection::Unreachable(_) => Refusal::Unreachable,
             }
         })?;
-        let mut link = Link::over(stream).await.map_err(|error| self.failed(&error))?;
+        let mut link =
+            Link::over(stream, server.number).await.map_err(|error| self.failed(&error))?;
         match listen {
             Some(listen) if link.closes_within(listen).await => Err(Refusal::ClosedEarly),
             _ => Ok(link),

@@ -1,6 +1,10 @@
 //! From the layers to a [`Config`], or to every mistake in them.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
@@ -10,15 +14,25 @@ use super::{
     layers::{Node, Origin, Value},
     mending::{Mended, Mending},
     mistake::Mistake,
-    otel, redis_url,
+    otel,
+    rows::{Change, changes, rows},
 };
 
 /// A configuration in force, and what `seawall check` prints of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     /// What the program works with.
     pub config: Config,
     tree: Node,
+}
+
+/// Where a configuration comes from: it can be read again and again.
+#[derive(Debug, Default, Clone)]
+pub struct Source {
+    /// None: defaults and overrides are all there is.
+    pub file: Option<PathBuf>,
+    /// Over the file, each time.
+    pub overrides: Overrides,
 }
 
 /// What stands above the file.
@@ -81,12 +95,31 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Mistak
     read_tree(tree, &defaults, mistakes)
 }
 
+impl Source {
+    /// Reads the file (if any) and lays the overrides over it.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self) -> Result<Loaded, Mistakes> {
+        load(self.file.as_deref(), &self.overrides)
+    }
+}
+
 impl Loaded {
+    /// The keys whose values differ from those of `before`.
+    #[must_use]
+    pub fn changes(&self, before: &Self) -> Vec<Change> {
+        changes(&before.tree, &self.tree)
+    }
+
     /// Each key with its value and where it was written, for `seawall check`.
     #[must_use]
     pub fn explain(&self) -> String {
-        let mut rows = Vec::new();
-        rows_of(&self.tree, "", &mut rows);
+        let rows = rows(&self.tree);
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| (format!("{} = {}", row.key, row.shown()), &row.origin))
+            .collect();
         let width = rows.iter().map(|(text, _)| text.len()).max().unwrap_or(0).min(60);
         let lines = rows.into_iter().map(|(text, origin)| format!("{text:width$}  # {origin}"));
         lines.collect::<Vec<_>>().join("\n") + "\n"
@@ -246,51 +279,6 @@ fn read_tree(tree: Node, defaults: &Node, mut mistakes: Vec<Mistake>) -> Result<
 fn origin_of(tree: &Node, path: &[String]) -> Option<Origin> {
     let found = (1..=path.len()).rev().find_map(|length| tree.find(&path[..length]));
     found.map(|node| node.origin.clone())
-}
-
-fn rows_of(node: &Node, key: &str, rows: &mut Vec<(String, Origin)>) {
-    match &node.value {
-        Value::Scalar(toml::Value::String(url)) if key == "replay.redis" => {
-            let shown = toml::Value::String(redis_url::masked(url));
-            rows.push((format!("{key} = {shown}"), node.origin.clone()));
-        }
-        Value::Scalar(value) if key == "admin.token" && value.as_str() != Some("") => {
-            rows.push((format!("{key} = \"***\""), node.origin.clone()));
-        }
-        Value::Scalar(value) => rows.push((format!("{key} = {value}"), node.origin.clone())),
-        Value::Array(items) if key == "trace.headers" => {
-            let name = |item: &Node| match &item.value {
-                Value::Scalar(value) => {
-                    let text = value.as_str().unwrap_or_default();
-                    format!("\"{}=***\"", text.split('=').next().unwrap_or_default())
-                }
-                _ => String::new(),
-            };
-            let names: Vec<String> = items.iter().map(name).collect();
-            rows.push((format!("{key} = [{}]", names.join(", ")), node.origin.clone()));
-        }
-        Value::Array(items) if items.iter().all(|item| matches!(item.value, Value::Scalar(_))) => {
-            let texts: Vec<String> = items
-                .iter()
-                .map(|item| match &item.value {
-                    Value::Scalar(value) => value.to_string(),
-                    _ => String::new(),
-                })
-                .collect();
-            rows.push((format!("{key} = [{}]", texts.join(", ")), node.origin.clone()));
-        }
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                rows_of(item, &format!("{key}[{}]", index + 1), rows);
-            }
-        }
-        Value::Table(entries) => {
-            for (inner, item) in entries {
-                let path = if key.is_empty() { inner.clone() } else { format!("{key}.{inner}") };
-                rows_of(item, &path, rows);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

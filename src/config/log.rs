@@ -116,6 +116,7 @@ const MODULES: &[&str] = &[
     "notify",
     "observe",
     "proxy",
+    "reload",
     "replay",
     "server",
     "spool",

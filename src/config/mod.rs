@@ -6,6 +6,7 @@
 
 mod admin;
 mod file;
+mod files;
 mod inspect;
 mod layers;
 mod listen;
@@ -16,6 +17,7 @@ mod mistake;
 mod otel;
 mod reader;
 mod redis_url;
+mod rows;
 mod tls;
 mod trace;
 mod values;
@@ -26,13 +28,15 @@ use http::Method;
 use serde::Deserialize;
 
 pub use admin::{Admin, AdminListen};
+pub(crate) use files::{Files, LOOK};
 pub use inspect::Inspect;
 pub use layers::Origin;
 pub use listen::{Address, Listen, Mode, Url};
-pub use load::{Loaded, Mistakes, Overrides, load};
+pub use load::{Loaded, Mistakes, Overrides, Source, load};
 pub use log::Access;
 pub use mistake::Mistake;
 pub use redis_url::RedisUrl;
+pub use rows::Change;
 pub use tls::{BadKeys, ClientAuth, KeyFiles, Tls, client_verifier};
 pub use trace::Trace;
 pub use values::{Limit, OnDisconnect, Trusted, Workers};
@@ -98,7 +102,7 @@ pub struct Backend {
 }
 
 /// The waiting room before the slots.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Queue {
     /// Requests waiting at once; the next is refused with 503.
     pub max: usize,
@@ -108,7 +112,7 @@ pub struct Queue {
 }
 
 /// The wait for a backend that is down or restarting.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Hold {
     /// Longest wait of one request; then 502 or 504. Zero: nobody waits.
     #[serde(rename = "for", deserialize_with = "values::duration")]
@@ -301,7 +305,7 @@ pub enum WhileRunning {
 }
 
 /// Connections that have left HTTP for another protocol, such as WebSocket.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Tunnel {
     /// No byte either way for so long: both ends are told to close.
     #[serde(deserialize_with = "values::duration")]

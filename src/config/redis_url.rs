@@ -10,6 +10,8 @@ pub struct RedisUrl {
     pub(crate) client: Client,
     /// For the log: without user and password.
     pub(crate) name: String,
+    /// As it is written.
+    text: String,
 }
 
 /// A mistake in the configuration. What was written is not repeated: it may hold a password.
@@ -51,7 +53,13 @@ impl RedisUrl {
         let database = if database.is_empty() { "0" } else { database };
         let name = format!("{host}:{}/{database}", url.port().unwrap_or(6379));
         let client = Client::open(text).map_err(|_| BadUrl::NotRedis)?;
-        Ok(Self { client, name })
+        Ok(Self { client, name, text: text.to_owned() })
+    }
+}
+
+impl PartialEq for RedisUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 }
 

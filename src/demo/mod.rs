@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 
 use self::fragile::{Fragile, Seen};
 use crate::{
-    config::{self, Mistakes, Overrides},
+    config::{Mistakes, Overrides, Source},
+    reload::Reloads,
     runtime,
     server::{NotStarted, Server, Signals},
 };
@@ -72,7 +73,9 @@ pub(crate) fn run(once: bool) -> Result<(), Failed> {
         ],
         otel: Vec::new(),
     };
-    let server = Server::bind(&config::load(None, &overrides)?.config)?;
+    let source = Source { file: None, overrides };
+    let loaded = source.load()?;
+    let server = Server::bind(&loaded.config)?;
     let wall = *server.addresses().first().ok_or(Failed::System(io::ErrorKind::NotFound.into()))?;
     let (done, played) = oneshot::channel();
     runtime::thread("demo", move || {
@@ -80,7 +83,9 @@ pub(crate) fn run(once: bool) -> Result<(), Failed> {
         let _ = done.send(play(&alone, &shielded, wall, once));
     });
     runtime::block_on(async {
-        let mut serving = std::pin::pin!(server.run(Signals::of_process()?));
+        let signals = Signals::of_process()?;
+        let reloads = Reloads::new(source, loaded, signals.hangups());
+        let mut serving = std::pin::pin!(server.run(signals, reloads));
         tokio::select! {
             // Cancel-safe: serving goes on below, and what was played was sent as a whole.
             _ = serving.as_mut() => return Ok(()),

@@ -10,7 +10,7 @@ use crate::headers::{
     self, Digest, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID,
 };
 
-/// Backend, method, target, and all fields of a request but a few: equal for equal requests, and
+/// Server, method, target, and all fields of a request but a few: equal for equal requests, and
 /// for no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Identity([u8; 32]);
@@ -36,7 +36,7 @@ const FORWARDING: [HeaderName; 4] =
 impl Identity {
     /// Of a head as the backend gets it. `trusted`: what it says of forwarding came from a proxy
     /// that is believed, and so distinguishes clients.
-    pub(crate) fn of(backend: usize, head: &request::Parts, trusted: bool) -> Self {
+    pub(crate) fn of(server: u64, head: &request::Parts, trusted: bool) -> Self {
         let counts = |name: &&HeaderName| {
             // `Via` names the hops, and a length of zero says what is known: that there is no body.
             let of_hop = **name == VIA || **name == CONTENT_LENGTH;
@@ -45,7 +45,7 @@ impl Identity {
         let mut names: Vec<&HeaderName> = head.headers.keys().filter(counts).collect();
         names.sort_unstable_by_key(|name| name.as_str());
         let mut digest = Digest::default();
-        digest.text(&backend.to_be_bytes());
+        digest.text(&server.to_be_bytes());
         digest.text(head.method.as_str().as_bytes());
         digest.text(headers::target(head).as_bytes());
         for name in names {

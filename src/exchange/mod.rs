@@ -105,7 +105,7 @@ fn start_open(ready: Ready, open: Box<Open>, known: Box<Known>) -> Watcher {
 fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Watcher {
     let Ready { share, record, plan, tasks } = ready;
     record.note(|outcome| outcome.stage = Stage::Queued);
-    let writes = plan.backend.writes.clone().filter(|_| !plan.request.is_safe());
+    let writes = (!plan.request.is_safe()).then(|| plan.backend.shared.writes.clone());
     let shared = Shared::new(share, writes, open, record.trail().cloned());
     if let Some(known) = &known {
         known.runs(&shared);

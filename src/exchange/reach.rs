@@ -72,7 +72,7 @@ impl Exchange {
         request: &Outbound,
         turn: &mut Turn<'_>,
     ) -> Result<Slot, Stopped> {
-        let slot = match backend.slots.free_slot() {
+        let slot = match backend.free_slot() {
             Some(slot) => slot,
             None => Box::pin(self.queue(backend, request, turn)).await?,
         };
@@ -88,7 +88,7 @@ impl Exchange {
     ) -> Result<Slot, Stopped> {
         let queued = Instant::now();
         self.happened(What::Queued, queued);
-        let mut slot = pin!(backend.slots.slot(turn.was_held(), queued));
+        let mut slot = pin!(backend.slot(turn.was_held(), queued));
         let in_order = poll_fn(|cx| {
             let polled = slot.as_mut().poll(cx);
             // Its place in the queue is taken by now.

@@ -8,7 +8,7 @@ use super::{
     Ready, Watcher,
     identity::Identity,
     shared::{Open, Shared, To},
-    start, start_open,
+    start_open,
 };
 use crate::{replay::Claim, spool::Retain};
 
@@ -42,6 +42,11 @@ impl Registry {
         Self { running: Arc::default(), max_body: config.max_body }
     }
 
+    /// With the bounds of this configuration.
+    pub(crate) fn reloaded(&self, config: &crate::config::Join) -> Self {
+        Self { running: self.running.clone(), max_body: config.max_body }
+    }
+
     /// Joins the exchange that runs for an equal request, if it is open to this caller, else starts
     /// one. Decided under one lock: of equal requests that come at once, one starts an exchange.
     pub(crate) fn join_or_start(
@@ -56,7 +61,7 @@ impl Registry {
         {
             return Watcher::equal(shared, seat, ready);
         }
-        let Some(writes) = ready.plan.backend.writes.clone() else { return start(ready) };
+        let writes = ready.plan.backend.shared.writes.clone();
         // What an orphan may discard bounds what is retained of it, too.
         let bound = self.max_body.min(ready.plan.policy.orphan.max_bytes);
         ready.plan.retain = Retain::Upto(bound);

@@ -41,6 +41,11 @@ impl Replays {
         self.replay.in_memory()
     }
 
+    /// With the bounds of this configuration.
+    pub(crate) fn reloaded(&self, config: &crate::config::Replay) -> Self {
+        Self { replay: self.replay.reloaded(config), max_body: config.max_body }
+    }
+
     /// May be dropped at any time.
     pub(crate) async fn run_attach_or_replay(
         &self,
@@ -61,9 +66,7 @@ impl Replays {
             }
             Ok(Turn::Kept(answer)) => {
                 // Another seawall may have run it, and here nobody has heard of that write yet.
-                if let Some(writes) = &ready.plan.backend.writes {
-                    writes.raise();
-                }
+                ready.plan.backend.shared.writes.raise();
                 Ok(Found::Kept(answer))
             }
             Err(NoTurn::Other) => Err(Refusal::KeyOfAnother),

@@ -11,7 +11,8 @@ use crate::{
 
 fn opened() -> (Exchange, Watcher) {
     let key = ClientKey::of("192.0.2.1".parse().ok());
-    let share = Clients::generous().account(key).admit().expect("room");
+    let clients = Clients::generous();
+    let share = clients.admit(&clients.account(key)).expect("room");
     let facts = Facts {
         id: HeaderValue::from_static("id"),
         client: None,

@@ -20,7 +20,7 @@ use http::{Request, StatusCode};
 use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncWriteExt as _, sync::OwnedSemaphorePermit, time::Instant};
+use tokio::{io::AsyncWriteExt as _, time::Instant};
 
 pub(crate) use self::transport::Transport;
 use self::{
@@ -29,8 +29,12 @@ use self::{
     upgrade::Upgrade,
 };
 use crate::{
-    admission::per_client::ClientSeat, client::Hop, connection::Connection, proxy::Proxy,
-    refusal::Refusal, visit::Carrier,
+    admission::{per_client::ClientSeat, room::Ticket},
+    client::Hop,
+    connection::Connection,
+    proxy::Proxy,
+    refusal::Refusal,
+    visit::Carrier,
 };
 
 /// hyper's read buffer grows to this for large bodies.
@@ -55,7 +59,7 @@ pub(crate) struct Seat {
     /// Of the client; trusted proxies need none, and who is refused has none.
     pub(crate) _client: Option<ClientSeat>,
     /// Of the house.
-    pub(crate) _house: OwnedSemaphorePermit,
+    pub(crate) _house: Ticket,
 }
 
 /// Serves the connection until its end; once `draining` is over, it takes no further request.
@@ -150,7 +154,7 @@ async fn serve_http1(
 pub(crate) async fn refuse(
     transport: Transport,
     hop: Hop,
-    house: OwnedSemaphorePermit,
+    house: Ticket,
     proxy: Proxy,
     refusal: Refusal,
 ) {

@@ -8,15 +8,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use arc_swap::{ArcSwap, Guard};
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::OwnedSemaphorePermit,
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{Bound, entry::Entry, gate::Gate, unix::SocketFile};
 use crate::{
+    admission::room::Ticket,
     client::Hop,
     front::{self, Arrival, Seat, Transport},
     headers::Scheme,
@@ -29,7 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Door {
     listener: Accepting,
-    entry: Arc<Entry>,
+    entry: Arc<ArcSwap<Entry>>,
     gate: Arc<Gate>,
     /// Kept until the socket is closed.
     _file: Option<Arc<SocketFile>>,
@@ -41,17 +43,24 @@ enum Accepting {
     Unix(UnixListener),
 }
 
-/// Accepts until `closing`; what the kernel holds by then is accepted too.
-pub(super) async fn accept(door: Door, proxy: Proxy, tasks: Tasks, closing: CancellationToken) {
+/// Accepts until `stop`, which comes with the drain (`closing`) or before it; what the kernel holds by
+/// then is accepted too.
+pub(super) async fn accept(
+    door: Arc<Door>,
+    proxy: Proxy,
+    tasks: Tasks,
+    stop: CancellationToken,
+    closing: CancellationToken,
+) {
     loop {
         let accepted = tokio::select! {
             // Cancel-safe: a connection that was not returned is still the kernel's.
             accepted = poll_fn(|cx| door.poll_accept(cx)) => accepted,
-            () = closing.cancelled() => break,
+            () = stop.cancelled() => break,
         };
         match accepted {
             Ok((socket, hop)) => {
-                let Some(permit) = door.gate.pass().await else { return };
+                let permit = door.gate.pass().await;
                 let draining = closing.clone().cancelled_owned();
                 door.serve(socket, hop, permit, &proxy, &tasks, draining);
             }
@@ -66,9 +75,15 @@ pub(super) async fn accept(door: Door, proxy: Proxy, tasks: Tasks, closing: Canc
     })
     .await
     {
-        let Some(permit) = door.gate.pass().await else { return };
-        // They have had no time yet to say what they want.
-        door.serve(socket, hop, permit, &proxy, &tasks, sleep(LATE));
+        let permit = door.gate.pass().await;
+        let draining = closing.clone();
+        door.serve(socket, hop, permit, &proxy, &tasks, async move {
+            if draining.is_cancelled() {
+                // They have had no time yet to say what they want.
+                return sleep(LATE).await;
+            }
+            draining.cancelled().await;
+        });
     }
 }
 
@@ -76,7 +91,7 @@ impl Door {
     /// Of the present worker.
     pub(super) fn open(
         socket: Bound,
-        entry: Arc<Entry>,
+        entry: Arc<ArcSwap<Entry>>,
         gate: Arc<Gate>,
         file: Option<Arc<SocketFile>>,
     ) -> io::Result<Self> {
@@ -87,17 +102,26 @@ impl Door {
         Ok(Self { listener, entry, gate, _file: file })
     }
 
+    /// From here on, sockets of ours may be bound to the same port.
+    pub(super) fn let_others_in(&self) {
+        if let Accepting::Tcp(listener) = &self.listener {
+            // Where it fails, they find the port taken.
+            let _ = SockRef::from(listener).set_reuse_port(true);
+        }
+    }
+
     fn serve(
         &self,
         socket: Socket,
         hop: Hop,
-        permit: OwnedSemaphorePermit,
+        permit: Ticket,
         proxy: &Proxy,
         tasks: &Tasks,
         draining: impl Future<Output = ()> + Send + 'static,
     ) {
-        if !self.entry.is_open() {
-            let entry = self.entry.clone();
+        let entry = self.entry.load();
+        if !entry.is_open() {
+            let entry = Guard::into_inner(entry);
             tasks.connection(entry.serve(socket, hop, permit, proxy.clone(), draining));
             return;
         }

@@ -2,16 +2,16 @@
 
 use std::{future::Future, io, pin::pin, sync::Arc};
 
-use tokio::{io::AsyncReadExt as _, sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{io::AsyncReadExt as _, time::timeout};
 
 use super::{
     proxy_protocol::{self, Malformed, Source},
-    tls::Encryption,
+    tls::{Encryption, NoEncryption},
 };
 use crate::{
-    admission::per_client::ClientSeat,
+    admission::{per_client::ClientSeat, room::Ticket},
     client::Hop,
-    config::Trusted,
+    config::{Listen, Trusted},
     front::{self, Arrival, Seat, Transport},
     headers::Scheme,
     proxy::Proxy,
@@ -52,11 +52,36 @@ enum Unwelcome {
 struct Refused {
     socket: Socket,
     hop: Hop,
-    house: OwnedSemaphorePermit,
+    house: Ticket,
     refusal: Refusal,
 }
 
 impl Entry {
+    /// `name` is the listener's.
+    pub(super) fn of(listen: &Listen, name: &str) -> Result<Arc<Self>, NoEncryption> {
+        Ok(Self::with(listen, Encryption::of(listen, name)?))
+    }
+
+    /// As `next` has it, where this is that of `before`: what encrypts stays, if it is to be the same.
+    pub(super) fn reloaded(
+        &self,
+        before: &Listen,
+        next: &Listen,
+        name: &str,
+    ) -> Result<Arc<Self>, NoEncryption> {
+        let of =
+            |listen: &Listen| (listen.tls.clone(), listen.client_ca.clone(), listen.client_auth);
+        match of(before) == of(next) {
+            true => Ok(Self::with(next, self.encryption.clone())),
+            false => Self::of(next, name),
+        }
+    }
+
+    fn with(listen: &Listen, encryption: Option<Arc<Encryption>>) -> Arc<Self> {
+        let proxies = listen.proxy_protocol.then(|| listen.proxy_protocol_from.clone());
+        Arc::new(Self { proxies, encryption })
+    }
+
     /// Can HTTP begin at once?
     pub(super) fn is_open(&self) -> bool {
         self.proxies.is_none() && self.encryption.is_none()
@@ -67,7 +92,7 @@ impl Entry {
         self: Arc<Self>,
         socket: Socket,
         hop: Hop,
-        permit: OwnedSemaphorePermit,
+        permit: Ticket,
         proxy: Proxy,
         draining: impl Future<Output = ()>,
     ) {
@@ -104,7 +129,7 @@ impl Entry {
         &self,
         mut socket: Socket,
         mut hop: Hop,
-        permit: OwnedSemaphorePermit,
+        permit: Ticket,
         proxy: &Proxy,
     ) -> Result<Arrival, Unwelcome> {
         if let Some(proxies) = &self.proxies {
@@ -136,16 +161,11 @@ impl Entry {
     }
 }
 
-fn arrival(
-    transport: Transport,
-    hop: Hop,
-    seat: Option<ClientSeat>,
-    permit: OwnedSemaphorePermit,
-) -> Arrival {
+fn arrival(transport: Transport, hop: Hop, seat: Option<ClientSeat>, permit: Ticket) -> Arrival {
     Arrival { transport, hop, seat: Seat { _client: seat, _house: permit } }
 }
 
-fn refused(socket: Socket, hop: Hop, house: OwnedSemaphorePermit, refusal: Refusal) -> Unwelcome {
+fn refused(socket: Socket, hop: Hop, house: Ticket, refusal: Refusal) -> Unwelcome {
     Unwelcome::Refused(Box::new(Refused { socket, hop, house, refusal }))
 }
 

@@ -3,50 +3,45 @@
 use std::{io, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
-use crate::config::Config;
+use crate::{
+    admission::room::{Room, Ticket},
+    config::Config,
+};
 
 /// Passed by every connection of every listener.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    permits: Arc<Semaphore>,
+    room: Arc<Room>,
+    /// That the process may have.
+    descriptors: u64,
     /// When it was last said that accepting pauses: at the bound it does so again and again.
     told: Mutex<Option<Instant>>,
 }
 
 impl Gate {
-    /// For a process that may have so many descriptors. Where they are few, half of them, or more
-    /// where the backends need less, are left for what connections lead to.
+    /// For a process that may have so many descriptors.
     pub(crate) fn new(config: &Config, descriptors: u64) -> Self {
-        let wanted = config.client.total_connections;
-        let backends: usize = config.backends.iter().map(|backend| backend.max_concurrency).sum();
-        let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
-        let room = descriptors.saturating_sub(backends + SPARE).max(descriptors / 2);
-        if room < wanted.min(FEW) {
-            tracing::warn!(
-                descriptors,
-                connections = room,
-                "the limit of descriptors allows fewer connections than client.total_connections"
-            );
-        }
-        let permits = wanted.min(room).clamp(1, Semaphore::MAX_PERMITS);
-        Self { permits: Arc::new(Semaphore::new(permits)), told: Mutex::default() }
+        let room = Room::new(places(config, descriptors));
+        Self { room, descriptors, told: Mutex::default() }
+    }
+
+    /// From here on, what this configuration says holds.
+    pub(crate) fn reload(&self, config: &Config) {
+        self.room.resize(places(config, self.descriptors));
     }
 
     /// Waits until there is room for one more. It is accepted already: so no room is held for one
     /// that may never come.
-    pub(super) async fn pass(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Some(permit);
+    pub(super) async fn pass(&self) -> Ticket {
+        if let Some(ticket) = self.room.try_enter() {
+            return ticket;
         }
         if self.is_news() {
             tracing::warn!("client.total_connections reached; accepting pauses");
         }
-        self.permits.clone().acquire_owned().await.ok()
+        self.room.enter().await
     }
 
     /// The system gives no more connections (descriptors, memory).
@@ -65,6 +60,23 @@ impl Gate {
         }
         is_news
     }
+}
+
+/// Where descriptors are few, half of them, or more where the backends need less, are left for what
+/// connections lead to.
+fn places(config: &Config, descriptors: u64) -> usize {
+    let wanted = config.client.total_connections;
+    let backends: usize = config.backends.iter().map(|backend| backend.max_concurrency).sum();
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    let room = descriptors.saturating_sub(backends + SPARE).max(descriptors / 2);
+    if room < wanted.min(FEW) {
+        tracing::warn!(
+            descriptors,
+            connections = room,
+            "the limit of descriptors allows fewer connections than client.total_connections"
+        );
+    }
+    wanted.min(room).max(1)
 }
 
 /// Below this it is worth a line that connections are bounded by descriptors.

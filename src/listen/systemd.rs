@@ -8,7 +8,7 @@ use socket2::SockRef;
 use super::{Bound, Listener, NoListener};
 
 /// What was handed over to this process, by name.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Inherited(Vec<(String, Bound)>);
 
 impl Inherited {
@@ -79,8 +79,6 @@ fn listener(socket: Bound, workers: usize) -> io::Result<Listener> {
         name: name.unwrap_or_else(|| "unix".to_owned()),
         address,
         sockets,
-        proxies: None,
-        encryption: None,
         // The file is systemd's.
         file: None,
     })

@@ -10,21 +10,31 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::{BACKLOG, Bound, Listener, NoListener};
 use crate::config::{Address, Listen};
 
+/// Who else listens, or will.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Neighbours<'a> {
+    /// All places that there are to be.
+    pub all: &'a [Listen],
+    /// Ports at which we listen, and soon no longer: they can be shared until then.
+    pub leaving: &'a [u16],
+}
+
 /// All that a name stands for, as far as this machine has it: "localhost" stands for `::1` also
 /// where there is no IPv6. Port 0 is chosen once, for all.
 pub(super) fn bind(
     addresses: &[SocketAddr],
-    all: &[Listen],
+    neighbours: Neighbours<'_>,
     workers: usize,
 ) -> Result<Vec<Listener>, NoListener> {
     let mut bound: Vec<Listener> = Vec::new();
     let mut missing = None;
     for address in addresses {
         let mut address = *address;
-        if let Some(chosen) = bound.first().and_then(Listener::address) {
+        if let Some(chosen) = bound.first().and_then(|first| first.address) {
             address.set_port(chosen.port());
         }
-        match bind_one(address, is_six_only(address, all), workers) {
+        let shared = neighbours.leaving.contains(&address.port());
+        match bind_one(address, is_six_only(address, neighbours.all), shared, workers) {
             Ok(listener) => bound.push(listener),
             Err(NoListener::Other(name, error)) if is_not_here(&error) => {
                 missing = Some(NoListener::Other(name, error));
@@ -38,8 +48,13 @@ pub(super) fn bind(
     }
 }
 
-/// So many sockets at the same address.
-fn bind_one(address: SocketAddr, six_only: bool, count: usize) -> Result<Listener, NoListener> {
+/// So many sockets at the same address. `shared`: there are others of ours at its port.
+fn bind_one(
+    address: SocketAddr,
+    six_only: bool,
+    shared: bool,
+    count: usize,
+) -> Result<Listener, NoListener> {
     let told = |error: io::Error| match error.kind() {
         io::ErrorKind::AddrInUse => NoListener::Taken(address),
         io::ErrorKind::PermissionDenied => NoListener::Forbidden(address),
@@ -47,7 +62,7 @@ fn bind_one(address: SocketAddr, six_only: bool, count: usize) -> Result<Listene
     };
     // Sharing a port would also share it with a stranger who does the same. So the first one takes
     // it alone, and only then lets the others in.
-    let first = socket(address, six_only, false).map_err(told)?;
+    let first = socket(address, six_only, shared).map_err(told)?;
     let address = first.local_addr().map_err(told)?;
     let address =
         address.as_socket().ok_or_else(|| told(io::ErrorKind::AddrNotAvailable.into()))?;
@@ -65,8 +80,6 @@ fn bind_one(address: SocketAddr, six_only: bool, count: usize) -> Result<Listene
         name: address.to_string(),
         address: Some(address),
         sockets: sockets.into_iter().map(|socket| Bound::Tcp(socket.into())).collect(),
-        proxies: None,
-        encryption: None,
         file: None,
     })
 }
@@ -105,8 +118,8 @@ mod tests {
     #[test]
     fn workers_share_a_port_and_strangers_do_not() {
         let any = "127.0.0.1:0".parse().expect("an address");
-        let ours = bind_one(any, false, 3).expect("a port");
-        let address = ours.address().expect("an address");
+        let ours = bind_one(any, false, false, 3).expect("a port");
+        let address = ours.address.expect("an address");
         assert_eq!(ours.sockets.len(), 3);
         for socket in &ours.sockets {
             let Bound::Tcp(socket) = socket else { panic!("no TCP") };
@@ -114,7 +127,7 @@ mod tests {
         }
         for count in [1, 2] {
             assert!(
-                matches!(bind_one(address, false, count), Err(NoListener::Taken(taken)) if taken == address)
+                matches!(bind_one(address, false, false, count), Err(NoListener::Taken(taken)) if taken == address)
             );
         }
     }
@@ -124,8 +137,9 @@ mod tests {
         let address = |text: &str| text.parse().expect("an address");
         // Of RFC 5737: nobody has it.
         let elsewhere: SocketAddr = address("192.0.2.1:0");
-        let ours = bind(&[elsewhere, address("127.0.0.1:0")], &[], 1).expect("a port");
+        let alone = Neighbours { all: &[], leaving: &[] };
+        let ours = bind(&[elsewhere, address("127.0.0.1:0")], alone, 1).expect("a port");
         assert_eq!(ours.len(), 1);
-        assert!(matches!(bind(&[elsewhere], &[], 1), Err(NoListener::Other(..))));
+        assert!(matches!(bind(&[elsewhere], alone, 1), Err(NoListener::Other(..))));
     }
 }

@@ -2,15 +2,12 @@
 
 use std::{
     collections::HashMap,
-    fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    os::unix::fs::MetadataExt as _,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -27,8 +24,8 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    config::{BadKeys, KeyFiles, Listen, Tls, client_verifier},
-    tasks,
+    config::{BadKeys, Files, KeyFiles, LOOK, Listen, Tls, client_verifier},
+    tasks::{self, Tasks},
 };
 
 /// What connections of one listener are encrypted by.
@@ -37,8 +34,7 @@ pub(super) struct Encryption {
     name: String,
     source: Listen,
     current: RwLock<Arc<ServerConfig>>,
-    /// How the files looked before they were read.
-    read: Mutex<Vec<Stamp>>,
+    files: Mutex<Files>,
     is_followed: AtomicBool,
 }
 
@@ -59,7 +55,7 @@ pub enum NoEncryption {
 impl Encryption {
     /// None where connections are not encrypted. `name` is the listener's.
     pub(super) fn of(listen: &Listen, name: &str) -> Result<Option<Arc<Self>>, NoEncryption> {
-        let stamps = stamps(&files_of(listen));
+        let files = Files::new(files_of(listen));
         let certificates = match &listen.tls {
             Tls::Off => return Ok(None),
             Tls::SelfSigned => Certificates::self_signed(name)?,
@@ -70,7 +66,7 @@ impl Encryption {
             name: name.to_owned(),
             source: listen.clone(),
             current: RwLock::new(current),
-            read: Mutex::new(stamps),
+            files: Mutex::new(files),
             is_followed: AtomicBool::new(false),
         })))
     }
@@ -80,30 +76,17 @@ impl Encryption {
         TlsAcceptor::from(self.current.read().clone())
     }
 
-    /// Reads the files again when they have changed. Runs until the process ends.
-    pub(super) async fn follow_files(self: Arc<Self>) {
-        let files = files_of(&self.source);
-        if files.is_empty() || self.is_followed.swap(true, Relaxed) {
-            return;
-        }
-        let mut last = Vec::new();
-        loop {
-            sleep(LOOK).await;
-            let (this, files) = (self.clone(), files.clone());
-            let looked = tasks::blocking(move || Ok(this.look(&files, &last))).await;
-            let Ok(now) = looked else { return };
-            last = now;
+    /// From here on, reads the files again when they have changed, for as long as anybody uses this.
+    pub(super) fn follow_files(self: &Arc<Self>) {
+        if !self.files.lock().are_none() && !self.is_followed.swap(true, Relaxed) {
+            Tasks::background(follow(Arc::downgrade(self)));
         }
     }
 
-    /// Certificate and key are rarely written in the same moment: what differs from the `last` look
-    /// may still be changing, and is not read yet.
-    fn look(&self, files: &[PathBuf], last: &[Stamp]) -> Vec<Stamp> {
-        let now = stamps(files);
-        if now != last || now == *self.read.lock() {
-            return now;
+    fn look(&self) {
+        if !self.files.lock().have_changed() {
+            return;
         }
-        self.read.lock().clone_from(&now);
         match self.read_again() {
             Ok(config) => {
                 *self.current.write() = config;
@@ -115,7 +98,6 @@ impl Encryption {
                 "new certificates are not usable; keeping the former ones"
             ),
         }
-        now
     }
 
     /// Tickets of former sessions go with the former certificates: whoever resumes is not asked for
@@ -127,6 +109,20 @@ impl Encryption {
                 let made = self.current.read().cert_resolver.clone();
                 server_config(&self.source, made)
             }
+        }
+    }
+}
+
+async fn follow(encryption: Weak<Encryption>) {
+    loop {
+        sleep(LOOK).await;
+        let Some(encryption) = encryption.upgrade() else { return };
+        let look = move || {
+            encryption.look();
+            Ok(())
+        };
+        if tasks::blocking(look).await.is_err() {
+            return;
         }
     }
 }
@@ -228,18 +224,3 @@ fn files_of(listen: &Listen) -> Vec<PathBuf> {
     }
     files
 }
-
-/// Device, inode, length and time of the last change: differs when the file does, also where it is a
-/// link that leads elsewhere now, as mounted secrets are. None while there is no such file.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
-
-fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    let stamp = |path: &PathBuf| {
-        let data = fs::metadata(path).ok()?;
-        Some((data.dev(), data.ino(), data.len(), data.ctime(), data.ctime_nsec()))
-    };
-    files.iter().map(stamp).collect()
-}
-
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(1);

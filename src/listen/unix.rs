@@ -54,14 +54,7 @@ pub(super) fn bind(path: &Path, mode: Mode, workers: usize) -> Result<Listener, 
         sockets.push(Bound::Unix(socket.try_clone().map_err(told)?));
     }
     sockets.push(Bound::Unix(socket));
-    Ok(Listener {
-        name,
-        address: None,
-        sockets,
-        proxies: None,
-        encryption: None,
-        file: Some(Arc::new(file)),
-    })
+    Ok(Listener { name, address: None, sockets, file: Some(Arc::new(file)) })
 }
 
 fn remove_stale(

@@ -3,10 +3,14 @@
 use std::{
     io::{self, IsTerminal as _},
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 use super::{
@@ -24,19 +28,40 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Where records go; cloning gives another handle on the same.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLog {
-    shared: Option<Arc<Shared>>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
+    /// None where nothing is written.
+    current: ArcSwapOption<Open>,
+    /// The part of the lines that is written where nothing went wrong, as the bits of its number.
+    sample: AtomicU64,
+    /// Why the process cuts all that is left, once it does.
+    cut: OnceLock<&'static str>,
+}
+
+/// An access log that is written.
+#[derive(Debug)]
+struct Open {
+    to: Access,
     form: Form,
-    /// The part of the lines that is written where nothing went wrong; none where all are.
-    sample: Option<f64>,
     /// Locked by who is writing to the output, and so by one at a time.
     clock: Mutex<Clock>,
     output: Arc<Output>,
-    /// Why the process cuts all that is left, once it does.
-    cut: OnceLock<&'static str>,
+}
+
+/// What is to be written from now on. Nothing has changed yet.
+#[derive(Debug)]
+pub(crate) struct Change {
+    sample: f64,
+    to: To,
+}
+
+#[derive(Debug)]
+enum To {
+    TheSame,
+    Other(Option<Arc<Open>>),
 }
 
 /// The file of the log cannot be opened.
@@ -52,55 +77,51 @@ pub struct NoAccessLog {
 
 impl AccessLog {
     /// A log that writes nothing.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn off() -> Self {
-        Self { shared: None }
+        Self::over(1.0, None)
     }
 
     /// Opens it, and starts its writer.
     pub(crate) fn open(config: &Log) -> Result<Self, NoAccessLog> {
-        let form = |terminal, coloured| match is_pretty(config.format, terminal) {
-            true => Form::Pretty { coloured },
-            false => Form::Json,
-        };
-        Ok(match &config.access {
-            Access::Off => Self::off(),
-            Access::Stdout => {
-                // As https://no-color.org has it.
-                let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                let form = form(io::stdout().is_terminal(), !is_plain);
-                Self::start(form, config.sample, io::stdout())
-            }
-            Access::File(path) => {
-                let file = LogFile::open(path);
-                let file = file.map_err(|error| NoAccessLog { path: path.clone(), error })?;
-                Self::start(form(false, false), config.sample, file)
-            }
-        })
+        Ok(Self::over(config.sample, Open::new(config)?))
     }
 
-    fn start(form: Form, sample: f64, to: impl Sink) -> Self {
-        let output = Output::start("access-log", GATHER, to);
-        Self {
-            shared: Some(Arc::new(Shared {
-                form,
-                sample: (sample < 1.0).then_some(sample),
-                clock: Mutex::default(),
-                output,
-                cut: OnceLock::new(),
-            })),
+    /// Opens what this configuration names, if that is something else.
+    pub(crate) fn prepare(&self, config: &Log) -> Result<Change, NoAccessLog> {
+        let before = self.shared.current.load();
+        let before = before.as_ref().map_or(&Access::Off, |open| &open.to);
+        let to = match before == &config.access {
+            true => To::TheSame,
+            false => To::Other(Open::new(config)?),
+        };
+        Ok(Change { sample: config.sample, to })
+    }
+
+    /// What was written to the former place by now is there soon.
+    pub(crate) fn change(&self, Change { sample, to }: Change) {
+        self.shared.sample.store(sample.to_bits(), Relaxed);
+        if let To::Other(open) = to {
+            self.shared.current.store(open);
         }
+    }
+
+    fn over(sample: f64, open: Option<Arc<Open>>) -> Self {
+        let (current, sample) = (ArcSwapOption::new(open), AtomicU64::new(sample.to_bits()));
+        Self { shared: Arc::new(Shared { current, sample, cut: OnceLock::new() }) }
     }
 
     pub(crate) fn write(&self, facts: &Facts, outcome: &Outcome) {
-        let Some(shared) = &self.shared else { return };
-        let sample = shared.sample.filter(|_| outcome.is_well());
+        let open = self.shared.current.load();
+        let Some(open) = &*open else { return };
+        let sample = self.shared.sample().filter(|_| outcome.is_well());
         if sample.is_some_and(|part| fastrand::f64() >= part) {
             return;
         }
-        shared.output.write(|text| {
-            let mut clock = shared.clock.lock();
+        open.output.write(|text| {
+            let mut clock = open.clock.lock();
             let time = clock.format(SystemTime::now());
-            match shared.form {
+            match open.form {
                 Form::Json => json(text, time, facts, outcome, sample),
                 Form::Pretty { coloured } => pretty(text, time, facts, outcome, coloured),
             }
@@ -109,32 +130,72 @@ impl AccessLog {
 
     /// From here on, whoever is let go has not left, but was cut, for this reason.
     pub(crate) fn cut(&self, reason: &'static str) {
-        if let Some(shared) = &self.shared {
-            let _ = shared.cut.set(reason);
-        }
+        let _ = self.shared.cut.set(reason);
     }
 
     pub(super) fn cut_reason(&self) -> Option<&'static str> {
-        self.shared.as_ref()?.cut.get().copied()
+        self.shared.cut.get().copied()
     }
 
     /// Opens its file anew: the former one was moved.
     pub(crate) fn reopen(&self) {
-        if let Some(shared) = &self.shared {
-            shared.output.renew();
+        if let Some(open) = &*self.shared.current.load() {
+            open.output.renew();
         }
     }
 
     /// How many lines its reader was too slow for.
     pub(crate) fn dropped(&self) -> u64 {
-        self.shared.as_ref().map_or(0, |shared| shared.output.dropped())
+        self.shared.current.load().as_ref().map_or(0, |open| open.output.dropped())
     }
 
     /// Waits until all that was handed over is written. Blocks; for the end of the process.
     pub(crate) fn flush(&self) {
-        if let Some(shared) = &self.shared {
-            shared.output.flush();
+        if let Some(open) = self.shared.current.load_full() {
+            open.output.flush();
         }
+    }
+}
+
+impl Shared {
+    /// None where all are written.
+    fn sample(&self) -> Option<f64> {
+        Some(f64::from_bits(self.sample.load(Relaxed))).filter(|part| *part < 1.0)
+    }
+}
+
+impl Open {
+    fn new(config: &Log) -> Result<Option<Arc<Self>>, NoAccessLog> {
+        let form = |terminal, coloured| match is_pretty(config.format, terminal) {
+            true => Form::Pretty { coloured },
+            false => Form::Json,
+        };
+        Ok(match &config.access {
+            Access::Off => None,
+            Access::Stdout => {
+                // As https://no-color.org has it.
+                let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                let form = form(io::stdout().is_terminal(), !is_plain);
+                Some(Self::start(&config.access, form, io::stdout()))
+            }
+            Access::File(path) => {
+                let file = LogFile::open(path);
+                let file = file.map_err(|error| NoAccessLog { path: path.clone(), error })?;
+                Some(Self::start(&config.access, form(false, false), file))
+            }
+        })
+    }
+
+    fn start(to: &Access, form: Form, sink: impl Sink) -> Arc<Self> {
+        let output = Output::start("access-log", GATHER, sink);
+        Arc::new(Self { to: to.clone(), form, clock: Mutex::default(), output })
+    }
+}
+
+impl Drop for Open {
+    /// Nobody can have a line for it any more.
+    fn drop(&mut self) {
+        self.output.end();
     }
 }
 
@@ -175,7 +236,8 @@ mod tests {
     #[tokio::test]
     async fn the_last_holder_writes_one_line() {
         let (sender, output) = sync_channel(1);
-        let log = AccessLog::start(Form::Json, 1.0, Output(sender));
+        let log =
+            AccessLog::over(1.0, Some(Open::start(&Access::Stdout, Form::Json, Output(sender))));
         let visit =
             Record::open(&Books::new(log, crate::observe::recent::Recent::off(), None), facts());
         let exchange = visit.clone();
@@ -211,14 +273,15 @@ mod tests {
             }
         }
         let (release, stalled) = sync_channel(1);
-        let log = AccessLog::start(Form::Json, 1.0, Stalled(stalled));
+        let log =
+            AccessLog::over(1.0, Some(Open::start(&Access::Stdout, Form::Json, Stalled(stalled))));
         // At least a hundred bytes each, and one buffer may be in the writer's hands.
         let books = Books::new(log.clone(), crate::observe::recent::Recent::off(), None);
         for _ in 0..=2 * WAITING / 100 {
             drop(Record::open(&books, facts()));
         }
-        let shared = log.shared.as_ref().expect("started");
-        assert!(shared.output.dropped() > 0);
+        let open = log.shared.current.load_full().expect("started");
+        assert!(open.output.dropped() > 0);
         drop(release);
     }
 }

@@ -57,6 +57,8 @@ struct Lines {
     writing: bool,
     /// Nobody gathers any more: the process ends.
     hurry: bool,
+    /// Nothing more comes.
+    over: bool,
     /// The sink is to be opened anew before any further line.
     renew: bool,
     /// Somebody has waited for room in vain, and nothing was written since.
@@ -101,6 +103,12 @@ impl Output {
     /// Has the sink opened anew, soon; also where there is nothing to write.
     pub(super) fn renew(&self) {
         self.lines.lock().renew = true;
+        self.come.notify_one();
+    }
+
+    /// No further line comes: the writer ends with the last one.
+    pub(super) fn end(&self) {
+        self.lines.lock().over = true;
         self.come.notify_one();
     }
 
@@ -158,7 +166,11 @@ impl Output {
         let mut reported = 0;
         loop {
             let mut lines = self.lines.lock();
-            self.come.wait_while(&mut lines, |lines| lines.text.is_empty() && !lines.renew);
+            let is_idle = |lines: &mut Lines| lines.text.is_empty() && !lines.renew && !lines.over;
+            self.come.wait_while(&mut lines, is_idle);
+            if lines.over && lines.text.is_empty() {
+                return;
+            }
             if !lines.hurry && !lines.text.is_empty() && !self.gather.is_zero() {
                 drop(lines);
                 std::thread::sleep(self.gather);

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -34,7 +35,7 @@ pub(crate) struct Recent {
     running: AtomicU64,
     /// Of each body.
     bodies: usize,
-    mask: Mask,
+    mask: ArcSwap<Mask>,
     /// Between two that are kept, in the mean.
     interval: Duration,
     shelves: Mutex<Shelves>,
@@ -77,7 +78,7 @@ impl Recent {
             running_memory: config.memory / 2,
             running: AtomicU64::new(0),
             bodies: usize::try_from(config.bodies).unwrap_or(usize::MAX),
-            mask: Mask::new(&config.mask, redact),
+            mask: ArcSwap::from_pointee(Mask::new(&config.mask, redact)),
             interval: Duration::from_secs(1) / config.rate.max(1),
             shelves: Mutex::default(),
         }
@@ -134,8 +135,13 @@ impl Recent {
         self.bodies.saturating_sub(kept)
     }
 
-    pub(super) fn mask(&self) -> &Mask {
-        &self.mask
+    /// What is secret from now on.
+    pub(crate) fn reload(&self, config: &config::Inspect, redact: Redact) {
+        self.mask.store(Arc::new(Mask::new(&config.mask, redact)));
+    }
+
+    pub(super) fn mask(&self) -> Arc<Mask> {
+        self.mask.load_full()
     }
 
     pub(super) fn put(

@@ -20,7 +20,7 @@ impl Proxy {
         scheme: Scheme,
         patience: Duration,
     ) -> (u64, impl Future<Output = ()> + Send + use<>) {
-        let house = self.house.clone();
+        let house = self.shared.house.load_full();
         // On this machine, or let in by a token: to the backend, it is ours.
         let here = Some(([127, 0, 0, 1], 0).into());
         let mut connection = self.connection(Hop { address: here, scheme });

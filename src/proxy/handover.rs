@@ -88,7 +88,7 @@ impl House {
         let record = Record::open(&self.books, facts);
         record.note(|outcome| outcome.because("asked for all who probe"));
         let nobody = ClientKey::of(Some(Ipv4Addr::UNSPECIFIED.into()));
-        let share = self.clients.account(nobody).admit().ok()?;
+        let share = self.clients.admit(&self.clients.account(nobody)).ok()?;
         let head = headers::of_probe(path, &backend.host, record.id())?;
         if let Some(mut capture) = record.capture() {
             capture.request(&head, record.facts(), false);
@@ -107,7 +107,7 @@ impl House {
         if !route.join || !ready.plan.request.only_asks() {
             return exchange::start(ready);
         }
-        let identity = Identity::of(route.backend, ready.plan.request.head(), trusted);
+        let identity = Identity::of(ready.plan.backend.server, ready.plan.request.head(), trusted);
         self.registry.join_or_start(identity, caller, ready)
     }
 

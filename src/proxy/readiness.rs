@@ -1,10 +1,15 @@
 //! Is there any point in sending requests here?
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use http::StatusCode;
 
-use super::Proxy;
-use crate::backend::Condition;
+use super::{House, Proxy};
+use crate::{
+    backend::{Backend, Condition},
+    probe::Probe,
+};
 
 /// What one backend is good for at this moment.
 #[derive(Debug)]
@@ -26,19 +31,21 @@ impl Proxy {
     /// Of every backend, within about half a second, whatever they do. Where they have a probe, it is what
     /// that says.
     pub(crate) async fn readiness(&self) -> Vec<Readiness> {
-        let each = (0..self.backends().len()).map(|index| async move {
-            let backend = self.backends()[index].config.name.clone();
-            Readiness { backend, ready: self.is_ready(index).await }
+        let house = self.shared.house.load_full();
+        let each = house.backends.iter().zip(&house.probes).map(async |(backend, probe)| {
+            let name = backend.config.name.clone();
+            Readiness { backend: name, ready: house.is_ready(backend, probe).await }
         });
         join_all(each).await
     }
+}
 
-    async fn is_ready(&self, index: usize) -> Result<(), Unready> {
-        let (backend, probe) = (&self.house.backends[index], &self.house.probes[index]);
+impl House {
+    async fn is_ready(&self, backend: &Arc<Backend>, probe: &Probe) -> Result<(), Unready> {
         if !probe.is_there() {
             return backend.is_reachable().await.map_err(Unready::Unreachable);
         }
-        let answer = probe.answer(backend, |path| self.house.ask(backend, path)).await;
+        let answer = probe.answer(backend, |path| self.ask(backend, path)).await;
         match (backend.condition(), answer.status()) {
             (Condition::Away { why, .. }, _) => Err(Unready::Unreachable(why)),
             (Condition::Unknown, _) => Err(Unready::Unreachable("nobody has reached it yet")),

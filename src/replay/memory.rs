@@ -100,6 +100,14 @@ impl<R> Memory<R> {
         InMemory { answers: table.order.len(), bytes: table.bytes }
     }
 
+    /// Another handle on the same, which is bounded so from here on.
+    pub(super) fn bounded(&self, bounds: Bounds) -> Self {
+        let mut table = self.table.lock();
+        table.bounds = bounds;
+        table.forget_beyond_bounds();
+        Self { table: self.table.clone() }
+    }
+
     /// Decides under one lock: of equal requests that come at once, one is the first.
     pub(super) fn look<T>(&self, name: &Name, attach: impl FnOnce(&R) -> Option<T>) -> Look<R, T> {
         let mut table = self.table.lock();

@@ -66,13 +66,25 @@ pub(crate) struct Kept {
 
 impl<R> Replay<R> {
     pub(crate) fn new(config: &config::Replay) -> Self {
-        let bounds = Bounds { entries: config.entries, total: config.total, age: config.keep };
+        let redis = |url| Redis::new(url, redis::Bounds::keep(config.keep));
         Self {
-            memory: Memory::new(bounds),
-            redis: config
-                .redis
-                .as_ref()
-                .map(|url| Redis::new(url, redis::Bounds::keep(config.keep))),
+            memory: Memory::new(bounds(config)),
+            redis: config.redis.as_ref().map(redis),
+            while_running: config.while_running,
+        }
+    }
+
+    /// The same with what this configuration says. What runs goes on with the Redis that it began
+    /// with.
+    pub(crate) fn reloaded(&self, config: &config::Replay) -> Self {
+        let keep = redis::Bounds::keep(config.keep);
+        let redis = |url| match self.redis.as_ref().filter(|redis| redis.is_at(url)) {
+            Some(redis) => redis.bounded(keep),
+            None => Redis::new(url, keep),
+        };
+        Self {
+            memory: self.memory.bounded(bounds(config)),
+            redis: config.redis.as_ref().map(redis),
             while_running: config.while_running,
         }
     }
@@ -154,6 +166,10 @@ impl Kept {
             tracing::debug!(%lost, "an answer is kept by this seawall alone for now");
         }
     }
+}
+
+fn bounds(config: &config::Replay) -> Bounds {
+    Bounds { entries: config.entries, total: config.total, age: config.keep }
 }
 
 fn replayed<R, T>(kept: Bytes) -> Result<Turn<R, T>, NoTurn> {

@@ -117,6 +117,15 @@ impl Redis {
         Self { link, bounds, tokens: Arc::default() }
     }
 
+    pub(crate) fn is_at(&self, url: &RedisUrl) -> bool {
+        self.link.is_to(url)
+    }
+
+    /// The same with other bounds.
+    pub(crate) fn bounded(&self, bounds: Bounds) -> Self {
+        Self { bounds, ..self.clone() }
+    }
+
     /// Claims the key, or says who has it.
     ///
     /// May be dropped at any time: what was claimed is released then.

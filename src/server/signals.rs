@@ -1,9 +1,12 @@
 //! The signals that seawall takes: those that end it, and SIGHUP.
 
-use std::{fs, io};
+use std::{fs, io, sync::Arc};
 
 use rustix::process;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
 
 use crate::observe::access::AccessLog;
 
@@ -15,6 +18,7 @@ pub struct Signals {
     hangup: Signal,
     /// SIGHUP ends us when our terminal closes: we have one, and are not to outlive it (nohup).
     ends_with_terminal: bool,
+    hangups: Arc<Notify>,
     /// A file has reached the length that the system allows (`ulimit -f`). As long as somebody listens, that
     /// is an error for who writes it, and not the end of the process.
     _file_too_long: Signal,
@@ -33,8 +37,14 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             ends_with_terminal,
+            hangups: Arc::default(),
             _file_too_long: signal(SignalKind::from_raw(process::Signal::XFSZ.as_raw()))?,
         })
+    }
+
+    /// Told of every SIGHUP that ends nothing, while the next signal is awaited.
+    pub(crate) fn hangups(&self) -> Arc<Notify> {
+        self.hangups.clone()
     }
 
     /// The next one that is to end something. Whatever is awaited, SIGHUP opens the log's file anew.
@@ -51,6 +61,7 @@ impl Signals {
                         return "SIGHUP";
                     }
                     log.reopen();
+                    self.hangups.notify_one();
                 }
             }
         }

@@ -35,6 +35,11 @@ impl Budget {
         Held { used: self.used.load(Ordering::Relaxed), max: self.max }
     }
 
+    /// The same budget with another bound.
+    pub(super) fn bounded(&self, max: u64) -> Self {
+        Self { used: self.used.clone(), max }
+    }
+
     /// An empty share, to be grown.
     pub(super) fn share(&self) -> Share {
         Share { budget: self.clone(), bytes: 0 }

@@ -158,6 +158,18 @@ impl Store {
         [self.limits.total_memory.held(), self.limits.total_disk.held()]
     }
 
+    /// The same with the bounds of this configuration. Spools that there are keep theirs, and count
+    /// for both.
+    pub(crate) fn reloaded(&self, config: &crate::config::Spool) -> Self {
+        let limits = Limits {
+            memory: config.memory,
+            total_memory: self.limits.total_memory.bounded(config.total_memory),
+            total_disk: self.limits.total_disk.bounded(config.total_disk),
+            dir: config.dir.clone(),
+        };
+        Self { limits: Arc::new(limits) }
+    }
+
     /// An empty spool.
     pub(crate) fn spool(&self, retain: Retain) -> Spool {
         let state = State {

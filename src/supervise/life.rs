@@ -101,8 +101,8 @@ impl Life {
     /// Follows the child to its end, its output passed on, and returns when nothing is left of its
     /// family.
     pub(super) async fn live(mut self, lives: &Lives) -> Status {
-        let Lives { streams, mark, backend, .. } = lives;
-        let last = &backend.output;
+        let Lives { streams, mark, child, .. } = lives;
+        let last = &child.output;
         let (stdout, stderr) = (self.keeper.stdout.take(), self.keeper.stderr.take());
         let mut output = pin!(async {
             tokio::join!(

@@ -29,7 +29,7 @@ pub(crate) use self::{
 };
 use self::{family::Status, life::Life};
 use crate::{
-    backend::{Backend, Child},
+    backend::{Behind, Child},
     observe::output::Output,
     tasks::Tasks,
 };
@@ -86,7 +86,8 @@ struct Lives {
     plan: Plan,
     /// Every line of its output begins with it.
     mark: String,
-    backend: Arc<Backend>,
+    /// Told of it.
+    child: Behind,
     orders: Orders,
     streams: Streams,
     /// Who was our child before: where a script became us, what it had put into the background.
@@ -96,8 +97,8 @@ struct Lives {
 }
 
 impl Supervisor {
-    /// Starts the command, and from then on tells `backend` how it is.
-    pub(crate) async fn start(plan: Plan, backend: Arc<Backend>) -> Result<Self, NotStarted> {
+    /// Starts the command, and from then on tells `child` how it is.
+    pub(crate) async fn start(plan: Plan, child: Behind) -> Result<Self, NotStarted> {
         let strangers = family::members(&[]);
         family::adopt_orphans();
         let streams = Streams {
@@ -108,7 +109,7 @@ impl Supervisor {
         let lives = Lives {
             mark: format!("{} | ", plan.command.name()),
             plan,
-            backend,
+            child,
             orders: orders.clone(),
             streams,
             strangers,
@@ -180,19 +181,19 @@ impl Lives {
                 return code;
             }
             // How it ended stands last.
-            self.backend.output.push(&format!("[{ended}]"));
+            self.child.output.push(&format!("[{ended}]"));
             let lived = began.elapsed();
             self.short = if lived < WELL { self.short + 1 } else { 1 };
             let lived = format_args!("{:.1} s", lived.as_secs_f64()).to_string();
             if self.plan.once {
-                self.tell(Child::CrashLoop(self.backend.output.text().into()));
+                self.tell(Child::CrashLoop(self.child.output.text().into()));
                 tracing::info!(ended, lived, "the command has ended");
                 return code;
             }
             let pause = pause(self.short);
             tracing::warn!(ended, lived, ?pause, "the command has ended; it is started again");
             if self.short >= CRASH_LOOP {
-                self.tell(Child::CrashLoop(self.backend.output.text().into()));
+                self.tell(Child::CrashLoop(self.child.output.text().into()));
             } else {
                 self.tell(Child::Restarting);
             }
@@ -200,7 +201,7 @@ impl Lives {
                 () = sleep(pause) => {}
                 () = self.orders.end.cancelled() => return code,
             }
-            self.backend.output.begin();
+            self.child.output.begin();
             started = self.start().await;
         }
     }
@@ -232,7 +233,7 @@ impl Lives {
     }
 
     fn tell(&self, child: Child) {
-        self.backend.child.send_replace(child);
+        self.child.state.send_replace(child);
     }
 }
 

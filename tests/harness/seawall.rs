@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -126,6 +127,35 @@ impl Seawall {
             self.access_log.all()
         );
         lines
+    }
+
+    /// Its configuration file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.as_ref().unwrap().path().join("proxy.toml")
+    }
+
+    /// Puts another configuration in force.
+    #[track_caller]
+    pub(crate) fn reload(&self, toml: &str) -> Value {
+        self.hang_up_over(toml, "configuration reloaded")
+    }
+
+    /// Writes another configuration, sends SIGHUP, and waits for what is said of that.
+    #[track_caller]
+    pub(crate) fn hang_up_over(&self, toml: &str, message: &str) -> Value {
+        fs::write(self.file(), toml).unwrap();
+        self.after(message, || self.signal("HUP"))
+    }
+
+    /// Does something, and waits for one more diagnostic with this message.
+    #[track_caller]
+    pub(crate) fn after(&self, message: &str, act: impl FnOnce()) -> Value {
+        let said = |line: &Value| line["message"] == message;
+        let before = self.diagnostics().iter().filter(|line| said(line)).count();
+        act();
+        let lines = self.diagnostics.wait(before + 1, said);
+        assert!(lines.len() > before, "no {message:?}; there are {}", self.diagnostics.all());
+        lines[before].clone()
     }
 
     /// Waits for a diagnostic with this message.

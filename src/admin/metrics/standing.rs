@@ -34,24 +34,24 @@ fn backends(page: &mut Page<'_>, house: &House) -> fmt::Result {
 }
 
 fn bounds(page: &mut Page<'_>, house: &House) -> fmt::Result {
+    let all = house.proxy.backends();
     let each = |number: fn(&Backend) -> usize| {
-        let all = house.proxy.backends().iter();
-        all.map(move |one| ([("backend", &*one.config.name)], number(one)))
+        all.iter().map(move |one| ([("backend", &*one.config.name)], number(one)))
     };
     page.gauge(
         "seawall_slots",
         "Exchanges that the backend may have at once (max_concurrency).",
-        each(|backend| backend.slots.count()),
+        each(|backend| backend.slots().count()),
     )?;
     page.gauge(
         "seawall_slots_in_use",
         "Exchanges that it has, orphans and tunnels among them.",
-        each(|backend| backend.slots.in_use()),
+        each(|backend| backend.slots().in_use()),
     )?;
     page.gauge(
         "seawall_queued",
         "Requests that wait for a slot.",
-        each(|backend| backend.slots.waiting()),
+        each(|backend| backend.slots().waiting()),
     )?;
     page.gauge(
         "seawall_queue_max",

@@ -64,6 +64,10 @@ impl Link {
         }
     }
 
+    pub(super) fn is_to(&self, url: &RedisUrl) -> bool {
+        self.url == *url
+    }
+
     /// Runs a script. Ends within the time-out, whatever Redis does.
     pub(super) async fn ask(
         self: &Arc<Self>,
