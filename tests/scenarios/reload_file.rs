@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 
 use crate::harness::command::{binary, run_to_end};
-use crate::harness::{Backend, DEADLINE, Seawall};
+use crate::harness::{Backend, DEADLINE, Seawall, until};
 
 const RELOADED: &str = "configuration reloaded";
 const REFUSED: &str = "configuration refused; the one before stays in force";
@@ -21,9 +21,11 @@ fn an_invalid_file_is_refused_in_the_words_of_check_until_it_is_mended() {
     let said = run_to_end(Some(&broken), |command| command.arg("check"));
     let words: Vec<_> = said.err.lines().filter_map(|line| line.split(": ").nth(2)).collect();
     assert_eq!(words.len(), 2, "{said:?}");
-    let lines = seawall.diagnostics();
-    let told: Vec<_> = lines.iter().filter(|line| line["message"] == REFUSED).collect();
-    assert_eq!(told.len(), 2, "{told:?}");
+    let told = until("both are told", || {
+        let mut told = seawall.diagnostics();
+        told.retain(|line| line["message"] == REFUSED);
+        (told.len() == 2).then_some(told)
+    });
     for (line, check) in told.iter().zip(said.err.lines()) {
         let error = line["error"].as_str().unwrap();
         let check = check.trim_start_matches("seawall: ");
