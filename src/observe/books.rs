@@ -221,7 +221,7 @@ impl Books {
         drop(gone);
         self.inner.log.write(facts, outcome);
         if is_kept {
-            self.inner.recent.put(entry.serial, facts.clone(), outcome.clone(), capture);
+            self.inner.recent.put(entry.serial, facts.to_keep(), outcome.clone(), capture);
             let gone = self.inner.sheets[entry.sheet].lock().running.try_remove(entry.line);
             drop(gone);
         }

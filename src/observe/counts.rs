@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::record::{Ended, Outcome, Source, Stage};
@@ -45,11 +46,13 @@ pub(crate) struct Histogram {
 impl Counts {
     pub(super) fn add(&mut self, began: Instant, outcome: &Outcome) {
         self.ended[outcome.ended() as usize] += 1;
-        self.statuses
-            [outcome.status.map_or(0, |status| usize::from(status.as_u16() / 100).min(5))] += 1;
+        if outcome.has_visitor() {
+            let class = |status: StatusCode| usize::from(status.as_u16() / 100).min(5);
+            self.statuses[outcome.status.map_or(0, class)] += 1;
+            self.visit.add(outcome.visit);
+        }
         self.delivered_bytes += outcome.delivered;
         self.discarded_bytes += outcome.discarded;
-        self.visit.add(outcome.visit);
         if !outcome.backend.is_zero() {
             self.backend.add(outcome.backend);
         }
@@ -183,7 +186,29 @@ pub(crate) const BOUNDS: [Duration; 32] = {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
+    use crate::observe::{
+        books::Books,
+        record::{Facts, Record},
+    };
+
+    #[test]
+    fn what_is_asked_for_nobody_is_no_answer_that_a_client_missed() {
+        let books = Books::unwritten();
+        let facts = Facts {
+            id: HeaderValue::from_static("1"),
+            client: None,
+            line: None,
+            began: Instant::now(),
+        };
+        drop(Record::open(&books, facts.clone()));
+        Record::open(&books, facts).note(|outcome| outcome.left = Some(Stage::Queued));
+        let counts = books.counts().remove(0).1;
+        assert_eq!((counts.statuses[0], counts.visit.buckets.iter().sum::<u64>()), (1, 1));
+        assert_eq!(counts.ended.iter().sum::<u64>(), 2);
+    }
 
     #[test]
     fn a_duration_falls_into_the_bucket_whose_end_it_is() {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -58,7 +58,7 @@ pub(crate) enum Source {
 /// What is known when the request's head has come.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
-    pub id: http::HeaderValue,
+    pub id: HeaderValue,
     /// Address and port.
     pub client: Option<Arc<str>>,
     /// None where the head did not parse. The path, with its query, is a copy: a slice would keep
@@ -224,7 +224,7 @@ impl Record {
         self.facts.began.elapsed()
     }
 
-    pub(crate) fn id(&self) -> &http::HeaderValue {
+    pub(crate) fn id(&self) -> &HeaderValue {
         &self.facts.id
     }
 
@@ -290,13 +290,20 @@ impl Drop for Record {
             && let Some(tracer) = self.books.tracer()
         {
             let line = self.facts.line.take();
-            let facts = Facts { line, ..self.facts.clone() };
+            let facts = Facts { line, ..self.facts.to_keep() };
             tracer.end(trail, facts, outcome.clone(), self.books.name(outcome.account));
         }
     }
 }
 
 impl Facts {
+    /// A copy to be kept. An id that came with the request is a slice of its client's read buffer, and
+    /// would keep all of that.
+    pub(super) fn to_keep(&self) -> Self {
+        let id = HeaderValue::from_bytes(self.id.as_bytes());
+        Self { id: id.unwrap_or_else(|_| self.id.clone()), ..self.clone() }
+    }
+
     pub(crate) fn method(&self) -> Option<&str> {
         self.line.as_ref().map(|(method, _)| method.as_str())
     }
@@ -308,6 +315,11 @@ impl Facts {
 }
 
 impl Outcome {
+    /// What we ask a backend ourselves has none.
+    pub(super) fn has_visitor(&self) -> bool {
+        self.status.is_some() || self.left.is_some() || !self.visit.is_zero()
+    }
+
     /// The first reason that is found is the one that counts.
     pub(crate) fn because(&mut self, reason: &'static str) {
         self.reason.get_or_insert(reason);

@@ -20,7 +20,7 @@ pub(super) fn write(page: &mut Page<'_>, all: &All) -> fmt::Result {
 fn ends(page: &mut Page<'_>, all: &All) -> fmt::Result {
     page.counter(
         "seawall_exchanges",
-        "Exchanges that are over, and requests that came to none, by how they ended.",
+        "Exchanges that are over, and requests that had none of their own (refused, joined, replayed), by how they ended.",
         all.iter().flat_map(|(name, counts)| {
             Ended::ALL.map(|end| ([("backend", &**name), ("ended", end.word())], counts.ended(end)))
         }),
