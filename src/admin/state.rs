@@ -13,7 +13,7 @@ use crate::{
     backend::{Backend, Condition},
     observe::{
         counts::Counts,
-        record::{Ended, Record, Stage},
+        record::{Ended, Record, Source, Stage},
     },
 };
 
@@ -68,7 +68,7 @@ pub(super) struct Running {
     left: Option<&'static str>,
     orphan: bool,
     /// Whose exchange it watches: `join` or `replay`; its own where there is none.
-    source: Option<&'static str>,
+    shared: Option<&'static str>,
     began: f64,
     sent: Option<f64>,
     answered: Option<f64>,
@@ -173,7 +173,7 @@ impl Running {
             stage: outcome.progress(),
             left: outcome.left.map(Stage::word),
             orphan: outcome.is_orphan(),
-            source: outcome.source.map(crate::observe::record::Source::word),
+            shared: outcome.source.map(Source::word),
             began: at(facts.began),
             sent: outcome.sent.map(at),
             answered: outcome.answered.map(at),

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{recent::Recent, record::Facts};
 
 /// Of one request.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Capture {
     pub request: Option<RequestHead>,
     pub request_body: Body,
@@ -21,7 +21,7 @@ pub(crate) struct Capture {
 }
 
 /// As it came. Method and target are told by the facts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RequestHead {
     pub version: Version,
     /// Over TLS.
@@ -33,7 +33,7 @@ pub(crate) struct RequestHead {
     pub fields: Vec<Field>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Field {
     pub name: HeaderName,
     /// A copy, since a slice would keep the whole read buffer.
@@ -43,7 +43,7 @@ pub(crate) struct Field {
 }
 
 /// Its first bytes, and how many there were.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Body {
     pub begin: Vec<u8>,
     pub len: u64,

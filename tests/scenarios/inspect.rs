@@ -92,6 +92,41 @@ fn what_runs_is_listed_first() {
     client.answer();
 }
 
+#[test]
+fn whose_exchange_a_request_waits_for_is_told_by_the_same_word_everywhere() {
+    let backend = Backend::start(|talk| {
+        talk.hold(&talk.target())?;
+        talk.answer("done")
+    });
+    let seawall = Seawall::with(&backend, &format!("{ON}[[route]]\njoin = true\n"));
+    let mut both = [seawall.client(), seawall.client()];
+    both[0].get("/slow");
+    backend.wait_held("/slow", 1);
+    both[1].get("/slow");
+    let mut upload = seawall.client();
+    upload.send("POST /up HTTP/1.1\r\nHost: app.test\r\nContent-Length: 4\r\n\r\nda");
+    let told = |all: &Value| -> Vec<Value> {
+        let mut all = all.as_array().unwrap().clone();
+        all.sort_by_key(|one| one["serial"].as_u64());
+        all.iter().map(|one| one["shared"].clone()).collect()
+    };
+    let expected = [Value::Null, "join".into(), Value::Null];
+    for (path, key) in [("/api/exchanges", "exchanges"), ("/api/state", "running")] {
+        until(path, || (told(&fetch_json(&seawall, path)[key]) == expected).then_some(()));
+    }
+    upload.send("ta");
+    backend.wait_held("/up", 1);
+    backend.release("/up");
+    backend.release("/slow");
+    for client in both.iter_mut().chain([&mut upload]) {
+        assert_eq!(client.answer().text(), "done");
+    }
+    until("all are over", || {
+        let all = fetch_json(&seawall, "/api/exchanges?ended=delivered")["exchanges"].clone();
+        (told(&all) == expected).then_some(())
+    });
+}
+
 fn list(seawall: &Seawall, query: &str) -> Vec<Value> {
     let list = fetch_json(seawall, &format!("/api/exchanges{query}"));
     list["exchanges"].as_array().unwrap().clone()

@@ -1,7 +1,7 @@
 // All that is known of one exchange, and the button that ends it.
 
 import { $, el } from "./dom.js";
-import { bytes, doing, hint, lasting, LEFT, request, sentence, SOURCE, wrong } from "./words.js";
+import { bytes, doing, endable, ending, hint, lasting, LEFT, request, sentence, SOURCE, wrong } from "./words.js";
 import { segments } from "./stages.js";
 
 export class Detail {
@@ -75,13 +75,13 @@ export class Detail {
 
   #act(one) {
     const said = this.#said ? el("p", { className: "soft", role: "status" }, this.#said) : null;
-    if (one.ended || one.stage === "receiving" || one.stage === "delivering" || one.source) return [said];
+    if (!endable(one)) return [said];
     if (!this.#asked) {
       const ask = () => this.#redraw(() => (this.#asked = true));
       return [el("div", { className: "act" }, el("button", { type: "button", className: "danger", "data-button": "end", onclick: ask }, "End this exchange…")), said];
     }
     return [el("div", { className: "act" },
-      el("p", {}, one.sent === null ? "It has not been sent; who waits for it gets an answer of seawall." : "The backend's work at it is cut off; it may see a broken pipe."),
+      el("p", {}, ending(one)),
       el("button", { type: "button", className: "danger", "data-button": "end", onclick: () => this.#end(one.serial) }, "End it"),
       el("button", { type: "button", "data-button": "keep", onclick: () => this.#redraw(() => (this.#asked = false)) }, "Let it run")), said];
   }
@@ -117,7 +117,7 @@ function facts(one, model) {
     ["Ended", one.ended ? `${one.ended}, ${clock(one.end)}` : null],
     ["Status to the client", one.ended && one.status ? String(one.status) : null],
     ["Status of the backend", one.backend_status ? String(one.backend_status) : null],
-    ["Shared", one.source ? SOURCE[one.source] : null],
+    ["Shared", one.shared ? SOURCE[one.shared] : null],
     ["Delivered", bytes(one.delivered_bytes)],
     ["Discarded", one.discarded_bytes ? bytes(one.discarded_bytes) : null],
     ["Number", String(one.serial)],

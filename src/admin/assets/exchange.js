@@ -1,7 +1,7 @@
 // One exchange: its times, what was said, and what can be done with it.
 
 import { $, el, table } from "./dom.js";
-import { bytes, doing, hint, lasting, LEFT, sentence, SOURCE, wrong } from "./words.js";
+import { bytes, doing, endable, ending, hint, lasting, LEFT, sentence, SOURCE, wrong } from "./words.js";
 import { segments } from "./stages.js";
 import { Again } from "./again.js";
 
@@ -16,6 +16,7 @@ export class Detail {
   #tab = TABS[0];
   #again;
   #command = null;
+  #asked = false;
   #said = "";
 
   constructor(around) {
@@ -25,7 +26,7 @@ export class Detail {
 
   show(serial) {
     if (serial !== this.#serial) {
-      [this.#serial, this.#one, this.#command, this.#said] = [serial, null, null, ""];
+      [this.#serial, this.#one, this.#command, this.#asked, this.#said] = [serial, null, null, false, ""];
       this.#again.forget();
     }
     this.#panel.hidden = false;
@@ -52,7 +53,7 @@ export class Detail {
 
   #redraw() {
     const one = this.#one;
-    const key = JSON.stringify([one, this.#tab, this.#again.state(), this.#command, this.#said]);
+    const key = JSON.stringify([one, this.#tab, this.#again.state(), this.#command, this.#asked, this.#said]);
     const selection = getSelection();
     const is_selected = !selection.isCollapsed && this.#panel.contains(selection.anchorNode);
     if (!one || key === this.#drawn || (this.#drawn && is_selected)) return;
@@ -63,7 +64,7 @@ export class Detail {
   }
 
   #parts(one) {
-    const told = { ...one, end: one.until, source: one.shared };
+    const told = { ...one, end: one.until };
     const why = one.ended ? wrong(told) : null;
     const now = one.until ?? one.now;
     return [
@@ -96,13 +97,25 @@ export class Detail {
   }
 
   #actions(one) {
-    if (!one.ended) {
-      return el("div", { className: "actions" }, this.#button("end", "End this exchange", () => this.#end(), { className: "danger" }));
-    }
+    if (!one.ended) return endable(one) ? this.#act(one) : null;
     return el("div", { className: "actions" },
       this.#button("curl", "Copy as curl", () => this.#curl()),
       this.#button("replay", "Replay", () => this.#again.send(one)),
       el("a", { className: "button", href: `/api/har?id=${encodeURIComponent(one.id)}`, download: `seawall-${one.serial}.har` }, "HAR"));
+  }
+
+  #act(one) {
+    if (!this.#asked) {
+      return el("div", { className: "actions" }, this.#button("end", "End this exchange…", () => this.#ask(true), { className: "danger" }));
+    }
+    return el("div", { className: "actions" }, el("p", {}, ending(one)),
+      this.#button("end", "End it", () => this.#end(), { className: "danger" }),
+      this.#button("keep", "Let it run", () => this.#ask(false)));
+  }
+
+  #ask(asked) {
+    this.#asked = asked;
+    this.#redraw();
   }
 
   async #curl() {
@@ -120,6 +133,7 @@ export class Detail {
   }
 
   async #end() {
+    this.#asked = false;
     const answer = await fetch(`/api/exchanges/${this.#serial}/end`, { method: "POST", headers: { "X-Seawall": "1" } });
     this.#say(answer.ok ? "It is being ended." : await answer.text());
   }

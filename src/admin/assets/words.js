@@ -36,13 +36,13 @@ export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 export const request = (one) => (one.path ? `${one.method} ${one.path}` : "(no request line)");
 
 /** Does it wait for what comes of an exchange that is not its own? */
-export const watches = (one) => !one.ended && one.source !== null && one.stage === "receiving";
+export const watches = (one) => !one.ended && one.shared != null && one.stage === "receiving";
 
 /** What an exchange is doing, or how it ended. */
 export function doing(exchange, held) {
   if (exchange.ended) return exchange.ended;
   if (exchange.orphan) return "for nobody";
-  if (watches(exchange)) return exchange.source === "join" ? "joined" : "attached";
+  if (watches(exchange)) return exchange.shared === "join" ? "joined" : "attached";
   switch (exchange.stage) {
     case "queued": return held ? "held" : "queued";
     case "waiting": return "at the backend";
@@ -50,6 +50,13 @@ export function doing(exchange, held) {
     default: return exchange.stage;
   }
 }
+
+/** Is there an exchange of its own that can be ended? */
+export const endable = (one) => !one.ended && !["receiving", "delivering"].includes(one.stage) && !one.shared;
+
+/** What comes of ending it. */
+export const ending = (one) => one.sent === null ? "It has not been sent; who waits for it gets an answer of seawall."
+  : "The backend's work at it is cut off; it may see a broken pipe.";
 
 /** In which stage a client left. */
 export const LEFT = {

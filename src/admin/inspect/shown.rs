@@ -12,7 +12,7 @@ use super::{
     message::{self, Message},
 };
 use crate::observe::{
-    capture::{Capture, Capturing},
+    capture::Capture,
     recent::Finished,
     record::{Facts, Outcome, Record, Source, Stage},
 };
@@ -35,6 +35,8 @@ pub(super) struct Summary {
     stage: &'static str,
     /// It goes on for nobody.
     orphan: bool,
+    /// Whose exchange it watches: `join` or `replay`; null for its own.
+    shared: Option<&'static str>,
     reason: Option<&'static str>,
     began: f64,
     /// When it was over.
@@ -53,8 +55,6 @@ pub(super) struct Detail {
     left_at: Option<f64>,
     /// The kind of answer of our own.
     refusal: Option<&'static str>,
-    /// Whose exchange it watched: `join` or `replay`; null for its own.
-    shared: Option<&'static str>,
     sent: Option<f64>,
     answered: Option<f64>,
     /// When the backend was through with it.
@@ -91,8 +91,9 @@ impl Summary {
             backend: house.books.name(outcome.account),
             status: outcome.status.map(|status| status.as_u16()),
             ended: None,
-            stage: outcome.stage.word(),
+            stage: outcome.progress(),
             orphan: outcome.is_orphan(),
+            shared: outcome.source.map(Source::word),
             reason: outcome.reason,
             began: house.millis(facts.began),
             until: None,
@@ -114,9 +115,9 @@ impl Detail {
     pub(super) fn of_running(house: &House, record: &Record) -> Self {
         let (facts, outcome) = (record.facts(), record.outcome());
         let summary = Summary::of(house, record.serial(), facts, &outcome);
-        let capture = record.capture();
-        let capture = capture.as_ref().map(Capturing::told);
-        Self::of(house, summary, facts, &outcome, capture)
+        // A copy: a worker that takes down more would wait until all of it is encoded.
+        let capture = record.capture().map(|capture| capture.told().clone());
+        Self::of(house, summary, facts, &outcome, capture.as_ref())
     }
 
     pub(super) fn of_finished(house: &House, one: &Finished) -> Self {
@@ -141,7 +142,6 @@ impl Detail {
             left: outcome.left.map(Stage::word),
             left_at: outcome.left.map(|_| at(facts.began + outcome.visit)),
             refusal: outcome.refusal,
-            shared: outcome.source.map(Source::word),
             sent: outcome.sent.map(at),
             answered: outcome.answered.map(at),
             over: outcome.over.map(at),

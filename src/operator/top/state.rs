@@ -40,7 +40,7 @@ pub(super) struct Running {
     pub(super) backend: String,
     pub(super) stage: String,
     pub(super) orphan: bool,
-    pub(super) source: Option<String>,
+    pub(super) shared: Option<String>,
     pub(super) began: f64,
     pub(super) delivered_bytes: u64,
 }
@@ -100,9 +100,9 @@ impl Running {
 
     /// How far it has come, in a word or two.
     pub(super) fn stage(&self) -> String {
-        match (self.orphan, self.source.as_deref()) {
+        match (self.orphan, self.shared.as_deref()) {
             (true, _) => format!("{} *", self.stage),
-            (false, Some(source)) => format!("{} ({source})", self.stage),
+            (false, Some(shared)) => format!("{} ({shared})", self.stage),
             (false, None) => self.stage.clone(),
         }
     }

@@ -60,6 +60,34 @@ fn what_went_wrong_is_found_and_looked_into() {
 }
 
 #[test]
+fn what_runs_is_ended_once_that_is_wanted_twice() {
+    let backend = backend();
+    let (seawall, mut page) = open(&backend, Screen::DESKTOP);
+    let mut upload = seawall.client();
+    upload.send("POST /up HTTP/1.1\r\nHost: app.test\r\nContent-Length: 4\r\n\r\nda");
+    page.wait_for("#list li", "POST /up receiving");
+    upload.send("ta").answer();
+    let mut client = seawall.client();
+    client.get("/left");
+    backend.wait_held("/left", 1);
+    page.wait_for("#list li", "GET /left at the backend");
+    page.value("document.querySelector('#list button').click()");
+    page.wait_for("#detail h2", "GET /left");
+    press(&mut page, "end");
+    page.wait_for("#detail .actions", "it may see a broken pipe");
+    press(&mut page, "keep");
+    page.wait_for("#detail .actions", "End this exchange…");
+    press(&mut page, "end");
+    page.wait_for("#detail .actions", "End it");
+    page.picture("inspector-ending");
+    assert_eq!(page.barriers(), [""; 0]);
+    press(&mut page, "end");
+    assert_eq!(client.answer().status(), 504);
+    page.wait_for("#list li", "GET /left cut 504");
+    assert_eq!(seawall.line_of("/left")["reason"], "ended by an operator");
+}
+
+#[test]
 fn a_request_is_replayed_beside_the_first_once_its_secrets_are_given() {
     let backend = backend();
     let (seawall, mut page) = open(&backend, Screen::DESKTOP);
