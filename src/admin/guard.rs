@@ -3,7 +3,7 @@
 //! Without a token, whoever can connect may; so it listens on this machine only, and other sites that
 //! are open in a browser here are kept out by what a browser says of them: the name that they
 //! resolved (DNS rebinding), and where a request comes from. With a token, whoever shows it may: as
-//! `Authorization: Bearer`, or as the cookie that the page is given for it.
+//! `Authorization: Bearer`, or by the cookie that a browser is given for it.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -20,6 +20,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
 use super::pages::LOGIN;
@@ -30,6 +31,9 @@ use crate::config;
 pub(super) struct Guard {
     /// Its digest: compared in the same time whatever is shown, and no secret if it leaks.
     token: Option<[u8; 32]>,
+    /// What a browser shows instead of it. Cookies know no port: it is sent to all that listens on this host,
+    /// the application behind us above all.
+    cookie: Option<String>,
 }
 
 /// Why somebody may not.
@@ -47,12 +51,13 @@ enum Barred {
 
 impl Guard {
     pub(super) fn new(config: &config::Admin) -> Self {
-        Self { token: config.token.as_deref().map(digest) }
+        let token = config.token.as_deref();
+        Self { token: token.map(digest), cookie: token.and_then(cookie_for) }
     }
 
     fn admits(&self, method: &Method, headers: &HeaderMap) -> Result<(), Barred> {
         let host = host_of(headers);
-        if is_of_another_site(headers, host.as_ref()) && method != Method::HEAD {
+        if is_of_another_site(method, headers, host.as_ref()) {
             return Err(Barred::Origin);
         }
         let Some(token) = self.token else {
@@ -61,13 +66,18 @@ impl Guard {
                 false => Err(Barred::Name),
             };
         };
-        let shown = bearer(headers).or_else(|| cookie(headers)).map(digest);
-        if shown == Some(token) { Ok(()) } else { Err(Barred::Token) }
+        let is_shown = bearer(headers).is_some_and(|shown| digest(shown) == token);
+        if is_shown || self.is_cookie(cookie(headers)) { Ok(()) } else { Err(Barred::Token) }
     }
 
-    /// Is this the token?
-    pub(super) fn is_token(&self, shown: &str) -> bool {
-        self.token == Some(digest(shown))
+    /// What a browser is given for the token, if this is it.
+    pub(super) fn cookie(&self, shown: &str) -> Option<&str> {
+        self.cookie.as_deref().filter(|_| self.token == Some(digest(shown)))
+    }
+
+    fn is_cookie(&self, shown: Option<&str>) -> bool {
+        let ours = self.cookie.as_deref().map(digest);
+        ours.is_some() && shown.map(digest) == ours
     }
 }
 
@@ -129,9 +139,14 @@ fn is_no_name(host: &Authority) -> bool {
 }
 
 /// As browsers tell it; other clients say neither.
-fn is_of_another_site(headers: &HeaderMap, host: Option<&Authority>) -> bool {
-    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
+fn is_of_another_site(method: &Method, headers: &HeaderMap, host: Option<&Authority>) -> bool {
+    let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    // A link, a tab of its own: whose page holds the link does not see what comes.
+    let is_link = method == Method::GET
+        && says("sec-fetch-mode") == Some(b"navigate")
+        && says("sec-fetch-dest") == Some(b"document");
+    let site = says("sec-fetch-site");
+    if !is_link && site.is_some_and(|site| site != b"same-origin" && site != b"none") {
         return true;
     }
     let Some(origin) = headers.get(ORIGIN) else { return false };
@@ -156,11 +171,20 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))
 }
 
+/// Of this process and this token alone, and neither can be told from it. None where the system gives no
+/// random: then the token itself has to be shown.
+fn cookie_for(token: &str) -> Option<String> {
+    let mut key = [0; 32];
+    rustls::crypto::ring::default_provider().secure_random.fill(&mut key).ok()?;
+    let digest = Sha256::new().chain_update(key).chain_update(token).finalize();
+    Some(BASE64_URL_SAFE_NO_PAD.encode(digest))
+}
+
 fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
-/// The cookie in which a browser shows the token.
+/// The cookie that a browser shows.
 pub(super) const COOKIE_NAME: &str = "seawall_admin";
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -172,11 +196,20 @@ mod tests {
     use super::*;
 
     fn admits(token: Option<&str>, fields: &[(&'static str, &str)]) -> Result<(), Barred> {
-        let guard = Guard { token: token.map(digest) };
+        asked_by(&Method::GET, token, fields)
+    }
+
+    fn asked_by(
+        method: &Method,
+        token: Option<&str>,
+        fields: &[(&'static str, &str)],
+    ) -> Result<(), Barred> {
+        let guard =
+            Guard { token: token.map(digest), cookie: token.map(|token| format!("for-{token}")) };
         let fields = fields.iter().map(|(name, value)| {
             (name.parse().expect("a name"), HeaderValue::from_str(value).expect("a value"))
         });
-        guard.admits(&Method::GET, &fields.collect())
+        guard.admits(method, &fields.collect())
     }
 
     #[test]
@@ -207,6 +240,38 @@ mod tests {
     }
 
     #[test]
+    fn a_link_of_another_site_is_followed_and_nothing_else_of_it() {
+        let link = [
+            ("host", "localhost:9099"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        ];
+        assert_eq!(admits(None, &link), Ok(()));
+        // The name it is known by counts all the same.
+        assert_eq!(
+            admits(None, &[&link[1..], &[("host", "evil.example")]].concat()),
+            Err(Barred::Name)
+        );
+        let origin = [&link[..], &[("origin", "http://evil.example")]].concat();
+        assert_eq!(admits(None, &origin), Err(Barred::Origin));
+        for method in [Method::POST, Method::HEAD, Method::OPTIONS] {
+            assert_eq!(asked_by(&method, None, &link), Err(Barred::Origin), "{method}");
+        }
+        for other in [("sec-fetch-dest", "iframe"), ("sec-fetch-mode", "no-cors")] {
+            let fields = link.map(|field| if field.0 == other.0 { other } else { field });
+            assert_eq!(admits(None, &fields), Err(Barred::Origin), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_cookie_is_another_one_in_each_process_and_does_not_tell_the_token() {
+        let cookies = ["abc", "abc"].map(|token| cookie_for(token).expect("random"));
+        assert_ne!(cookies[0], cookies[1]);
+        assert!(cookies.iter().all(|cookie| cookie.len() == 43), "{cookies:?}");
+    }
+
+    #[test]
     fn with_a_token_it_must_be_shown_whatever_the_name() {
         let host = ("host", "seawall:9099");
         assert_eq!(admits(Some("abc"), &[host]), Err(Barred::Token));
@@ -215,6 +280,10 @@ mod tests {
             Err(Barred::Token)
         );
         assert_eq!(admits(Some("abc"), &[host, ("authorization", "bearer abc")]), Ok(()));
-        assert_eq!(admits(Some("abc"), &[host, ("cookie", "a=b; seawall_admin=abc")]), Ok(()));
+        assert_eq!(admits(Some("abc"), &[host, ("cookie", "a=b; seawall_admin=for-abc")]), Ok(()));
+        for wrong in ["seawall_admin=abc", "seawall_admin=", "a=for-abc"] {
+            let shown = admits(Some("abc"), &[host, ("cookie", wrong)]);
+            assert_eq!(shown, Err(Barred::Token), "{wrong}");
+        }
     }
 }

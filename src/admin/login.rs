@@ -1,4 +1,4 @@
-//! The token as a cookie, since a browser's event stream can show nothing else.
+//! A cookie for the token, since a browser's event stream can show nothing else.
 
 use std::sync::Arc;
 
@@ -25,9 +25,7 @@ pub(super) async fn log_in(
     State(guard): State<Arc<Guard>>,
     Form(Shown { token }): Form<Shown>,
 ) -> Result<(StatusCode, [(HeaderName, String); 2]), (StatusCode, Html<&'static str>)> {
-    if !guard.is_token(&token) {
-        return Err((StatusCode::UNAUTHORIZED, LOGIN_AGAIN));
-    }
-    let cookie = format!("{COOKIE_NAME}={token}; Path=/; HttpOnly; SameSite=Strict");
+    let cookie = guard.cookie(&token).ok_or((StatusCode::UNAUTHORIZED, LOGIN_AGAIN))?;
+    let cookie = format!("{COOKIE_NAME}={cookie}; Path=/; HttpOnly; SameSite=Strict");
     Ok((StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, "/".to_owned())]))
 }

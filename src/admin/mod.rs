@@ -26,7 +26,9 @@ use std::{
 };
 
 use axum::{
-    Router, middleware,
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
     routing::{get, post},
 };
 use tokio::{runtime::Handle, sync::watch};
@@ -103,7 +105,7 @@ impl Admin {
     ) {
         let (feed, series) = (Feed::new(), Series::default());
         let house = House { proxy, books, worker, replay: self.replay, feed, series, listen };
-        let pages = pages(house.clone(), &Arc::new(self.guard));
+        let (pages, health) = (pages(house.clone(), &Arc::new(self.guard)), health(house.clone()));
         for address in self.sockets.iter().filter_map(|socket| socket.local_addr().ok()) {
             tracing::info!(address = %format_args!("http://{address}/"), "admin pages");
         }
@@ -111,7 +113,7 @@ impl Admin {
             let all = async {
                 Tasks::background(house.series.clone().run(house.clone()));
                 Tasks::background(house.feed.clone().run(house));
-                serve::all(self.sockets, pages).await;
+                serve::all(self.sockets, pages, health).await;
             };
             if let Err(error) = runtime::block_on(all) {
                 tracing::error!(%error, "no admin pages: the system gives no event queue");
@@ -136,12 +138,29 @@ fn pages(house: House, guard: &Arc<Guard>) -> Router {
         .route("/api/exchanges/{serial}/end", post(exchanges::end))
         .merge(inspect::routes())
         .layer(middleware::from_fn_with_state(guard.clone(), guard::only_those_who_may));
+    let login = Router::new()
+        .route("/login", post(login::log_in))
+        .layer(DefaultBodyLimit::max(TOKEN))
+        .with_state(guard.clone());
+    Router::new()
+        .route("/assets/{name}", get(pages::asset))
+        .merge(guarded.layer(DefaultBodyLimit::max(WISHES)))
+        .merge(login)
+        .layer(middleware::from_fn(serve::soon))
+        .layer(middleware::from_fn(guard::harden))
+        .with_state(house.clone())
+        .merge(health(house))
+}
+
+fn health(house: House) -> Router {
     Router::new()
         .route("/healthz", get(health::of_process))
         .route("/readyz", get(health::to_serve))
-        .route("/assets/{name}", get(pages::asset))
-        .merge(guarded)
-        .merge(Router::new().route("/login", post(login::log_in)).with_state(guard.clone()))
         .layer(middleware::from_fn(guard::harden))
         .with_state(house)
 }
+
+/// Bytes of what is sent to log in, by anybody.
+const TOKEN: usize = 4 << 10;
+/// Of all else that is sent, such as the values for a request that is to be sent again.
+const WISHES: usize = 64 << 10;

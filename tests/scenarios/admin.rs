@@ -103,6 +103,10 @@ fn other_names_and_other_sites_are_kept_out() {
     assert_eq!(status("Host: evil.example"), 403);
     assert_eq!(status("Host: localhost:9\r\nOrigin: http://evil.example"), 403);
     assert_eq!(status("Host: localhost:9\r\nSec-Fetch-Site: cross-site"), 403);
+    // A link is followed.
+    let link = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document";
+    assert_eq!(status(&format!("Host: localhost:9\r\n{link}")), 200);
+    assert_eq!(status(&format!("Host: evil.example\r\n{link}")), 403);
     let health = fetch(&seawall, "/healthz");
     assert_eq!((health.status(), health.text().as_str()), (200, "ok\n"));
     assert!(health.head.field("content-security-policy").unwrap().contains("default-src 'none'"));
@@ -131,17 +135,68 @@ fn where_others_can_connect_a_token_is_needed() {
     assert_eq!(ask("/api/state", ""), 401);
     assert_eq!(ask("/api/state", "Authorization: Bearer wrong\r\n"), 401);
     assert_eq!(ask("/api/state", "Authorization: Bearer s3cret\r\n"), 200);
-    let mut browser = Client::connect(([127, 0, 0, 1], seawall.admin().port()).into());
-    let form = "application/x-www-form-urlencoded";
-    browser.send(format!(
-        "POST /login HTTP/1.1\r\nHost: seawall\r\nContent-Type: {form}\r\nContent-Length: 12\r\n\r\ntoken=s3cret"
-    ));
-    let answer = browser.answer();
-    assert_eq!(answer.status(), 303);
-    let cookie = answer.head.field("set-cookie").unwrap();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
-    let pair = cookie.split(';').next().unwrap();
-    assert_eq!(ask("/api/state", &format!("Cookie: {pair}\r\n")), 200);
+    assert_eq!(ask("/api/state", "Cookie: seawall_admin=s3cret\r\n"), 401);
+}
+
+#[test]
+fn a_browser_logs_in_with_any_token_and_keeps_another_secret() {
+    let backend = held();
+    // The first three would end a cookie's value.
+    for (token, sent) in [("a;b,c\"d", "a%3Bb%2Cc%22d"), ("s3cret", "s3cret")] {
+        let toml = format!("[admin]\nlisten = \"127.0.0.1:0\"\ntoken = '{token}'\n");
+        let seawall = Seawall::with(&backend, &toml);
+        assert_eq!(log_in(&seawall, "wrong").status(), 401);
+        let answer = log_in(&seawall, sent);
+        assert_eq!(answer.status(), 303);
+        let cookie = answer.head.field("set-cookie").unwrap();
+        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+        // The application behind us is sent it, too, where it is on the same host.
+        assert!(!cookie.contains(token) && !cookie.contains(sent), "{cookie}");
+        let pair = cookie.split(';').next().unwrap();
+        let mut browser = Client::connect(seawall.admin());
+        browser.send(format!("GET / HTTP/1.1\r\nHost: localhost\r\nCookie: {pair}\r\n\r\n"));
+        assert_eq!(browser.answer().status(), 200);
+    }
+}
+
+#[test]
+fn what_is_sent_to_the_pages_has_a_bound() {
+    let backend = held();
+    let seawall =
+        Seawall::with(&backend, "[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"s3cret\"\n");
+    assert_eq!(log_in(&seawall, &"x".repeat(4000)).status(), 401);
+    assert_eq!(log_in(&seawall, &"x".repeat(4100)).status(), 413);
+    let replay = |length: usize| {
+        let mut client = Client::connect(seawall.admin());
+        client.send(format!(
+            "POST /api/exchanges/1/replay HTTP/1.1\r\nHost: localhost\r\nX-Seawall: 1\r\n\
+             Authorization: Bearer s3cret\r\nContent-Length: {length}\r\n\r\n{}",
+            "x".repeat(length)
+        ));
+        client.answer_to_head().status()
+    };
+    assert_eq!(replay(64 << 10), 400);
+    assert_eq!(replay((64 << 10) + 1), 413);
+}
+
+#[test]
+fn health_is_told_while_others_hold_every_place() {
+    let backend = held();
+    let seawall = Seawall::with(&backend, ON);
+    let hold = || {
+        let mut client = Client::connect(seawall.admin());
+        client.send(
+            "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n",
+        );
+        client
+    };
+    let _held: Vec<_> = (0..256).map(|_| hold()).collect();
+    assert_eq!(fetch(&seawall, "/healthz").status(), 200);
+    assert_eq!(fetch(&seawall, "/readyz").status(), 200);
+    let answer = fetch(&seawall, "/api/state");
+    assert_eq!(answer.status(), 503);
+    assert!(answer.text().starts_with("too many look"), "{}", answer.text());
 }
 
 #[test]
@@ -205,6 +260,17 @@ fn fetch(seawall: &Seawall, path: &str) -> Answer {
     let mut client = Client::connect(seawall.admin());
     client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     client.answer()
+}
+
+/// With a token, as a form sends it.
+fn log_in(seawall: &Seawall, token: &str) -> Answer {
+    let mut browser = Client::connect(seawall.admin());
+    let length = "token=".len() + token.len();
+    browser.send(format!(
+        "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\ntoken={token}"
+    ));
+    browser.answer()
 }
 
 fn post(seawall: &Seawall, path: &str) -> Answer {
