@@ -145,6 +145,10 @@ async fn replay(
     if !headers.contains_key("x-seawall") {
         return Err((StatusCode::FORBIDDEN, "give the field X-Seawall: 1 as well\n"));
     }
+    if house.proxy.tasks().is_draining() {
+        // The last task may be over, and nobody would run it.
+        return Err(DRAINING);
+    }
     let wishes = match wishes.is_empty() {
         true => Wishes::default(),
         false => serde_json::from_slice(&wishes).map_err(|_| BAD_WISHES)?,
@@ -171,6 +175,9 @@ const BAD_WISHES: (StatusCode, &str) = (
     StatusCode::BAD_REQUEST,
     "write {\"fields\": {name: value}, \"without_masked\": true, \"without_body\": true}, or parts of it\n",
 );
+
+const DRAINING: (StatusCode, &str) =
+    (StatusCode::CONFLICT, "seawall is draining, and takes nothing new\n");
 
 const UNKNOWN: (StatusCode, &str) = (
     StatusCode::NOT_FOUND,

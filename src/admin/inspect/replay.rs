@@ -17,7 +17,7 @@ use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    headers::{X_FORWARDED_FOR, X_REQUEST_ID},
+    headers::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID},
     observe::{
         capture::{Capture, RequestHead},
         record::Facts,
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Wishes {
-    /// Values of fields that were masked.
+    /// Values of fields that were masked, whatever the case of their names.
     fields: BTreeMap<String, String>,
     /// Go on without the values that are masked.
     without_masked: bool,
@@ -97,7 +97,8 @@ fn fields(head: &RequestHead, wishes: &Wishes) -> Result<(HeaderMap, Vec<String>
     let mut fields = HeaderMap::with_capacity(head.fields.len() + 1);
     let mut masked = Vec::new();
     for field in &head.fields {
-        let given = wishes.fields.get(field.name.as_str());
+        let named = |name: &&String| name.eq_ignore_ascii_case(field.name.as_str());
+        let given = wishes.fields.iter().find(|(name, _)| named(name)).map(|(_, value)| value);
         let value = match given {
             Some(value) if field.is_masked => HeaderValue::from_str(value),
             _ if field.is_masked => {
@@ -114,8 +115,9 @@ fn fields(head: &RequestHead, wishes: &Wishes) -> Result<(HeaderMap, Vec<String>
     for name in [CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRAILER, TRANSFER_ENCODING] {
         fields.remove(name);
     }
-    // It has another id, and another client.
-    for name in [X_REQUEST_ID, X_FORWARDED_FOR, FORWARDED] {
+    // It has another id, and another client: what the first one said of itself would be believed where the
+    // operator's address is a trusted proxy's.
+    for name in [X_REQUEST_ID, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, FORWARDED] {
         fields.remove(name);
     }
     if is_empty {

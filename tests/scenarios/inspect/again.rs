@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::{ON, detail, fetch, post};
-use crate::harness::{Backend, Seawall, until};
+use crate::harness::{Backend, Head, Seawall, until};
 
 const BODIES: &str = "[inspect]\nbodies = \"1KiB\"\n";
 
@@ -137,13 +137,57 @@ fn what_was_not_kept_is_asked_for_before_a_replay() {
     assert_eq!(backend.exchanges().len(), 1);
 
     let wishes = json!({
-        "fields": {"authorization": "Bearer def"}, "without_masked": true, "without_body": true
+        "fields": {"Authorization": "Bearer def"}, "without_masked": true, "without_body": true
     });
     assert_eq!(post(&seawall, &path, &wishes.to_string()).0, 202);
     let again = until("it has come", || backend.exchanges().get(1).cloned());
     assert_eq!(again.head.field("authorization"), Some("Bearer def"));
     assert_eq!(again.head.field("cookie"), None);
     assert_eq!(again.body, b"");
+}
+
+#[test]
+fn what_a_client_said_of_its_way_is_not_said_again() {
+    let backend = Backend::start(|talk| talk.answer(""));
+    let trusting = "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let seawall = Seawall::with(&backend, &format!("{ON}{trusting}"));
+    let fields = "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: evil.test\r\n\
+                  X-Forwarded-Proto: https\r\n";
+    seawall.client().get_with("/way", fields).answer();
+    replay(&seawall, "/way", "");
+    let [first, again] = until("it has come", || <[_; 2]>::try_from(backend.exchanges()).ok());
+    let way = |head: &Head| {
+        let field = |name: &str| head.field(name).unwrap().to_owned();
+        ["x-forwarded-host", "x-forwarded-proto"].map(field)
+    };
+    assert_eq!(way(&first.head), ["evil.test", "https"]);
+    assert_eq!(way(&again.head), ["app.test", "http"]);
+}
+
+#[test]
+fn nothing_is_sent_again_while_it_drains() {
+    let backend = Backend::start(|talk| {
+        let target = talk.target();
+        talk.hold(&target)?;
+        talk.answer("")
+    });
+    let mut seawall = Seawall::with(&backend, ON);
+    let mut client = seawall.client();
+    client.get("/first");
+    backend.wait_held("/first", 1);
+    backend.release("/first");
+    client.answer();
+    let serial = detail(&seawall, "/first")["serial"].clone();
+    client.get("/running");
+    backend.wait_held("/running", 1);
+    seawall.signal("TERM");
+    seawall.wait_not_listening();
+    let (status, said) = post(&seawall, &format!("/api/exchanges/{serial}/replay"), "");
+    assert_eq!((status, said.as_str()), (409, "seawall is draining, and takes nothing new\n"));
+    backend.release("/running");
+    client.answer();
+    assert_eq!(seawall.wait_exit(), Some(0));
+    assert_eq!(backend.targets(), ["/first", "/running"]);
 }
 
 #[test]
