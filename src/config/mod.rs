@@ -37,6 +37,7 @@ pub use log::Access;
 pub use mistake::Mistake;
 pub use redis_url::RedisUrl;
 pub use rows::Change;
+pub(crate) use rows::SECRET_VARIABLES;
 pub use tls::{BadKeys, ClientAuth, KeyFiles, Tls, client_verifier};
 pub use trace::Trace;
 pub use values::{Limit, OnDisconnect, Trusted, Workers};

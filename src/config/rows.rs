@@ -7,6 +7,10 @@ use super::{
     redis_url,
 };
 
+/// In which secrets may come, which are for us and for no child.
+pub(crate) const SECRET_VARIABLES: [&str; 3] =
+    ["SEAWALL_ADMIN__TOKEN", "SEAWALL_REPLAY__REDIS", "SEAWALL_TRACE__HEADERS"];
+
 /// One key.
 #[derive(Debug)]
 pub(super) struct Row {

@@ -21,7 +21,7 @@ use super::{
     keeper::{END, END_AT_ONCE, Keeper, Report},
     output::pass_on,
 };
-use crate::notify;
+use crate::{config, notify};
 
 /// How long the keeper may take beyond what it grants the child.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ impl Life {
             .stdin(theirs)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        for name in notify::VARIABLES {
+        for name in notify::VARIABLES.into_iter().chain(config::SECRET_VARIABLES) {
             keeper.env_remove(name);
         }
         // Into a pipe, Python writes in blocks: late, and nothing where it is killed.

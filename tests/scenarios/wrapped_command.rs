@@ -29,6 +29,20 @@ fn it_finds_its_port_in_the_variable_and_in_its_arguments() {
 }
 
 #[test]
+fn it_is_told_no_secret_of_ours() {
+    let family = Family::new();
+    let script = "echo \"told [${SEAWALL_ADMIN__TOKEN-}] [${SEAWALL_TRACE__HEADERS-}] \
+                  [${SEAWALL_REPLAY__REDIS-}] [$SEAWALL_LOG__LEVEL]\"; exec sleep 1000";
+    let mut command = wrapping(&[], &sh(script));
+    command.env("SEAWALL_ADMIN__TOKEN", "s3cret").env("SEAWALL_LOG__LEVEL", "info");
+    command.env("SEAWALL_TRACE__HEADERS", "[\"authorization=s3cret\"]");
+    command.env("SEAWALL_REPLAY__REDIS", "redis://:s3cret@127.0.0.1:9");
+    let seawall = Seawall::spawn(family.mark(&mut command));
+    let line = seawall.wait_for_log(|line| is_line(line, "sh | told"));
+    assert_eq!(line, "sh | told [] [] [] [info]");
+}
+
+#[test]
 fn it_is_the_backend_over_what_the_file_says() {
     let family = Family::new();
     let folder = tempfile::tempdir().unwrap();
