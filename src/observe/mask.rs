@@ -34,6 +34,7 @@ impl Mask {
             COOKIE => Some(pairs(value, usize::MAX)),
             SET_COOKIE => Some(pairs(value, 1)),
             LOCATION | CONTENT_LOCATION | REFERER => self.url(value),
+            _ if URLS.contains(&name.as_str()) => self.url(value),
             _ => None,
         }
     }
@@ -78,18 +79,30 @@ fn pairs(value: &[u8], secret: usize) -> Vec<u8> {
 const HIDDEN: &[u8] = b"***";
 
 /// In use by many, though by no standard.
-const SECRET: [&str; 10] = [
+const SECRET: [&str; 18] = [
     "api-key",
     "apikey",
+    "cf-access-jwt-assertion",
+    // Where scripts in browsers put a token, for want of another field.
+    "sec-websocket-protocol",
     "x-access-token",
     "x-amz-security-token",
+    "x-amzn-oidc-accesstoken",
+    "x-amzn-oidc-data",
     "x-api-key",
     "x-auth-token",
     "x-csrf-token",
+    "x-forwarded-access-token",
     "x-goog-api-key",
+    "x-goog-iap-jwt-assertion",
+    "x-ms-token-aad-access-token",
+    "x-ms-token-aad-id-token",
     "x-vault-token",
     "x-xsrf-token",
 ];
+
+/// Where proxies repeat the target.
+const URLS: [&str; 3] = ["x-forwarded-uri", "x-original-url", "x-rewrite-url"];
 
 #[cfg(test)]
 mod tests {
@@ -117,7 +130,14 @@ mod tests {
             ("set-cookie", "session=abc; Path=/; HttpOnly", "session=***; Path=/; HttpOnly"),
             ("referer", "http://a.test/b?token=1&c=2", "http://a.test/b?token=REDACTED&c=2"),
             ("location", "/b?token=1", "/b?token=REDACTED"),
+            ("x-forwarded-uri", "/b?token=1", "/b?token=REDACTED"),
+            ("x-original-url", "/b?token=1", "/b?token=REDACTED"),
             ("x-api-key", "abc", "***"),
+            ("sec-websocket-protocol", "bearer, abc", "***"),
+            ("x-forwarded-access-token", "abc", "***"),
+            ("cf-access-jwt-assertion", "abc", "***"),
+            ("x-amzn-oidc-data", "abc", "***"),
+            ("x-goog-iap-jwt-assertion", "abc", "***"),
             ("x-my-secret", "abc def", "***"),
         ] {
             assert_eq!(shown(name, value).as_deref(), Some(expected), "{name}: {value}");
