@@ -47,9 +47,14 @@ fn collector<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Uri>, D::Erro
     if text.is_empty() {
         return Ok(None);
     }
+    // There may be a password before an "@", and a key in a query.
+    let shown = match text.contains(['@', '?']) {
+        true => "this".to_owned(),
+        false => format!("\"{text}\""),
+    };
     let mistake = |what: &str| {
         D::Error::custom(format_args!(
-            "\"{text}\" {what}; write the URL of a collector that takes OTLP over HTTP, such as \
+            "{shown} {what}; write the URL of a collector that takes OTLP over HTTP, such as \
              \"http://127.0.0.1:4318\", or \"env\""
         ))
     };

@@ -62,6 +62,24 @@ fn a_collector_that_is_busy_is_asked_again_and_one_that_refuses_is_not() {
 }
 
 #[test]
+fn a_collector_that_is_busy_for_ever_loses_that_batch_and_gets_the_next() {
+    let backend = quick();
+    let collector = Collector::with(|talk| match talk.is_first("/v1/traces") {
+        true => {
+            let fields = format!("Retry-After: {}\r\n", u64::MAX);
+            talk.answer_with("503 Service Unavailable", &fields, "no")
+        }
+        false => talk.answer(""),
+    });
+    let seawall = Seawall::with(&backend, &collector.table(""));
+    assert_eq!(ask(&seawall, "/one").status(), 200);
+    seawall.wait_for_diagnostic("spans of requests were dropped");
+    assert_eq!(ask(&seawall, "/two").status(), 200);
+    seawall.wait_for_diagnostic("the collector takes spans again");
+    assert_eq!(collector.all_of(seawall).len(), 4);
+}
+
+#[test]
 fn a_collector_that_hangs_holds_nobody_up_at_the_end() {
     let backend = quick();
     let collector = Collector::with(|talk| talk.hold("for ever"));
@@ -144,7 +162,9 @@ fn a_mistaken_collector_is_found_by_check_which_shows_no_key() {
     for (key, what) in [
         ("otlp = \"localhost:4318\"", "is no URL"),
         ("otlp = \"grpc://localhost:4317\"", "is no URL of http or https"),
-        ("otlp = \"http://me:pw@localhost\"", "belongs into trace.headers"),
+        ("otlp = \"http://me:s3cret@localhost\"", "belongs into trace.headers"),
+        ("otlp = \"http://me:s3cret @localhost\"", "is no URL"),
+        ("otlp = \"http://localhost?key=s3cret\"", "has a query"),
         ("headers = \"authorization=s3cret\"", "write [\"name=value\"]"),
         ("headers = [\"s3cret\"]", "no header; write \"name=value\""),
         ("sample = 1.5", "write 0.0 to 1.0"),

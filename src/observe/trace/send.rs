@@ -109,8 +109,10 @@ impl Sender<'_> {
                 Err(error) => error,
             };
             self.fails(&error);
+            // What a collector asks for may be beyond all time.
+            let left = until.saturating_duration_since(Instant::now());
             let wait = error.after().unwrap_or_else(|| pause.mul_f64(1.0 + fastrand::f64() / 2.0));
-            if !error.is_for_now() || self.queue.is_ending() || Instant::now() + wait > until {
+            if !error.is_for_now() || self.queue.is_ending() || wait > left {
                 return self.queue.count_dropped(requests);
             }
             self.queue.pause(wait).await;
