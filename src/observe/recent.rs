@@ -243,13 +243,13 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_the_read_buffer_that_an_id_came_in() {
-        struct Buffer(Arc<()>);
+        struct Buffer(Arc<str>);
         impl AsRef<[u8]> for Buffer {
             fn as_ref(&self) -> &[u8] {
-                b"an-id and much else"
+                self.0.as_bytes()
             }
         }
-        let buffer = Arc::new(());
+        let buffer: Arc<str> = "an-id and much else".into();
         let bytes = bytes::Bytes::from_owner(Buffer(buffer.clone()));
         let id = HeaderValue::from_maybe_shared(bytes.slice(..5)).expect("an id");
         drop(bytes);
