@@ -18,8 +18,11 @@ use crate::runtime;
 #[derive(Debug)]
 pub(super) struct Pool<L = Box<Link>> {
     state: Mutex<State<L>>,
-    /// Told when something is kept where nothing was, and when the bounds have changed.
-    news: Notify,
+    /// Told when something is kept where nothing was. That is often: whoever waits until something
+    /// comes of age must not be woken by it.
+    kept: Notify,
+    /// Told when the bounds have changed.
+    rebounded: Notify,
 }
 
 #[derive(Debug)]
@@ -52,7 +55,7 @@ struct Idle<L> {
 impl<L> Pool<L> {
     pub(super) fn new(bounds: Bounds) -> Self {
         let state = State { bounds, idle: Vec::new(), is_tended: false };
-        Self { state: Mutex::new(state), news: Notify::new() }
+        Self { state: Mutex::new(state), kept: Notify::new(), rebounded: Notify::new() }
     }
 
     /// From here on these bounds hold; what is beyond them is closed.
@@ -64,7 +67,7 @@ impl<L> Pool<L> {
         state.bounds = bounds;
         state.make_room(slots_in_use);
         drop(state);
-        self.news.notify_one();
+        self.rebounded.notify_one();
     }
 
     /// This worker's youngest, and the time; anybody's where there is no room for one more.
@@ -98,7 +101,7 @@ impl<L> Pool<L> {
         state.idle.push(Idle { link, since: now, worker: runtime::here() });
         drop(state);
         if first {
-            self.news.notify_one();
+            self.kept.notify_one();
         }
     }
 
@@ -124,8 +127,12 @@ impl<L> Pool<L> {
                 state.idle.first().map(|idle| idle.since + max_age)
             };
             match due {
-                Some(due) => drop(timeout_at(due, self.news.notified()).await),
-                None => self.news.notified().await,
+                Some(due) => drop(timeout_at(due, self.rebounded.notified()).await),
+                None => tokio::select! {
+                    // Cancel-safe: what was told to nobody is told to the next who asks.
+                    () = self.kept.notified() => {}
+                    () = self.rebounded.notified() => {}
+                },
             }
         }
     }
