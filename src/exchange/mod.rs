@@ -242,6 +242,18 @@ impl Exchange {
         is_still
     }
 
+    /// Decided under the lock under which a watcher leaves, another joins, and an operator ends it, with
+    /// the reason.
+    fn is_to_be_sent(&self) -> Result<bool, &'static str> {
+        let mut state = self.shared.state.lock();
+        if let Some(reason) = state.condemned {
+            return Err(reason);
+        }
+        let is_wanted = state.watchers > 0 || state.promised;
+        state.closed |= !is_wanted;
+        Ok(is_wanted)
+    }
+
     /// For its spans, where it has any.
     fn happened(&self, what: What, at: Instant) {
         if let Some(trail) = &self.shared.trail {
@@ -284,12 +296,9 @@ impl Watched for Exchange {
         self.shared.state.lock().interim(head);
     }
 
-    /// Decided under the lock under which a watcher leaves, and another joins.
     fn is_wanted(&self) -> bool {
-        let mut state = self.shared.state.lock();
-        let is_wanted = state.watchers > 0 || state.promised;
-        state.closed |= !is_wanted;
-        is_wanted
+        // One that an operator ends goes the way of all, up to where that is told.
+        self.is_to_be_sent().unwrap_or(true)
     }
 
     fn is_open(&self) -> bool {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{Exchange, run::Stopped};
 use crate::{
     admission::queue::Slot,
-    backend::{Backend, Link, Outbound, Turn, Watched as _},
+    backend::{Backend, Link, Outbound, Turn},
     observe::trace::What,
     refusal::Refusal,
 };
@@ -48,8 +48,10 @@ impl Exchange {
                 backend.connect(request, &turn).await
             };
             match link {
-                Ok(link) if self.is_wanted() => return Ok(link),
-                Ok(_) => return Err(left(request)),
+                Ok(link) => {
+                    self.may_go_on(request)?;
+                    return Ok(link);
+                }
                 Err(_) if backend.holds() => {}
                 Err(why) => return Err(Stopped::NoAnswer(why)),
             }
@@ -77,7 +79,18 @@ impl Exchange {
             None => Box::pin(self.queue(backend, request, turn)).await?,
         };
         turn.lets_the_next_go();
-        if self.is_wanted() { Ok(slot) } else { Err(left(request)) }
+        self.may_go_on(request)?;
+        Ok(slot)
+    }
+
+    /// Whether it is still to be sent. An operator may have ended it while it connected, or in the
+    /// moment in which its slot came, and nothing of that is for the backend to bear.
+    fn may_go_on(&self, request: &Outbound) -> Result<(), Stopped> {
+        match self.is_to_be_sent() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(left(request)),
+            Err(reason) => Err(Stopped::Cut(reason)),
+        }
     }
 
     async fn queue(

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::command::run_to_end;
-use crate::harness::{Answer, Backend, Client, Leave, Seawall, until};
+use crate::harness::{Answer, Backend, Client, Leave, Seawall, Site, until};
 
 const ON: &str = "max_concurrency = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -80,6 +80,27 @@ fn an_operator_ends_what_waits_what_runs_and_what_has_no_client() {
     backend.release("/next");
     assert_eq!(next.answer().text(), "/next");
     assert_eq!(backend.targets(), ["/running", "/orphan", "/next"]);
+}
+
+#[test]
+fn what_an_operator_ends_while_it_connects_never_reaches_the_backend() {
+    let ((listener, _first), address) = Site::that_hangs();
+    let seawall = Seawall::start(&format!(
+        "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"http://{address}\"\nconnect_timeout = \"60s\"\n{ON}"
+    ));
+    let mut client = ask(&seawall, "/connecting");
+    until("it has the slot", || {
+        (state(&seawall)["backends"][0]["slots_in_use"] == 1).then_some(())
+    });
+    end(&seawall, "/connecting");
+    // Whoever filled the backlog, and then seawall, once the kernel has it knock again.
+    drop(listener.accept().unwrap());
+    let mut heard = Vec::new();
+    std::io::Read::read_to_end(&mut listener.accept().unwrap().0, &mut heard).unwrap();
+    assert_eq!(String::from_utf8_lossy(&heard), "");
+    assert_eq!(client.answer().status(), 504);
+    let line = seawall.line_of("/connecting");
+    assert_eq!((&line["ended"], &line["reason"]), (&"cut".into(), &"ended by an operator".into()));
 }
 
 #[test]
