@@ -185,10 +185,10 @@ impl Shared {
 }
 
 impl record::End for Shared {
-    fn end(&self, reason: &'static str) {
+    fn end(&self, reason: &'static str) -> bool {
         let mut state = self.state.lock();
         if state.ended {
-            return;
+            return false;
         }
         state.condemned.get_or_insert(reason);
         state.closed = true;
@@ -197,6 +197,7 @@ impl record::End for Shared {
         if let Some(task) = task {
             task.wake();
         }
+        true
     }
 }
 

@@ -121,8 +121,8 @@ pub(crate) struct Record {
 
 /// What an operator can end.
 pub(crate) trait End: std::fmt::Debug + Send + Sync {
-    /// Soon, for this reason.
-    fn end(&self, reason: &'static str);
+    /// Soon, for this reason. False where it is over, and nothing comes of that.
+    fn end(&self, reason: &'static str) -> bool;
 }
 
 impl Record {
@@ -193,11 +193,10 @@ impl Record {
 
     /// Ends its exchange, if there is one of its own that still runs.
     pub(crate) fn end(&self, reason: &'static str) -> bool {
+        // A tunnel whose client has not all of it yet is over for the backend, and is no exchange to end.
+        let is_over = self.outcome.lock().over.is_some();
         let exchange = self.exchange.get().and_then(Weak::upgrade);
-        if let Some(exchange) = &exchange {
-            exchange.end(reason);
-        }
-        exchange.is_some()
+        !is_over && exchange.is_some_and(|exchange| exchange.end(reason))
     }
 
     /// Where what is said is to be taken down.

@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use crate::harness::command::run_to_end;
-use crate::harness::{Answer, Backend, Client, Leave, Seawall, Site, until};
+use crate::harness::{
+    Answer, Backend, Client, Leave, Seawall, Site, assert_same_bytes, pattern, until,
+};
 
 const ON: &str = "max_concurrency = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -109,6 +111,20 @@ fn what_is_over_cannot_be_ended() {
     let seawall = Seawall::with(&backend, ON);
     let answer = post(&seawall, "/api/exchanges/4711/end");
     assert_eq!((answer.status(), answer.text().as_str()), (404, "no such exchange runs\n"));
+}
+
+#[test]
+fn what_only_a_slow_client_is_not_through_with_cannot_be_ended_either() {
+    const SIZE: usize = 20_000_000;
+    let backend = Backend::start(|talk| talk.answer(pattern(SIZE)));
+    let seawall = Seawall::with(&backend, ON);
+    let mut slow = Client::with_small_window(seawall.address);
+    slow.get("/big");
+    let answer = post(&seawall, &end_of(&seawall, |one| one["stage"] == "delivering"));
+    assert_eq!(answer.status(), 409);
+    assert!(answer.text().ends_with("or is over\n"), "{}", answer.text());
+    assert_same_bytes(&slow.answer().body, &pattern(SIZE));
+    assert_eq!(seawall.line_of("/big")["ended"], "delivered");
 }
 
 #[test]
@@ -306,13 +322,18 @@ fn state(seawall: &Seawall) -> Value {
 
 /// Ends the one with this path, once it is shown.
 fn end(seawall: &Seawall, path: &str) {
-    let serial = until("it is shown", || {
+    let end = end_of(seawall, |one| one["path"] == path && one["stage"] != "receiving");
+    assert_eq!(post(seawall, &end).status(), 202);
+}
+
+/// Where the one that is meant is ended, once it is shown.
+fn end_of(seawall: &Seawall, is_meant: impl Fn(&Value) -> bool) -> String {
+    let one = until("it is shown", || {
         let state = state(seawall);
-        let shown = state["running"].as_array().unwrap().clone();
-        shown.into_iter().find(|one| one["path"] == path && one["stage"] != "receiving")
+        let shown = state["running"].as_array().unwrap();
+        shown.iter().find(|one| is_meant(one)).cloned()
     });
-    let answer = post(seawall, &format!("/api/exchanges/{}/end", serial["serial"]));
-    assert_eq!(answer.status(), 202);
+    format!("/api/exchanges/{}/end", one["serial"])
 }
 
 fn text(value: &Value) -> String {
