@@ -76,6 +76,15 @@ impl Tasks {
         drop(worker.spawn(task));
     }
 
+    /// What comes of it on another thread than the current one; none where that has ended. Whoever ceases
+    /// to wait does not end it.
+    pub async fn done_on<T: Send + 'static>(
+        worker: &Handle,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        worker.spawn(task).await.ok()
+    }
+
     /// Cancelled when all are to come to their end.
     #[must_use]
     pub fn closing(&self) -> &CancellationToken {

@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 
 use super::House;
-use crate::{proxy::Readiness, wishes::Wishes};
+use crate::{proxy::Readiness, tasks::Tasks, wishes::Wishes};
 
 /// Whether requests are to be sent here.
 #[derive(Debug, Serialize)]
@@ -34,9 +34,9 @@ pub(super) async fn of_process() -> &'static str {
 /// The backends can be reached, and we are not ending; 503 where that is not so.
 pub(super) async fn to_serve(Of(house): Of<House>, headers: HeaderMap) -> Response {
     let draining = house.proxy.tasks().is_draining();
-    let backends = if draining { Vec::new() } else { house.proxy.readiness().await };
-    let backends: Vec<_> = backends.into_iter().map(OfBackend::from).collect();
-    let ready = !draining && backends.iter().all(|one| one.ready);
+    let backends = if draining { None } else { backends(&house).await };
+    let ready = backends.as_ref().is_some_and(|all| all.iter().all(|one| one.ready));
+    let backends = backends.unwrap_or_default();
     let report = Report { ready, draining, backends };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let wishes = Wishes::of(&headers);
@@ -44,6 +44,14 @@ pub(super) async fn to_serve(Of(house): Of<House>, headers: HeaderMap) -> Respon
         true => (status, Json(report)).into_response(),
         false => (status, report.line()).into_response(),
     }
+}
+
+/// None where nothing runs any more that could look. Looked at where requests run: the connection of a
+/// probe is kept, and whoever has it next would wait for this thread, and for all that it draws up.
+async fn backends(house: &House) -> Option<Vec<OfBackend>> {
+    let proxy = house.proxy.clone();
+    let all = Tasks::done_on(&house.worker, async move { proxy.readiness().await }).await?;
+    Some(all.into_iter().map(OfBackend::from).collect())
 }
 
 impl Report {

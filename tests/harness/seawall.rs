@@ -1,6 +1,7 @@
 //! seawall as its user runs it: the binary, a configuration file, two streams of lines and an exit
 //! code.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -261,6 +262,36 @@ impl Seawall {
     /// How many sockets the process has open, of whatever kind.
     pub(crate) fn sockets(&self) -> usize {
         self.descriptors().filter(|open| open.starts_with("socket:")).count()
+    }
+
+    /// The event queues by which the process watches its sockets that have this port at either end.
+    pub(crate) fn event_queues(&self, port: u16) -> BTreeSet<String> {
+        let port = format!(":{port:04X}");
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let rows = rows.filter(|row| row[1].ends_with(&port) || row[2].ends_with(&port));
+        let sockets: Vec<_> = rows.map(|row| format!("socket:[{}]", row[9])).collect();
+        let process = format!("/proc/{}", self.child.id());
+        let entries = fs::read_dir(format!("{process}/fd")).unwrap();
+        let open: Vec<_> = entries
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let target = fs::read_link(entry.path()).ok()?.to_string_lossy().into_owned();
+                Some((entry.file_name().to_string_lossy().into_owned(), target))
+            })
+            .collect();
+        let numbers: Vec<_> = open.iter().filter(|(_, target)| sockets.contains(target)).collect();
+        let queues = open.iter().filter(|(_, target)| target.contains("eventpoll"));
+        let watching = queues.filter(|(queue, _)| {
+            let watched =
+                fs::read_to_string(format!("{process}/fdinfo/{queue}")).unwrap_or_default();
+            let mut watched = watched.lines().filter_map(|line| line.strip_prefix("tfd:"));
+            watched.any(|line| {
+                let number = line.split_whitespace().next();
+                numbers.iter().any(|(open, _)| Some(&**open) == number)
+            })
+        });
+        watching.map(|(queue, _)| queue.clone()).collect()
     }
 
     /// A line such as `VmRSS` of the kernel's account of the process's memory, in KiB.

@@ -129,6 +129,23 @@ fn where_there_is_a_probe_it_is_asked() {
 }
 
 #[test]
+fn the_connection_that_it_leaves_behind_is_watched_by_those_who_serve_and_not_by_the_admin() {
+    let backend = Backend::start(|talk| talk.answer("well"));
+    let probe = "max_concurrency = 1\nidle = \"1h\"\nprobe = \"/healthz\"\n";
+    let seawall = Seawall::with(&backend, &format!("{probe}{ON}"));
+    ask(&seawall);
+    backend.wait_answered("/healthz");
+    wait_until_ready(&seawall);
+    let queues = seawall.event_queues(backend.port().parse().unwrap());
+    let of_admin = seawall.event_queues(seawall.admin().port());
+    assert!(!queues.is_empty() && !of_admin.is_empty(), "{queues:?} {of_admin:?}");
+    assert!(queues.is_disjoint(&of_admin), "{queues:?} {of_admin:?}");
+    // The only one that there may be, and the next request has it.
+    assert_eq!(seawall.client().get("/").answer().text(), "well");
+    assert_eq!(backend.connections(), 1);
+}
+
+#[test]
 fn every_backend_has_to_be_there_and_programs_are_told_which_is_not() {
     let (there, away) = (held(), Site::new());
     let seawall = Seawall::start(&format!(
