@@ -36,7 +36,7 @@ enum Origin {
         body: spool::Reader,
         /// Bytes to come, where the head says so.
         left: Option<u64>,
-        _watcher: Watcher,
+        watcher: Watcher,
     },
     Own(Option<Bytes>),
     /// A kept answer with something behind its body. Boxed: hardly any has.
@@ -70,7 +70,7 @@ impl Reply {
         take_down(&visit, &parts.headers);
         let length = || parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
         let left = if bodyless { Some(0) } else { length() };
-        let source = Origin::Exchange { body, left, _watcher: watcher };
+        let source = Origin::Exchange { body, left, watcher };
         Response::from_parts(parts, Self { source, visit: Some(visit), cut: None })
     }
 
@@ -248,6 +248,9 @@ impl Drop for Reply {
             self.count_unread();
         } else if let Some(visit) = self.visit.take() {
             visit.answered();
+            if let Origin::Exchange { watcher, .. } = &mut self.source {
+                watcher.served();
+            }
         }
     }
 }

@@ -106,7 +106,7 @@ fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Wa
     let Ready { share, record, plan, tasks } = ready;
     record.note(|outcome| outcome.stage = Stage::Queued);
     let writes = (!plan.request.is_safe()).then(|| plan.backend.shared.writes.clone());
-    let shared = Shared::new(share, writes, open, record.trail().cloned());
+    let shared = Shared::new(share, writes, open, record.clone());
     if let Some(known) = &known {
         known.runs(&shared);
     }
@@ -270,7 +270,8 @@ impl Watched for Exchange {
     /// Again where it is sent once more.
     fn begin(&self, now: Instant) {
         let mut state = self.shared.state.lock();
-        if state.stage == Stage::Queued {
+        let is_first = state.stage == Stage::Queued;
+        if is_first {
             self.advance(&mut state, Stage::Waiting, |outcome| outcome.sent = Some(now));
         } else {
             self.record.note(|outcome| outcome.sent = Some(now));
@@ -278,10 +279,13 @@ impl Watched for Exchange {
         if let Some(trail) = &self.shared.trail {
             trail.sent(now);
         }
-        if state.watchers == 0 && state.orphaned.is_none() {
-            state.orphaned = Some(now);
-            self.shared.share.orphan();
-            self.happened(What::Orphaned, now);
+        // Its client was told that it will be sent, or has left in this moment.
+        if is_first && state.watchers == 0 {
+            if state.orphaned.is_none() {
+                state.orphaned = Some(now);
+                self.shared.share.orphan();
+            }
+            self.shared.runs_for_nobody(&state, now);
         }
         if let Some(open) = &mut state.open {
             open.begin();
@@ -321,6 +325,7 @@ impl Drop for Exchange {
         }
         let mut state = self.shared.state.lock();
         state.ended = true;
+        state.record = None;
         state.refuse(&Refusal::Internal);
     }
 }

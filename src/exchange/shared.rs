@@ -19,7 +19,7 @@ use crate::{
     admission::per_client::ClientShare,
     backend::Writes,
     observe::{
-        record::{self, Ended, Stage},
+        record::{self, Ended, Outcome, Record, Stage},
         trace::{Trail, What},
     },
     refusal::Refusal,
@@ -59,6 +59,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub stage: Stage,
     pub ended: bool,
+    /// Of the exchange, until it has ended: those who watch it for longer must not keep it.
+    pub record: Option<Arc<Record>>,
     /// It is at its end, or will not be sent: nobody joins it any more.
     pub closed: bool,
     pub watchers: usize,
@@ -130,12 +132,14 @@ impl Shared {
         share: ClientShare,
         writes: Option<Arc<Writes>>,
         open: Option<Box<Open>>,
-        trail: Option<Arc<Trail>>,
+        record: Arc<Record>,
     ) -> Arc<Self> {
+        let trail = record.trail().cloned();
         let caller = open.as_ref().map(|open| open.caller);
         let state = State {
             stage: Stage::Queued,
             ended: false,
+            record: Some(record),
             closed: false,
             watchers: 1,
             orphaned: None,
@@ -164,11 +168,13 @@ impl Shared {
             taken.tell(Ok(open.head_for(caller)?));
         }
         state.watchers += 1;
+        let now = Instant::now();
         if state.orphaned.take().is_some() {
             self.share.adopted();
+            state.note(|outcome| outcome.adopted(now));
         }
         if let Some(trail) = &self.trail {
-            trail.happened(What::Joined, Instant::now());
+            trail.happened(What::Joined, now);
         }
         let free = state.seats.iter().position(Option::is_none);
         Some(match free {
@@ -181,6 +187,17 @@ impl Shared {
                 state.seats.len() - 1
             }
         })
+    }
+}
+
+impl Shared {
+    /// Nobody watches what runs at the backend, from `now` on. Here alone it is decided, for the books
+    /// and the spans, that an exchange is an orphan.
+    pub(super) fn runs_for_nobody(&self, state: &State, now: Instant) {
+        state.note(|outcome| outcome.orphaned = Some(now));
+        if let Some(trail) = &self.trail {
+            trail.happened(What::Orphaned, now);
+        }
     }
 }
 
@@ -202,6 +219,12 @@ impl record::End for Shared {
 }
 
 impl State {
+    fn note(&self, change: impl FnOnce(&mut Outcome)) {
+        if let Some(record) = &self.record {
+            record.note(change);
+        }
+    }
+
     pub(super) fn seat(&mut self, index: usize) -> &mut Seat {
         match self.seats.get_mut(index) {
             Some(Some(seat)) => seat,

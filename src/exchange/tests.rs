@@ -20,7 +20,7 @@ fn opened() -> (Exchange, Watcher) {
         began: Instant::now(),
     };
     let record = Record::open(&Books::unwritten(), facts);
-    let shared = Shared::new(share, None, None, None);
+    let shared = Shared::new(share, None, None, record.clone());
     let exchange = Exchange { shared: shared.clone(), record, known: None };
     (exchange, Watcher::first(shared))
 }
@@ -122,4 +122,29 @@ async fn what_was_promised_is_sent_although_nobody_watches() {
     assert!(exchange.is_wanted());
     exchange.begin(Instant::now());
     exchange.orphaned().await;
+}
+
+#[tokio::test]
+async fn who_has_all_of_the_answer_leaves_no_orphan_behind() {
+    let left_behind = |is_served: bool| {
+        let (exchange, mut watcher) = opened();
+        exchange.begin(Instant::now());
+        if is_served {
+            watcher.served();
+        }
+        drop(watcher);
+        exchange.record().is_orphan()
+    };
+    assert!(left_behind(false));
+    assert!(!left_behind(true));
+}
+
+#[tokio::test]
+async fn who_leaves_in_the_moment_in_which_it_is_sent_leaves_an_orphan_behind() {
+    let (exchange, watcher) = opened();
+    assert!(exchange.is_wanted());
+    drop(watcher);
+    assert!(!exchange.record().is_orphan(), "it is not sent yet");
+    exchange.begin(Instant::now());
+    assert!(exchange.record().is_orphan());
 }

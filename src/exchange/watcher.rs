@@ -15,10 +15,7 @@ use super::{
 };
 use crate::{
     admission::per_client::ClientShare,
-    observe::{
-        record::{Ended, Outcome, Record, Source, Stage},
-        trace::What,
-    },
+    observe::record::{Ended, Outcome, Record, Source, Stage},
     refusal::Refusal,
     tasks::Tasks,
 };
@@ -30,6 +27,8 @@ pub(crate) struct Watcher {
     seat: usize,
     /// Of one who did not start the exchange.
     guest: Option<Box<Guest>>,
+    /// It leaves since it has all, which may be a moment before the backend is through.
+    is_served: bool,
 }
 
 /// A watcher of an exchange that another client has started.
@@ -46,12 +45,12 @@ struct Guest {
 
 impl Watcher {
     pub(super) fn first(shared: Arc<Shared>) -> Self {
-        Self { shared, seat: 0, guest: None }
+        Self { shared, seat: 0, guest: None, is_served: false }
     }
 
     /// One that needs no seat any more.
     pub(super) fn answered(shared: Arc<Shared>) -> Self {
-        Self { shared, seat: usize::MAX, guest: None }
+        Self { shared, seat: usize::MAX, guest: None, is_served: false }
     }
 
     /// One who joins an exchange that is there already, with what it takes to have its own.
@@ -76,7 +75,7 @@ impl Watcher {
         if let Some(trail) = guest.record.trail() {
             trail.watches(shared.trail.as_ref());
         }
-        Self { shared: shared.clone(), seat, guest: Some(Box::new(guest)) }
+        Self { shared: shared.clone(), seat, guest: Some(Box::new(guest)), is_served: false }
     }
 
     /// Whether the exchange is another's.
@@ -133,6 +132,11 @@ impl Watcher {
         Ok(())
     }
 
+    /// The client has all of the answer: it leaves no orphan.
+    pub(crate) fn served(&mut self) {
+        self.is_served = true;
+    }
+
     /// The client is let go; the exchange is to go on, even if it still waits for a slot.
     pub(crate) fn promise(&self) {
         self.shared.state.lock().promised = true;
@@ -155,10 +159,9 @@ impl Drop for Watcher {
         let task = orphaned.then(|| {
             let now = tokio::time::Instant::now();
             state.orphaned = Some(now);
-            if let Some(trail) = &self.shared.trail
-                && state.stage > Stage::Queued
-            {
-                trail.happened(What::Orphaned, now);
+            // What is not sent by now is none unless it is.
+            if state.stage > Stage::Queued && !self.is_served {
+                self.shared.runs_for_nobody(&state, now);
             }
             // Under the lock, else somebody could join in between, and be counted an orphan.
             self.shared.share.orphan();

@@ -210,7 +210,7 @@ impl Books {
         if sheet.counts.len() <= account {
             sheet.counts.resize_with(account + 1, Counts::default);
         }
-        sheet.counts[account].add(facts.began, outcome);
+        sheet.counts[account].add(outcome);
         let is_kept = entry.is_chosen
             || (!is_plain(outcome)
                 && self.inner.recent.takes(&mut sheet.odd, outcome.ended_at(facts.began)));

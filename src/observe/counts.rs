@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tokio::time::Instant;
 
 use super::record::{Ended, Outcome, Source, Stage};
 
@@ -17,7 +16,7 @@ pub(crate) struct Counts {
     pub(crate) joins: u64,
     pub(crate) replays: u64,
     pub(crate) tunnels: u64,
-    /// Exchanges whose client left after they were sent, and which went on.
+    /// Exchanges that went on at the backend while nobody watched.
     pub(crate) orphans: u64,
     /// For which they went on, all together.
     pub(crate) orphan_time: Duration,
@@ -44,7 +43,7 @@ pub(crate) struct Histogram {
 }
 
 impl Counts {
-    pub(super) fn add(&mut self, began: Instant, outcome: &Outcome) {
+    pub(super) fn add(&mut self, outcome: &Outcome) {
         self.ended[outcome.ended() as usize] += 1;
         if outcome.has_visitor() {
             let class = |status: StatusCode| usize::from(status.as_u16() / 100).min(5);
@@ -71,7 +70,7 @@ impl Counts {
         if let Some(stage) = outcome.left {
             self.left[stage as usize] += 1;
         }
-        if let Some(time) = outcome.orphaned_for(began) {
+        if let Some(time) = outcome.orphaned_for() {
             self.orphans += 1;
             self.orphan_time += time;
         }
@@ -187,6 +186,7 @@ pub(crate) const BOUNDS: [Duration; 32] = {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::observe::{

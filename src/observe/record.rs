@@ -86,6 +86,10 @@ pub(crate) struct Outcome {
     pub ended: Option<Ended>,
     /// In which stage the client left.
     pub left: Option<Stage>,
+    /// Since when nobody watches what runs at the backend.
+    pub orphaned: Option<Instant>,
+    /// How long that was so before somebody joined.
+    pub orphaned_before: Duration,
     pub reason: Option<&'static str>,
     /// The kind of answer of our own that the client was given.
     pub refusal: Option<&'static str>,
@@ -147,6 +151,8 @@ impl Record {
             backend_status: None,
             ended: None,
             left: None,
+            orphaned: None,
+            orphaned_before: Duration::ZERO,
             reason: None,
             source: None,
             queue: Duration::ZERO,
@@ -335,10 +341,18 @@ impl Outcome {
         self.over.map_or(began + self.visit, |over| over.max(began + self.visit))
     }
 
-    /// For how long the exchange went on for nobody, if it did. Its head came when it `began`.
-    pub(super) fn orphaned_for(&self, began: Instant) -> Option<Duration> {
-        self.left.filter(|stage| *stage > Stage::Queued)?;
-        let time = self.over?.saturating_duration_since(began + self.visit);
+    /// Somebody watches it again.
+    pub(crate) fn adopted(&mut self, now: Instant) {
+        if let Some(since) = self.orphaned.take() {
+            self.orphaned_before += now - since;
+        }
+    }
+
+    /// For how long the exchange went on for nobody, if it did.
+    pub(super) fn orphaned_for(&self) -> Option<Duration> {
+        let over = self.over?;
+        let last = self.orphaned.map(|since| over.saturating_duration_since(since));
+        let time = self.orphaned_before + last.unwrap_or_default();
         (!time.is_zero()).then_some(time)
     }
 
@@ -352,7 +366,7 @@ impl Outcome {
 
     /// Does it run for nobody?
     pub(crate) fn is_orphan(&self) -> bool {
-        self.left.is_some_and(|stage| stage > Stage::Queued) && self.over.is_none()
+        self.orphaned.is_some() && self.over.is_none()
     }
 
     /// Has its connection left HTTP?

@@ -19,6 +19,7 @@ mod leaves_in_mid_upload;
 mod leaves_the_queue;
 mod leaves_while_waiting;
 mod orphans_are_bounded;
+mod orphans_are_shown;
 mod reset_floods;
 mod slow_reader;
 mod slow_sender;

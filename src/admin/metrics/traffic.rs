@@ -84,12 +84,13 @@ fn ends(page: &mut Page<'_>, all: &All) -> fmt::Result {
 fn orphans(page: &mut Page<'_>, all: &All) -> fmt::Result {
     page.counter(
         "seawall_orphans",
-        "Exchanges that were sent, lost their client, went on and are over.",
+        "Exchanges that went on at the backend while nobody waited for them, and are over. One that \
+         others joined is none as long as they wait.",
         all.iter().map(|(name, counts)| ([("backend", &**name)], counts.orphans)),
     )?;
     page.counter(
         "seawall_orphan_seconds",
-        "For which those went on after their clients had left, all together.",
+        "For which those went on for nobody, all together.",
         all.iter().map(|(name, counts)| ([("backend", &**name)], counts.orphan_time.as_secs_f64())),
     )
 }

@@ -126,7 +126,7 @@ fn of_exchange(finished: &Finished, notes: &Notes, sent: Instant, clock: Clock) 
     about.text("seawall.backend", Some(&*finished.backend));
     about.text("seawall.ended", Some(outcome.ended().word()));
     about.text("seawall.reason", outcome.reason);
-    about.millis("seawall.orphaned_ms", outcome.orphaned_for(facts.began).unwrap_or_default());
+    about.millis("seawall.orphaned_ms", outcome.orphaned_for().unwrap_or_default());
     about.number("seawall.discarded_bytes", Some(outcome.discarded));
     let error = error_of_exchange(outcome);
     about.text("error.type", error.as_deref());
