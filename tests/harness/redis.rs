@@ -53,10 +53,16 @@ impl Redis {
         said.lines().filter(|line| line.rsplit(':').next().is_some_and(is_digest)).count()
     }
 
-    /// How many scripts it was asked to run. Whoever asked for one has its answer by then.
-    pub(crate) fn scripts(&self) -> usize {
+    /// How often somebody was told that a key is another's: a look that nothing was written after. Who
+    /// renews what is his, looks and writes.
+    pub(crate) fn told_of_others(&self) -> usize {
+        self.calls("get") - self.calls("set")
+    }
+
+    fn calls(&self, command: &str) -> usize {
         let said = self.say("INFO commandstats");
-        let calls = said.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+        let counted = format!("cmdstat_{command}:calls=");
+        let calls = said.lines().find_map(|line| line.strip_prefix(&counted));
         calls.and_then(|calls| calls.split(',').next()?.parse().ok()).unwrap_or(0)
     }
 

@@ -28,10 +28,10 @@ fn a_retry_that_reaches_another_seawall_waits_for_the_running_one() {
     let first = post(&one, "/", "k", "one");
     backend.wait_held("view", 1);
     one.leave(first, Leave::Reset);
-    let asked = redis.scripts();
+    let told = redis.told_of_others();
     let mut retries = [(); 3].map(|()| post(&other, "/", "k", "one"));
     other.settle();
-    until("one was told that it runs", || (redis.scripts() > asked).then_some(()));
+    until("one was told that it runs", || (redis.told_of_others() > told).then_some(()));
     backend.release("view");
     for retry in &mut retries {
         assert_replayed(&retry.answer(), 200, "order 0");
@@ -54,10 +54,10 @@ fn a_waiting_retry_runs_it_where_the_running_one_comes_to_nothing() {
     let [one, other] = [(); 2].map(|()| before(&backend, &redis, ""));
     let mut first = post(&one, "/", "k", "one");
     backend.wait_held("view", 1);
-    let asked = redis.scripts();
+    let told = redis.told_of_others();
     let mut retries = [(); 3].map(|()| post(&other, "/", "k", "one"));
     other.settle();
-    until("one was told that it runs", || (redis.scripts() > asked).then_some(()));
+    until("one was told that it runs", || (redis.told_of_others() > told).then_some(()));
     backend.release("view");
     assert_eq!(first.answer().status(), 502);
     for retry in &mut retries {
@@ -170,9 +170,9 @@ fn what_is_known_to_run_at_another_seawall_is_not_run_here_when_redis_is_lost() 
     let [one, other] = [(); 2].map(|()| before(&backend, &redis, ""));
     let mut first = post(&one, "/", "k", "one");
     backend.wait_held("view", 1);
-    let asked = redis.scripts();
+    let told = redis.told_of_others();
     let mut retry = post(&other, "/", "k", "one");
-    until("it was told that the request runs", || (redis.scripts() > asked).then_some(()));
+    until("it was told that the request runs", || (redis.told_of_others() > told).then_some(()));
     redis.kill();
     // A claim holds for so long without Redis, and then nobody knows.
     let answer = retry.answer_within(Duration::from_secs(30));

@@ -225,7 +225,7 @@ fn silence_for_too_long_is_a_close_for_both() {
 
 #[test]
 fn a_client_that_takes_nothing_for_too_long_is_let_go() {
-    let (seawall, client, mut backend) = open("[client]\nwrite_stall = \"300ms\"");
+    let (seawall, client, mut backend) = open("[client]\nwrite_stall = \"2s\"");
     let piece = frame(0x82, &pattern(100_000), false);
     let sent = backend.fill(&piece);
     // Memory is flat: what is on its way is in the kernel's buffers.
