@@ -3,7 +3,8 @@
 use http::{
     HeaderName,
     header::{
-        AUTHORIZATION, CONTENT_LOCATION, COOKIE, LOCATION, PROXY_AUTHORIZATION, REFERER, SET_COOKIE,
+        AUTHORIZATION, CONTENT_LOCATION, COOKIE, LOCATION, PROXY_AUTHORIZATION, REFERER, REFRESH,
+        SET_COOKIE,
     },
 };
 
@@ -33,7 +34,7 @@ impl Mask {
             // Names and attributes are what one looks for, and no secrets.
             COOKIE => Some(pairs(value, usize::MAX)),
             SET_COOKIE => Some(pairs(value, 1)),
-            LOCATION | CONTENT_LOCATION | REFERER => self.url(value),
+            LOCATION | CONTENT_LOCATION | REFERER | REFRESH => self.url(value),
             _ if URLS.contains(&name.as_str()) => self.url(value),
             _ => None,
         }
@@ -41,7 +42,7 @@ impl Mask {
 
     fn url(&self, value: &[u8]) -> Option<Vec<u8>> {
         let url = String::from_utf8_lossy(value);
-        let shown = self.redact.target(&url);
+        let shown = self.redact.reference(&url);
         (*shown != *url).then(|| shown.into_owned().into_bytes())
     }
 }
@@ -132,6 +133,8 @@ mod tests {
             ("location", "/b?token=1", "/b?token=REDACTED"),
             ("x-forwarded-uri", "/b?token=1", "/b?token=REDACTED"),
             ("x-original-url", "/b?token=1", "/b?token=REDACTED"),
+            ("location", "/b#token=1", "/b#token=REDACTED"),
+            ("refresh", "0; url=/b?token=1", "0; url=/b?token=REDACTED"),
             ("x-api-key", "abc", "***"),
             ("sec-websocket-protocol", "bearer, abc", "***"),
             ("x-forwarded-access-token", "abc", "***"),

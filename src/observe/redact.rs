@@ -25,10 +25,30 @@ impl Redact {
         let Some((path, query)) = target.split_once('?') else { return Cow::Borrowed(target) };
         let mut shown = String::with_capacity(target.len() + INSTEAD.len());
         shown.push_str(path);
-        let mut between = '?';
-        for pair in query.split('&') {
-            shown.push(between);
-            between = '&';
+        shown.push('?');
+        self.pairs(query, &mut shown);
+        Cow::Owned(shown)
+    }
+
+    /// Of a reference, which may have a fragment: there, too, are tokens handed over (RFC 6749, section
+    /// 4.2.2), and pages keep what others have in a query.
+    pub(crate) fn reference<'a>(&self, reference: &'a str) -> Cow<'a, str> {
+        let Some((target, fragment)) = reference.split_once('#') else {
+            return self.target(reference);
+        };
+        let mut shown = self.target(target).into_owned();
+        for (index, part) in fragment.split('?').enumerate() {
+            shown.push(if index == 0 { '#' } else { '?' });
+            self.pairs(part, &mut shown);
+        }
+        Cow::Owned(shown)
+    }
+
+    fn pairs(&self, query: &str, shown: &mut String) {
+        for (index, pair) in query.split('&').enumerate() {
+            if index > 0 {
+                shown.push('&');
+            }
             match self.secret_from(pair) {
                 Some(at) => {
                     shown.push_str(&pair[..at]);
@@ -37,7 +57,6 @@ impl Redact {
                 None => shown.push_str(pair),
             }
         }
-        Cow::Owned(shown)
     }
 
     /// From where on a pair is not to be seen. To some servers `;` divides pairs as well; to others it is
@@ -98,6 +117,21 @@ mod tests {
             ("/a?x?token=1", "/a?x?token=1"),
         ] {
             assert_eq!(shown(&["token", "api key"], target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn what_is_handed_over_in_a_fragment_is_not_seen() {
+        let redact = Redact::new(&["token".to_owned()]);
+        for (reference, expected) in [
+            ("/a#token=1&b=2", "/a#token=REDACTED&b=2"),
+            ("/a?b=2#c&token=1", "/a?b=2#c&token=REDACTED"),
+            ("/a?token=1#b", "/a?token=REDACTED#b"),
+            ("/#/a?token=1", "/#/a?token=REDACTED"),
+            ("/a#part", "/a#part"),
+            ("/a?b=2", "/a?b=2"),
+        ] {
+            assert_eq!(redact.reference(reference), expected, "{reference}");
         }
     }
 
