@@ -91,7 +91,11 @@ fn worker(number: usize, end: CancellationToken) -> io::Result<(Handle, thread::
 /// # Errors
 /// Where the system gives no event queue.
 pub fn block_on<T>(main: impl Future<Output = T>) -> io::Result<T> {
-    Ok(Builder::new_current_thread().enable_all().build()?.block_on(main))
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(main);
+    // File work that hangs must not keep the process.
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 /// Which thread this is, for the price of a look.

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -140,12 +141,25 @@ impl fmt::Display for Mistakes {
 
 fn read(path: &Path) -> Result<Node, Mistake> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let text = text(path)
         .map_err(|error| Mistake::new(format_args!("{name}: cannot be read: {error}")))?;
     let mut node = Node::parse(&text, &|line| Origin::File { name: name.clone(), line })?;
     normalise(&mut node);
     Ok(node)
 }
+
+/// What goes on for ever must not fill the memory of a process that serves.
+fn text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > LONGEST {
+        true => Err(io::Error::other("it is longer than 16 MiB, so it is no configuration")),
+        false => Ok(text),
+    }
+}
+
+/// Bytes of a file.
+const LONGEST: u64 = 16 * 1024 * 1024;
 
 /// `SEAWALL_BACKEND__MAX_CONCURRENCY=1` becomes `backend.max_concurrency = 1`.
 fn from_variable(name: &str, text: &str) -> Result<Node, Mistake> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 
 use crate::harness::command::{binary, run_to_end};
 use crate::harness::{Backend, DEADLINE, Seawall, until};
@@ -35,6 +36,27 @@ fn an_invalid_file_is_refused_in_the_words_of_check_until_it_is_mended() {
 
     seawall.reload(&toml(&new, "max_concurrency = 3"));
     assert_eq!(served(&seawall), "new");
+}
+
+#[test]
+fn a_file_without_end_is_refused_and_one_that_gives_nothing_holds_up_no_end() {
+    let old = answering("old");
+    let mut seawall = Seawall::start(&toml(&old, ""));
+    let endless = "#".repeat(17 * 1024 * 1024);
+    let said = seawall.hang_up_over(&endless, REFUSED);
+    assert!(said["error"].as_str().unwrap().contains("longer than 16 MiB"), "{said}");
+    assert_eq!(served(&seawall), "old");
+
+    // A pipe into which nobody writes, as a file of a network whose server is away.
+    fs::remove_file(seawall.file()).unwrap();
+    assert!(Command::new("mkfifo").arg(seawall.file()).status().unwrap().success());
+    seawall.signal("HUP");
+    // Opened once it is read.
+    let pipe = fs::File::options().write(true).open(seawall.file()).unwrap();
+    assert_eq!(served(&seawall), "old");
+    seawall.signal("TERM");
+    assert_eq!(seawall.wait_exit(), Some(0));
+    drop(pipe);
 }
 
 #[test]
