@@ -71,10 +71,10 @@ impl Place {
 }
 
 impl Answer {
-    /// Its first line, for people.
+    /// Its first line, for people. Whoever answers there has no say in what a terminal does.
     pub(super) fn line(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
-        text.lines().next().unwrap_or_default().to_owned()
+        text.lines().next().unwrap_or_default().replace(char::is_control, "")
     }
 }
 

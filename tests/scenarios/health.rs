@@ -67,6 +67,14 @@ fn who_cannot_be_asked_is_not_well() {
     assert!(said.err.contains("cannot connect: Connection refused"), "{said:?}");
 }
 
+#[test]
+fn who_answers_has_no_say_in_what_the_terminal_does() {
+    let other = Backend::start(|talk| talk.answer_with("500 Oh", "", "\u{1b}[2J\u{9b}1mpwned\r\n"));
+    let place = other.address.to_string();
+    let said = health(None, &["--admin", &place]);
+    assert_eq!(said.err, "seawall: 500 Internal Server Error: [2J1mpwned\n");
+}
+
 fn health(toml: Option<&str>, arguments: &[&str]) -> Said {
     run_to_end(toml, |command| {
         if toml.is_some() {
