@@ -15,6 +15,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use socket2::SockRef;
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -34,6 +35,8 @@ const BRIEFLY: Duration = Duration::from_secs(2);
 const BODY: Duration = Duration::from_secs(10);
 /// The head of a request takes longer, or the next one does not come: closed.
 const HEAD: Duration = Duration::from_secs(30);
+/// Who watches and takes nothing for so long is let go, and with him what is kept for him.
+const STALL: Duration = Duration::from_secs(60);
 /// Out of descriptors, and the like: accepting pauses.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -88,6 +91,8 @@ async fn accept(socket: tokio::net::TcpListener, pages: Router, health: Router, 
 }
 
 async fn serve(client: TcpStream, pages: Router, place: OwnedSemaphorePermit) {
+    // Where it cannot be set, that one keeps his place.
+    let _ = SockRef::from(&client).set_tcp_user_timeout(Some(STALL));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD);
     // Whoever leaves amid a page is missed by nobody.
