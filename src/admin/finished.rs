@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{House, state::millis};
+use super::{
+    House,
+    state::{millis, shortened},
+};
 use crate::observe::{
     recent,
     record::{Source, Stage},
@@ -55,7 +58,7 @@ impl Finished {
             id: String::from_utf8_lossy(facts.id.as_bytes()).into_owned(),
             client: facts.client.clone(),
             method: facts.method().unwrap_or_default().to_owned(),
-            path: facts.path().unwrap_or_default().to_owned(),
+            path: shortened(facts.path().unwrap_or_default()),
             backend: house.books.name(outcome.account),
             ended: outcome.ended().word(),
             left: outcome.left.map(Stage::word),

@@ -168,7 +168,7 @@ impl Running {
             id: String::from_utf8_lossy(facts.id.as_bytes()).into_owned(),
             client: facts.client.clone(),
             method: facts.method().unwrap_or_default().to_owned(),
-            path: facts.path().unwrap_or_default().to_owned(),
+            path: shortened(facts.path().unwrap_or_default()),
             backend: house.books.name(outcome.account),
             stage: outcome.progress(),
             left: outcome.left.map(Stage::word),
@@ -207,4 +207,30 @@ impl Totals {
 pub(super) fn millis(duration: Duration) -> f64 {
     // Microseconds are enough.
     (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Of a path that is very long, the beginning: the whole stands in the inspector. Else a few hundred such
+/// requests would make looks of many megabytes, several times a second.
+pub(super) fn shortened(path: &str) -> String {
+    if path.len() <= PATH {
+        return path.to_owned();
+    }
+    let end = (0..=PATH).rev().find(|at| path.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", &path[..end])
+}
+
+/// Bytes of a path that are shown.
+const PATH: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_very_long_path_the_beginning_is_shown() {
+        assert_eq!(shortened("/a?b"), "/a?b");
+        let long = format!("/{}", "ü".repeat(PATH));
+        let shown = shortened(&long);
+        assert!(shown.len() <= PATH + '…'.len_utf8() && shown.ends_with("ü…"), "{shown}");
+    }
 }
