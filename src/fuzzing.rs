@@ -7,10 +7,10 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
     runtime::{Builder, Runtime},
-    sync::Semaphore,
 };
 
 use crate::{
+    admission::room::Room,
     backend,
     client::Hop,
     config::{self, Overrides},
@@ -31,7 +31,7 @@ pub use crate::{
 pub struct Front {
     runtime: Runtime,
     proxy: Proxy,
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
 }
 
 impl Front {
@@ -45,7 +45,7 @@ impl Front {
         let loaded = config::load(None, &overrides).map_err(io::Error::other)?;
         let proxy = Proxy::new(&loaded.config, Tasks::default(), Books::unwritten());
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, proxy, room: Arc::new(Semaphore::new(1)) })
+        Ok(Self { runtime, proxy, room: Room::new(1) })
     }
 
     /// What a client gets that sends these bytes, then a FIN, and listens until the end.
@@ -56,7 +56,7 @@ impl Front {
         self.runtime.block_on(async {
             let (ours, theirs) = UnixStream::pair()?;
             let hop = Hop { address: None, scheme: Scheme::Http };
-            let house = self.room.clone().acquire_owned().await.map_err(io::Error::other)?;
+            let house = self.room.enter().await;
             let seat = Seat { _client: None, _house: house };
             let arrival = Arrival { transport: Transport::Plain(Socket::Unix(ours)), hop, seat };
             let client = async move {
