@@ -9,6 +9,7 @@ pub(crate) mod diagnostics;
 mod line;
 mod log_file;
 mod mask;
+mod outcome;
 pub(crate) mod output;
 pub(crate) mod recent;
 pub(crate) mod record;
