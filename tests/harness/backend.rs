@@ -95,6 +95,15 @@ impl Backend {
         Self { address, place, board, accepting: Mutex::new(Some(accepting)) }
     }
 
+    /// One that holds each request at a gate of its target's name, and answers with that.
+    pub(crate) fn held() -> Self {
+        Self::start(|talk| {
+            let target = talk.target();
+            talk.hold(&target)?;
+            talk.answer(target)
+        })
+    }
+
     /// Nobody listens any more when this returns. What was accepted goes on.
     pub(crate) fn close(&self) {
         let Some(accepting) = self.accepting.lock().unwrap().take() else { return };

@@ -11,7 +11,7 @@ const ON: &str = "max_concurrency = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n";
 
 #[test]
 fn what_runs_is_shown_from_the_queue_to_the_orphan() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -56,7 +56,7 @@ fn what_runs_is_shown_from_the_queue_to_the_orphan() {
 
 #[test]
 fn an_operator_ends_what_waits_what_runs_and_what_has_no_client() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let mut running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -107,7 +107,7 @@ fn what_an_operator_ends_while_it_connects_never_reaches_the_backend() {
 
 #[test]
 fn what_is_over_cannot_be_ended() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let answer = post(&seawall, "/api/exchanges/4711/end");
     assert_eq!((answer.status(), answer.text().as_str()), (404, "no such exchange runs\n"));
@@ -129,7 +129,7 @@ fn what_only_a_slow_client_is_not_through_with_cannot_be_ended_either() {
 
 #[test]
 fn other_names_and_other_sites_are_kept_out() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let status = |fields: &str| {
         let mut client = Client::connect(seawall.admin());
@@ -160,7 +160,7 @@ fn where_others_can_connect_a_token_is_needed() {
     assert!(said.err.contains("proxy.toml:3: admin.listen: others can connect there"), "{said:?}");
     assert!(said.err.contains("admin.token"), "{said:?}");
 
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, "[admin]\nlisten = \"0.0.0.0:0\"\ntoken = \"s3cret\"\n");
     let ask = |path: &str, fields: &str| {
         let port = seawall.admin().port();
@@ -177,7 +177,7 @@ fn where_others_can_connect_a_token_is_needed() {
 
 #[test]
 fn a_browser_logs_in_with_any_token_and_keeps_another_secret() {
-    let backend = held();
+    let backend = Backend::held();
     // The first three would end a cookie's value.
     for (token, sent) in [("a;b,c\"d", "a%3Bb%2Cc%22d"), ("s3cret", "s3cret")] {
         let toml = format!("[admin]\nlisten = \"127.0.0.1:0\"\ntoken = '{token}'\n");
@@ -198,7 +198,7 @@ fn a_browser_logs_in_with_any_token_and_keeps_another_secret() {
 
 #[test]
 fn what_is_sent_to_the_pages_has_a_bound() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall =
         Seawall::with(&backend, "[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"s3cret\"\n");
     assert_eq!(log_in(&seawall, &"x".repeat(4000)).status(), 401);
@@ -218,7 +218,7 @@ fn what_is_sent_to_the_pages_has_a_bound() {
 
 #[test]
 fn health_is_told_while_others_hold_every_place() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let hold = || {
         let mut client = Client::connect(seawall.admin());
@@ -269,7 +269,7 @@ fn the_token_is_told_to_nobody() {
 
 #[test]
 fn a_taken_usual_port_is_no_reason_not_to_start() {
-    let backend = held();
+    let backend = Backend::held();
     let auto = "[admin]\nlisten = \"auto\"\n";
     let both = [Seawall::with(&backend, auto), Seawall::with(&backend, auto)];
     let [one, other] = both.each_ref().map(Seawall::admin);
@@ -277,14 +277,6 @@ fn a_taken_usual_port_is_no_reason_not_to_start() {
     assert!(one.ip().is_loopback() && other.ip().is_loopback());
     assert_eq!(fetch(&both[0], "/healthz").status(), 200);
     assert_eq!(fetch(&both[1], "/healthz").status(), 200);
-}
-
-fn held() -> Backend {
-    Backend::start(|talk| {
-        let target = talk.target();
-        talk.hold(&target)?;
-        talk.answer(target)
-    })
 }
 
 fn ask(seawall: &Seawall, path: &str) -> Client {

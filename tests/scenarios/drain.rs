@@ -5,7 +5,7 @@ use crate::harness::{Backend, Client, Leave, Seawall, pattern};
 #[test]
 fn a_running_exchange_is_finished_and_delivered() {
     for signal in ["TERM", "INT"] {
-        let backend = held();
+        let backend = Backend::held();
         let mut seawall = Seawall::before(&backend);
         let mut client = ask(&seawall, "/running");
         backend.wait_held("/running", 1);
@@ -22,7 +22,7 @@ fn a_running_exchange_is_finished_and_delivered() {
 
 #[test]
 fn an_orphan_is_finished() {
-    let backend = held();
+    let backend = Backend::held();
     let mut seawall = Seawall::before(&backend);
     let client = ask(&seawall, "/orphan");
     backend.wait_held("/orphan", 1);
@@ -38,7 +38,7 @@ fn an_orphan_is_finished() {
 
 #[test]
 fn a_client_that_leaves_during_the_drain_does_not_end_it() {
-    let backend = held();
+    let backend = Backend::held();
     let mut seawall = Seawall::before(&backend);
     let client = ask(&seawall, "/orphan");
     backend.wait_held("/orphan", 1);
@@ -52,7 +52,7 @@ fn a_client_that_leaves_during_the_drain_does_not_end_it() {
 
 #[test]
 fn the_queue_is_served() {
-    let backend = held();
+    let backend = Backend::held();
     let mut seawall = Seawall::with(&backend, "max_concurrency = 1");
     let mut running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -121,7 +121,7 @@ fn idle_connections_do_not_keep_it() {
 
 #[test]
 fn what_is_not_done_at_the_bound_is_cut_and_said_so() {
-    let backend = held();
+    let backend = Backend::held();
     let mut seawall = Seawall::with(&backend, "max_concurrency = 2\n[drain]\ntimeout = \"300ms\"");
     let mut stays = ask(&seawall, "/stays");
     backend.wait_held("/stays", 1);
@@ -151,7 +151,7 @@ fn what_is_not_done_at_the_bound_is_cut_and_said_so() {
 
 #[test]
 fn a_second_signal_ends_at_once() {
-    let backend = held();
+    let backend = Backend::held();
     let mut seawall = Seawall::with(&backend, "[drain]\ntimeout = \"1h\"");
     let _client = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -181,21 +181,13 @@ fn who_is_cut_in_the_middle_of_its_answer_has_not_left() {
 
 #[test]
 fn with_nothing_to_do_it_ends_at_once() {
-    let backend = held();
+    let backend = Backend::held();
     let mut seawall = Seawall::before(&backend);
     seawall.signal("TERM");
     assert_eq!(seawall.wait_exit(), Some(0));
 }
 
 /// Holds every request at a gate of its own name.
-fn held() -> Backend {
-    Backend::start(|talk| {
-        let target = talk.target();
-        talk.hold(&target)?;
-        talk.answer(target)
-    })
-}
-
 fn ask(seawall: &Seawall, target: &str) -> Client {
     let mut client = seawall.client();
     client.get(target);

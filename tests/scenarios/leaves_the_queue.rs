@@ -6,7 +6,7 @@ use crate::harness::{Backend, Client, Leave, Seawall};
 #[test]
 fn those_who_leave_the_queue_never_reach_the_backend() {
     for leave in Leave::BOTH {
-        let backend = held();
+        let backend = Backend::held();
         let seawall = Seawall::with(&backend, "max_concurrency = 1");
         let mut running = ask(&seawall, "/running");
         backend.wait_held("/running", 1);
@@ -41,7 +41,7 @@ fn those_who_leave_the_queue_never_reach_the_backend() {
 
 #[test]
 fn those_who_leave_the_queue_make_room_in_it() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, "max_concurrency = 1\nqueue = { max = 1 }");
     let mut running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -64,7 +64,7 @@ fn those_who_leave_the_queue_make_room_in_it() {
 
 #[test]
 fn an_upload_whose_client_leaves_the_queue_is_not_sent() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, "max_concurrency = 1");
     let mut running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -82,7 +82,7 @@ fn an_upload_whose_client_leaves_the_queue_is_not_sent() {
 
 #[test]
 fn a_whole_queue_that_leaves_leaves_the_slot_free() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, "max_concurrency = 1");
     let running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -103,14 +103,6 @@ fn a_whole_queue_that_leaves_leaves_the_slot_free() {
 }
 
 /// Holds every request at a gate of its own name.
-fn held() -> Backend {
-    Backend::start(|talk| {
-        let target = talk.target();
-        talk.hold(&target)?;
-        talk.answer(target)
-    })
-}
-
 fn ask(seawall: &Seawall, target: &str) -> Client {
     let mut client = seawall.client();
     client.get(target);

@@ -11,7 +11,7 @@ const ON: &str = "max_concurrency = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n";
 
 #[test]
 fn who_watches_sees_each_step_from_the_queue_to_the_end() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let mut page = Page::open(&seawall);
     let running = ask(&seawall, "/running");
@@ -37,7 +37,7 @@ fn who_watches_sees_each_step_from_the_queue_to_the_end() {
 
 #[test]
 fn what_ended_while_nobody_watched_is_told_to_who_comes_again() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let mut page = Page::open(&seawall);
     let client = ask(&seawall, "/");
@@ -56,7 +56,7 @@ fn what_ended_while_nobody_watched_is_told_to_who_comes_again() {
 
 #[test]
 fn the_last_minutes_are_there_for_who_has_not_watched_them() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let mut client = ask(&seawall, "/");
     backend.release("/");
@@ -92,7 +92,7 @@ fn the_last_output_of_the_child_is_told_with_how_its_life_before_ended() {
 
 #[test]
 fn the_pages_hold_to_what_they_are_allowed_and_name_nothing_that_is_not_there() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let page = fetch(&seawall, "/");
     assert_eq!(page.head.field("content-type"), Some("text/html; charset=utf-8"));
@@ -116,7 +116,7 @@ fn the_pages_hold_to_what_they_are_allowed_and_name_nothing_that_is_not_there() 
 
 #[test]
 fn who_has_no_token_is_asked_for_it() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall =
         Seawall::with(&backend, "[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"s3cret\"\n");
     let ask = |line: &str, fields: &str, body: &str| {
@@ -228,14 +228,6 @@ impl Page {
     fn ended(&self, path: &str) -> Option<&Value> {
         self.finished.iter().find(|one| one["path"] == path)
     }
-}
-
-fn held() -> Backend {
-    Backend::start(|talk| {
-        let target = talk.target();
-        talk.hold(&target)?;
-        talk.answer(target)
-    })
 }
 
 fn ask(seawall: &Seawall, path: &str) -> Client {

@@ -6,7 +6,7 @@ const ON: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 
 #[test]
 fn the_page_shows_what_the_backend_sees() {
-    let backend = held();
+    let backend = Backend::held();
     let join = "max_concurrency = 2\n[[route]]\npath = \"/joined\"\njoin = true\n";
     let seawall = Seawall::with(&backend, &format!("{join}{ON}"));
     let mut page = open(&seawall, Screen::DESKTOP);
@@ -114,7 +114,7 @@ fn a_backend_that_is_away_is_told_with_the_reason_and_who_waits() {
 
 #[test]
 fn an_exchange_is_chosen_looked_at_and_ended_by_keyboard() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let mut page = open(&seawall, Screen::DESKTOP);
     let mut first = ask(&seawall, "/first");
@@ -147,7 +147,7 @@ fn an_exchange_is_chosen_looked_at_and_ended_by_keyboard() {
 
 #[test]
 fn nobody_is_kept_out_in_light_and_dark_and_on_a_phone() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, &format!("max_concurrency = 1\n{ON}"));
     let mut page = open(&seawall, Screen::DESKTOP.still());
     page.wait_for("#sentence", "nobody has asked");
@@ -188,7 +188,7 @@ fn nobody_is_kept_out_in_light_and_dark_and_on_a_phone() {
 
 #[test]
 fn a_seawall_that_is_gone_is_told_and_the_next_one_is_watched() {
-    let backend = held();
+    let backend = Backend::held();
     let mut seawall = Seawall::with(&backend, ON);
     let admin = seawall.admin();
     let mut page = open(&seawall, Screen::DESKTOP);
@@ -206,7 +206,7 @@ fn a_seawall_that_is_gone_is_told_and_the_next_one_is_watched() {
 
 #[test]
 fn a_thousand_that_run_are_shown_with_few_elements_and_move_smoothly() {
-    let backend = held();
+    let backend = Backend::held();
     let settings = "max_concurrency = 1\n[client]\nexchanges = 2000\nconnections = 2000\n";
     let seawall = Seawall::with(&backend, &format!("{settings}{ON}"));
     seawall.limit_descriptors(Some(4096));
@@ -241,7 +241,7 @@ fn a_thousand_that_run_are_shown_with_few_elements_and_move_smoothly() {
 
 #[test]
 fn a_token_is_typed_in_once() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, &format!("{ON}token = \"s3cret\"\n"));
     let mut page = Chromium::open(&format!("http://{}/", seawall.admin()), Screen::PHONE);
     page.wait("document.activeElement?.id === 'token'");
@@ -261,14 +261,6 @@ fn open(seawall: &Seawall, screen: Screen) -> Chromium {
     let mut page = Chromium::open(&format!("http://{}/", seawall.admin()), screen);
     page.wait_for("#link", "live");
     page
-}
-
-fn held() -> Backend {
-    Backend::start(|talk| {
-        let target = talk.target();
-        talk.hold(&target)?;
-        talk.answer(target)
-    })
 }
 
 fn ask(seawall: &Seawall, path: &str) -> Client {

@@ -12,7 +12,7 @@ const DOCUMENTED: &str = include_str!("../../docs/metrics.md");
 
 #[test]
 fn what_comes_of_exchanges_is_counted() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let orphan = ask(&seawall, "/orphan");
     backend.wait_held("/orphan", 1);
@@ -98,7 +98,7 @@ fn a_backend_that_is_away_is_not_up() {
 
 #[test]
 fn every_metric_is_documented_and_what_is_documented_is_there() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     // So that there is a refusal with its label.
     seawall.settle();
@@ -125,7 +125,7 @@ fn every_metric_is_documented_and_what_is_documented_is_there() {
 
 #[test]
 fn the_scraper_chooses_the_format() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let answer = |accept: &str| seawall.admin_page("/metrics", &format!("Accept: {accept}\r\n"));
     let open = answer(
@@ -151,20 +151,12 @@ fn the_scraper_chooses_the_format() {
 
 #[test]
 fn metrics_are_behind_the_guard() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall =
         Seawall::with(&backend, "[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"s3cret\"\n");
     assert_eq!(seawall.admin_page("/metrics", "").status(), 401);
     let shown = seawall.admin_page("/metrics", "Authorization: Bearer s3cret\r\n");
     assert_eq!(shown.status(), 200);
-}
-
-fn held() -> Backend {
-    Backend::start(|talk| {
-        let target = talk.target();
-        talk.hold(&target)?;
-        talk.answer(target)
-    })
 }
 
 fn ask(seawall: &Seawall, path: &str) -> Client {

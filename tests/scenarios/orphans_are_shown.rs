@@ -9,7 +9,7 @@ const JOIN: &str = "[[route]]\njoin = true\n[admin]\nlisten = \"127.0.0.1:0\"\n"
 
 #[test]
 fn what_another_client_still_waits_for_is_none() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, JOIN);
     let first = first(&seawall);
     backend.wait_held("/", 1);
@@ -27,7 +27,7 @@ fn what_another_client_still_waits_for_is_none() {
 
 #[test]
 fn one_that_is_joined_is_none_any_more_and_its_time_is_counted() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, JOIN);
     let first = first(&seawall);
     backend.wait_held("/", 1);
@@ -45,7 +45,7 @@ fn one_that_is_joined_is_none_any_more_and_its_time_is_counted() {
 
 #[test]
 fn what_is_sent_only_after_its_client_was_let_go_is_one() {
-    let backend = held();
+    let backend = Backend::held();
     let wait = "max_concurrency = 1\n[client]\nwait = \"300ms\"\n";
     let seawall = Seawall::with(&backend, &format!("{wait}{ADMIN}"));
     let [mut running, mut queued] = [seawall.client(), seawall.client()];
@@ -59,14 +59,6 @@ fn what_is_sent_only_after_its_client_was_let_go_is_one() {
     shown(&seawall, |one| one["path"] == "/queued" && one["orphan"] == true);
     backend.release("/queued");
     assert_eq!(totals(&seawall)["orphans"], 2);
-}
-
-fn held() -> Backend {
-    Backend::start(|talk| {
-        let target = talk.target();
-        talk.hold(&target)?;
-        talk.answer(target)
-    })
 }
 
 fn first(seawall: &Seawall) -> Client {

@@ -4,7 +4,7 @@ use crate::harness::{Answer, Backend, Client, Seawall, pattern};
 
 #[test]
 fn the_first_to_come_is_the_first_served() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, "max_concurrency = 1");
     let targets: Vec<String> = (0..8).map(|number| format!("/{number}")).collect();
     let mut clients: Vec<Client> = Vec::new();
@@ -22,7 +22,7 @@ fn the_first_to_come_is_the_first_served() {
 
 #[test]
 fn one_who_comes_while_others_wait_does_not_get_the_slot_that_was_just_freed() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, "max_concurrency = 1");
     let mut running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -44,7 +44,7 @@ fn one_who_comes_while_others_wait_does_not_get_the_slot_that_was_just_freed() {
 
 #[test]
 fn a_full_queue_refuses_and_says_when_to_come_again() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, "max_concurrency = 1\nqueue = { max = 2 }");
     let mut running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -69,7 +69,7 @@ fn a_full_queue_refuses_and_says_when_to_come_again() {
 
 #[test]
 fn no_queue_at_all_is_a_queue_too() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, "max_concurrency = 1\nqueue = { max = 0 }");
     let mut running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -83,7 +83,7 @@ fn no_queue_at_all_is_a_queue_too() {
 
 #[test]
 fn who_waits_too_long_is_refused_and_never_sent() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, "max_concurrency = 1\nqueue = { timeout = \"300ms\" }");
     let mut running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -105,7 +105,7 @@ fn who_waits_too_long_is_refused_and_never_sent() {
 
 #[test]
 fn a_refused_client_may_ask_again_over_the_same_connection() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, "max_concurrency = 1\nqueue = { max = 0 }");
     let mut running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -133,14 +133,6 @@ fn assert_busy(refused: &Answer) {
 }
 
 /// Holds every request at a gate of its own name.
-fn held() -> Backend {
-    Backend::start(|talk| {
-        let target = talk.target();
-        talk.hold(&target)?;
-        talk.answer(target)
-    })
-}
-
 fn ask(seawall: &Seawall, target: &str) -> Client {
     let mut client = seawall.client();
     client.get(target);

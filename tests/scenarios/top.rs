@@ -10,7 +10,7 @@ const ON: &str = "max_concurrency = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n";
 
 #[test]
 fn the_screen_shows_what_runs_and_an_operator_ends_what_he_selects() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -55,7 +55,7 @@ fn the_screen_shows_what_runs_and_an_operator_ends_what_he_selects() {
 
 #[test]
 fn rows_can_be_filtered_and_sorted() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let clients = ["/c", "/a", "/b"].map(|path| ask(&seawall, path));
     let mut terminal = Terminal::run(&top(&seawall));
@@ -87,7 +87,7 @@ fn rows_can_be_filtered_and_sorted() {
 
 #[test]
 fn it_waits_for_a_seawall_that_restarts() {
-    let backend = held();
+    let backend = Backend::held();
     let port = free_port();
     let admin = format!("[admin]\nlisten = \"127.0.0.1:{port}\"\n");
     let first = Seawall::with(&backend, &admin);
@@ -103,7 +103,7 @@ fn it_waits_for_a_seawall_that_restarts() {
 
 #[test]
 fn one_look_is_text_for_scripts() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let running = ask(&seawall, "/running");
     backend.wait_held("/running", 1);
@@ -126,7 +126,7 @@ fn one_look_is_text_for_scripts() {
 
 #[test]
 fn the_token_is_shown_from_the_option_or_the_environment() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall =
         Seawall::with(&backend, "[admin]\nlisten = \"127.0.0.1:0\"\ntoken = \"s3cret\"\n");
     let without = once(&seawall, &[]);
@@ -143,7 +143,7 @@ fn the_token_is_shown_from_the_option_or_the_environment() {
 
 #[test]
 fn where_there_is_no_terminal_or_nobody_to_ask_it_says_so() {
-    let backend = held();
+    let backend = Backend::held();
     let seawall = Seawall::with(&backend, ON);
     let said = run_to_end(None, |command| {
         command.args(["top", "--admin"]).arg(seawall.admin().to_string())
@@ -173,14 +173,6 @@ fn once(seawall: &Seawall, arguments: &[&str]) -> Said {
 /// Free a moment ago.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn held() -> Backend {
-    Backend::start(|talk| {
-        let target = talk.target();
-        talk.hold(&target)?;
-        talk.answer(target)
-    })
 }
 
 fn ask(seawall: &Seawall, path: &str) -> Client {
