@@ -81,9 +81,12 @@ impl<L> Pool<L> {
             None => return None,
         };
         let taken = idle.remove(index);
+        // Who has a slot and is about to open one may have looked before we had ours: what is kept besides
+        // must not be one too many then.
+        state.make_room(slots_in_use);
         // It may have come of age a moment ago.
         let now = Instant::now();
-        (now - taken.since < bounds.max_age).then_some((taken.link, now))
+        (now - taken.since < state.bounds.max_age).then_some((taken.link, now))
     }
 
     /// Closes the oldest until one more can be opened.
@@ -194,6 +197,17 @@ mod tests {
         pool.make_room(2);
         assert_eq!(taken(&pool, 2), Some("b"));
         assert_eq!(taken(&pool, 2), None);
+    }
+
+    #[test]
+    fn who_takes_one_leaves_no_more_than_there_is_room_for() {
+        let pool = pool(2);
+        pool.keep("a", 1, Instant::now());
+        pool.keep("b", 1, Instant::now());
+        // One who has a slot has seen nobody but himself so far, and opens one after this.
+        assert_eq!(taken(&pool, 2), Some("b"));
+        pool.make_room(1);
+        assert_eq!(pool.len(), 0);
     }
 
     #[test]
