@@ -36,6 +36,8 @@ pub(super) struct Finished {
     answered: Option<f64>,
     over: Option<f64>,
     left_at: Option<f64>,
+    /// Since when nobody watched what ran at the backend.
+    orphaned_at: Option<f64>,
     /// When both sides were through with it.
     end: f64,
     status: Option<u16>,
@@ -70,6 +72,7 @@ impl Finished {
             answered: outcome.answered.map(at),
             over: outcome.over.map(at),
             left_at: outcome.left.map(|_| at(facts.began + outcome.visit)),
+            orphaned_at: outcome.orphaned.map(at),
             end: at(outcome.ended_at(facts.began)),
             status: outcome.status.map(|status| status.as_u16()),
             backend_status: outcome.backend_status.map(|status| status.as_u16()),

@@ -74,6 +74,8 @@ pub(super) struct Running {
     answered: Option<f64>,
     over: Option<f64>,
     left_at: Option<f64>,
+    /// Since when nobody watched what ran at the backend.
+    orphaned_at: Option<f64>,
     status: Option<u16>,
     /// What it waited for a slot, and for a backend that was away, before it was sent.
     queue_ms: f64,
@@ -179,6 +181,7 @@ impl Running {
             answered: outcome.answered.map(at),
             over: outcome.over.map(at),
             left_at: outcome.left.map(|_| at(facts.began + outcome.visit)),
+            orphaned_at: outcome.orphaned.map(at),
             status: outcome.status.or(outcome.backend_status).map(|status| status.as_u16()),
             queue_ms: millis(outcome.queue),
             held_ms: millis(outcome.held),

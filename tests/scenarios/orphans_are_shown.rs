@@ -18,7 +18,7 @@ fn what_another_client_still_waits_for_is_none() {
     seawall.settle();
     seawall.leave(first, Leave::Fin);
     let shown = shown(&seawall, |one| one["id"] == "first" && one["left"] == "waiting");
-    assert_eq!(shown["orphan"], false);
+    assert_eq!((&shown["orphan"], &shown["orphaned_at"]), (&false.into(), &Value::Null));
     backend.release("/");
     assert_eq!(joins.answer().text(), "/");
     let totals = totals(&seawall);
@@ -32,7 +32,8 @@ fn one_that_is_joined_is_none_any_more_and_its_time_is_counted() {
     let first = first(&seawall);
     backend.wait_held("/", 1);
     seawall.leave(first, Leave::Reset);
-    shown(&seawall, |one| one["id"] == "first" && one["orphan"] == true);
+    let orphan = shown(&seawall, |one| one["id"] == "first" && one["orphan"] == true);
+    assert!(orphan["orphaned_at"].as_f64() >= orphan["sent"].as_f64(), "{orphan}");
     let mut joins = seawall.client();
     joins.get("/");
     shown(&seawall, |one| one["id"] == "first" && one["orphan"] == false);

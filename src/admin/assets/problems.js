@@ -75,7 +75,7 @@ export function ledger(model, open) {
       ["Request", "path", (one) => el("button", { type: "button", onclick: () => open(one.serial) }, request(one))],
       ["Status", "number", (one) => String(one.backend_status ?? one.status ?? "–")],
       ["Discarded", "number", (one) => bytes(one.discarded_bytes)],
-      ["Went on for", "number", (one) => lasting(Math.max((one.over ?? one.end) - one.left_at, 0))],
+      ["Went on for", "number", (one) => lasting(Math.max((one.over ?? one.end) - (one.orphaned_at ?? one.left_at), 0))],
       ["The client left", "", (one) => LEFT[one.left] ?? "–"],
       ["Why", "", (one) => sentence(one.reason ?? "it closed its connection")],
     ];

@@ -26,12 +26,12 @@ export function segments(one, end, held) {
   add("waiting", one.answered ?? over);
   add("answering", over);
   add("delivering", till);
-  return one.left_at === null ? pieces : pieces.flatMap((piece) => orphaned(piece, Math.max(one.left_at, one.sent), over));
+  return one.orphaned_at == null ? pieces : pieces.flatMap((piece) => orphaned(piece, one.orphaned_at, over));
 }
 
-/** What it did once its client had left. */
-function orphaned(piece, left, over) {
-  const from = Math.max(piece.from, left);
+/** What it did once nobody watched it. */
+function orphaned(piece, since, over) {
+  const from = Math.max(piece.from, since);
   const to = Math.min(piece.to, over);
   if (from >= to) return [piece];
   return [

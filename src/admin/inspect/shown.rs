@@ -53,6 +53,8 @@ pub(super) struct Detail {
     /// The stage in which the client left, and when.
     left: Option<&'static str>,
     left_at: Option<f64>,
+    /// Since when nobody watched what ran at the backend.
+    orphaned_at: Option<f64>,
     /// The kind of answer of our own.
     refusal: Option<&'static str>,
     sent: Option<f64>,
@@ -141,6 +143,7 @@ impl Detail {
             backend_status: outcome.backend_status.map(|status| status.as_u16()),
             left: outcome.left.map(Stage::word),
             left_at: outcome.left.map(|_| at(facts.began + outcome.visit)),
+            orphaned_at: outcome.orphaned.map(at),
             refusal: outcome.refusal,
             sent: outcome.sent.map(at),
             answered: outcome.answered.map(at),
