@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{
     guard::{COOKIE_NAME, Guard},
-    pages::LOGIN_AGAIN,
+    pages::login_again,
 };
 
 #[derive(Debug, Deserialize)]
@@ -24,8 +24,8 @@ pub(super) struct Shown {
 pub(super) async fn log_in(
     State(guard): State<Arc<Guard>>,
     Form(Shown { token }): Form<Shown>,
-) -> Result<(StatusCode, [(HeaderName, String); 2]), (StatusCode, Html<&'static str>)> {
-    let cookie = guard.cookie(&token).ok_or((StatusCode::UNAUTHORIZED, LOGIN_AGAIN))?;
+) -> Result<(StatusCode, [(HeaderName, String); 2]), (StatusCode, Html<String>)> {
+    let cookie = guard.cookie(&token).ok_or_else(|| (StatusCode::UNAUTHORIZED, login_again()))?;
     let cookie = format!("{COOKIE_NAME}={cookie}; Path=/; HttpOnly; SameSite=Strict");
     Ok((StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, "/".to_owned())]))
 }

@@ -14,9 +14,14 @@ pub(super) async fn live() -> Html<&'static str> {
     Html(include_str!("assets/live.html"))
 }
 
-/// For who has to show a token first, and for who has shown a wrong one.
+/// For who has to show a token first.
 pub(super) const LOGIN: Html<&str> = Html(include_str!("assets/login.html"));
-pub(super) const LOGIN_AGAIN: Html<&str> = Html(include_str!("assets/login_again.html"));
+
+/// For who has shown a wrong one: the same, and what was wrong above it.
+pub(super) fn login_again() -> Html<String> {
+    let wrong = r#"<p class="wrong" role="alert">This is not the value of admin.token.</p>"#;
+    Html(LOGIN.0.replacen("<form", &format!("{wrong}\n  <form"), 1))
+}
 
 /// What pages are made of. It tells nothing of this house, so it is shown to everybody.
 pub(super) async fn asset(
