@@ -65,9 +65,10 @@ fn serve(mut stream: TcpStream) -> Option<()> {
             if open.len() < whole {
                 break;
             }
+            // Methods are told apart by case (RFC 9110, 9.1): `hEAD` is not `HEAD`, and has a body.
+            let body = if open.starts_with(b"HEAD ") { "" } else { "served" };
             CAME.lock().expect("no panic").push(open[..end].to_vec());
             open.drain(..whole);
-            let body = if head.starts_with("head ") { "" } else { "served" };
             stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n{body}").as_bytes()).ok()?;
         }
     }
