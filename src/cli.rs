@@ -27,6 +27,7 @@ use crate::{
     demo,
     observe::diagnostics::{self, NoLevel},
     operator::{
+        drain::Drain,
         health::{Health, Unwell},
         top::{Dark, Top},
     },
@@ -108,7 +109,13 @@ enum Task {
     Run(Serving),
     /// Print the configuration in force and where each value comes from, or every mistake in it.
     #[command(after_help = help::examples(help::OF_CHECK))]
-    Check(Serving),
+    Check {
+        #[command(flatten)]
+        serving: Serving,
+        /// Print mistakes alone.
+        #[arg(long, short)]
+        quiet: bool,
+    },
     /// Be rude to a fragile server, without and with seawall before it, and compare.
     #[command(after_help = help::examples(help::OF_DEMO))]
     Demo {
@@ -119,6 +126,9 @@ enum Task {
     /// Ask a seawall that runs whether all is well: one line, and exit code 0 or 1.
     #[command(after_help = help::examples(help::OF_HEALTH))]
     Health(Health),
+    /// Tell a seawall that runs to drain and end, as SIGTERM does.
+    #[command(after_help = help::examples(help::OF_DRAIN))]
+    Drain(Drain),
     /// Watch a seawall that runs.
     #[command(after_help = help::examples(help::OF_TOP))]
     Top(Top),
@@ -191,15 +201,21 @@ impl Cli {
         let outer = self.serving;
         let done = match self.task.unwrap_or(Task::Run(Serving::default())) {
             Task::Run(inner) => inner.or(outer).serve(),
-            Task::Check(inner) => inner.or(outer).source().and_then(|(source, command)| {
-                let mut text = source.load()?.explain();
-                if let Some(command) = command {
-                    let _ = writeln!(text, "# to be run as: {command}");
-                }
-                print(text.as_bytes())
-            }),
+            Task::Check { serving, quiet } => {
+                serving.or(outer).source().and_then(|(source, command)| {
+                    let mut text = source.load()?.explain();
+                    if quiet {
+                        return Ok(Exit::InOrder);
+                    }
+                    if let Some(command) = command {
+                        let _ = writeln!(text, "# to be run as: {command}");
+                    }
+                    print(text.as_bytes())
+                })
+            }
             Task::Demo { once } => demo::run(once).map(|()| Exit::InOrder).map_err(Failure::from),
             Task::Health(health) => operate::health(&health, &outer.options),
+            Task::Drain(drain) => operate::drain(&drain, &outer.options),
             Task::Top(top) => operate::top(&top, &outer.options),
             Task::Completions { shell } => {
                 print(completions::script(shell, &Self::command()).as_bytes())

@@ -8,7 +8,7 @@
 //! In the order in which a request meets them:
 //!
 //! - [`cli`]: the command line and the exit codes; [`config`]: what it was told
-//! - `operator`: what its other commands ask of a seawall that runs (`health`, `top`)
+//! - `operator`: what its other commands ask of a seawall that runs (`health`, `drain`, `top`)
 //! - [`server`]: the life of the process; `reload`: when its configuration is read again; [`runtime`]: its
 //!   threads; [`tasks`]: what they run
 //! - `listen`: the sockets; `front`: one client connection, of HTTP/1 or HTTP/2; `connection`: what is

@@ -45,9 +45,13 @@ pub(crate) fn reloading() {
     tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=reloading"));
 }
 
-/// The drain has begun.
-pub(crate) fn stopping(connections: usize, exchanges: usize) {
-    tell(&format!("STOPPING=1\nSTATUS=draining: {connections} connections, {exchanges} exchanges"));
+/// The drain has begun, and may take so long: the manager is to wait, whatever its own bound.
+pub(crate) fn stopping(connections: usize, exchanges: usize, longest: Duration) {
+    let micros = longest.as_micros();
+    tell(&format!(
+        "STOPPING=1\nEXTEND_TIMEOUT_USEC={micros}\n\
+         STATUS=draining: {connections} connections, {exchanges} exchanges"
+    ));
 }
 
 /// Tells the watchdog twice in its time that we are alive, where it asks for that, and as long as

@@ -138,13 +138,19 @@ impl Server {
             admin.start(self.inside.proxy.clone(), books, worker, listen);
         }
         self.serve();
+        // By an operator: then the first signal asks for nothing else.
+        let mut ordered = false;
         let code = loop {
             let places = self.places.names();
             tokio::select! {
                 // Cancel-safe: each can be awaited again.
                 signal = signals.next(self.books.log()) => {
                     tracing::info!(signal, "draining");
-                    notify::stopping(self.tasks.open_connections(), self.tasks.open_exchanges());
+                    break None;
+                }
+                () = self.tasks.drain_ordered() => {
+                    tracing::info!(order = "an operator's", "draining");
+                    ordered = true;
                     break None;
                 }
                 code = ended_by_itself(&mut self.child) => {
@@ -155,12 +161,23 @@ impl Server {
                 loaded = reloads.next(&places) => self.reload(loaded, &mut reloads),
             }
         };
+        if code.is_none() {
+            let (connections, exchanges) =
+                (self.tasks.open_connections(), self.tasks.open_exchanges());
+            notify::stopping(connections, exchanges, longest(&self.drain));
+        }
         self.tasks.begin_drain();
         let mut hurry = false;
         let ending = tokio::select! {
             // Cancel-safe: what is dropped only waits.
             ending = drain(&self.tasks, &self.drain, &closing) => ending,
-            signal = signals.next(self.books.log()) => {
+            signal = async {
+                if ordered {
+                    let signal = signals.next(self.books.log()).await;
+                    tracing::info!(signal, "draining already");
+                }
+                signals.next(self.books.log()).await
+            } => {
                 tracing::warn!(signal, "second signal: ending at once");
                 hurry = true;
                 Ending::Cut
@@ -272,6 +289,14 @@ async fn ended_by_itself(child: &mut Option<Supervisor>) -> u8 {
         None => std::future::pending().await,
     }
 }
+
+/// Until the process is gone: the drain, then as much again for the last spans, and what a child takes.
+fn longest(drain: &Drain) -> Duration {
+    drain.delay.saturating_add(drain.timeout.saturating_mul(2)).saturating_add(MARGIN)
+}
+
+/// Most children end at the first signal.
+const MARGIN: Duration = Duration::from_secs(10);
 
 async fn drain(tasks: &Tasks, bounds: &Drain, closing: &CancellationToken) -> Ending {
     sleep(bounds.delay).await;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The tasks of one process, counted by kind; cloning gives another handle on the same.
@@ -29,6 +29,7 @@ struct Kinds {
     streams: TaskTracker,
     /// Exchanges, orphans and queued ones among them.
     exchanges: TaskTracker,
+    ordered: Notify,
     draining: AtomicBool,
     closing: CancellationToken,
 }
@@ -58,6 +59,16 @@ impl Tasks {
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub fn background(task: impl Future<Output = ()> + Send + 'static) {
         drop(tokio::spawn(task));
+    }
+
+    /// The process is asked to drain, as a first signal would.
+    pub fn order_drain(&self) {
+        self.kinds.ordered.notify_one();
+    }
+
+    /// Waits until it was asked.
+    pub async fn drain_ordered(&self) {
+        self.kinds.ordered.notified().await;
     }
 
     /// The process is to end; perhaps it goes on accepting for a while.

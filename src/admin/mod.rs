@@ -5,6 +5,7 @@
 //! any page; what there is to see is gathered in [`state`] and told as it happens by [`feed`], and what
 //! is over is found in [`inspect`].
 
+mod drain;
 mod exchanges;
 mod feed;
 mod finished;
@@ -135,6 +136,7 @@ fn pages(house: House, guard: &Arc<Guard>) -> Router {
         .route("/api/state", get(state::show))
         .route("/metrics", get(metrics::show))
         .route("/api/events", get(feed::show))
+        .route("/api/drain", post(drain::begin))
         .route("/api/exchanges/{serial}/end", post(exchanges::end))
         .merge(inspect::routes())
         .layer(middleware::from_fn_with_state(guard.clone(), guard::only_those_who_may));

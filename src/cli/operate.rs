@@ -3,12 +3,18 @@
 use super::{Exit, Failure, Options, print};
 use crate::{
     config,
-    operator::{Whom, health::Health, top::Top},
+    operator::{Whom, drain::Drain, health::Health, top::Top},
 };
 
 pub(super) fn health(health: &Health, outer: &Options) -> Result<Exit, Failure> {
     let admin = admin(&health.whom, outer)?;
     let line = health.ask(admin.as_ref())?;
+    print(format!("{line}\n").as_bytes())
+}
+
+pub(super) fn drain(drain: &Drain, outer: &Options) -> Result<Exit, Failure> {
+    let admin = admin(&drain.whom, outer)?;
+    let line = drain.order(admin.as_ref())?;
     print(format!("{line}\n").as_bytes())
 }
 

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -114,10 +114,15 @@ async fn serve_http1(
         }
         // Boxed: a kept connection without a request holds none of it.
         let visit = Box::pin(proxy.visit(request, Carrier::Connection(connection.clone())));
-        let upgrade = &upgrade;
+        let (upgrade, tasks) = (&upgrade, proxy.tasks());
         async move {
-            let response = visit.await;
-            if is_asked && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let mut response = visit.await;
+            if tasks.is_draining() && !is_tunnel(&response) {
+                // While newcomers are still taken, whoever is here already learns that it is time to go
+                // elsewhere, and no request crosses the end of its connection on the way.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            if is_asked && !is_tunnel(&response) {
                 upgrade.declined();
             }
             Ok::<_, Infallible>(response)
@@ -173,6 +178,10 @@ pub(crate) async fn refuse(
 /// Where no answer would be understood: a line in the log alone.
 pub(crate) fn turn_away(hop: Hop, proxy: &Proxy, refusal: &Refusal) {
     log_refusal(&proxy.connection(hop), refusal, Instant::now(), false);
+}
+
+fn is_tunnel<B>(response: &Response<B>) -> bool {
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
 }
 
 fn told(hop: Hop, result: hyper::Result<()>) {

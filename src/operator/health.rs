@@ -15,7 +15,7 @@ pub(crate) struct Health {
     pub(crate) whom: Whom,
 }
 
-/// Why all is not well.
+/// Why all is not well, or not as ordered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unwell {
     #[error(transparent)]

@@ -1,6 +1,7 @@
 //! The commands of an operator, who asks a running seawall by its admin listener.
 
 mod ask;
+pub(crate) mod drain;
 pub(crate) mod health;
 pub(crate) mod top;
 

@@ -1,5 +1,6 @@
 //! Promise 12: drain waits for connections, exchanges, orphans and queue, within its bound.
 
+use crate::harness::command::run_to_end;
 use crate::harness::{Backend, Client, Leave, Seawall, pattern};
 
 #[test]
@@ -176,6 +177,50 @@ fn who_is_cut_in_the_middle_of_its_answer_has_not_left() {
     let line = seawall.line_of("/large");
     assert_eq!((line["ended"].as_str(), line["left"].as_str()), (Some("cut"), None), "{line}");
     assert_eq!(line["reason"], "drain.timeout reached");
+    backend.assert_unharmed();
+}
+
+#[test]
+fn an_operator_orders_it_as_a_signal_does() {
+    let backend = Backend::held();
+    let mut seawall = Seawall::with(&backend, "[admin]\nlisten = \"127.0.0.1:0\"\n");
+    let mut client = ask(&seawall, "/running");
+    backend.wait_held("/running", 1);
+    let admin = seawall.admin().to_string();
+    let order = || run_to_end(None, |command| command.args(["drain", "--admin", &admin]));
+    let said = order();
+    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (Some(0), "draining\n", ""));
+    seawall.wait_not_listening();
+    assert_eq!(order().code, Some(0), "once more is no more");
+    // Who ordered it is followed by who ends containers, and his is the first signal.
+    seawall.signal("TERM");
+    seawall.wait_for_diagnostic("draining already");
+    backend.release("/running");
+    assert_eq!(client.answer().text(), "/running");
+    assert_eq!(seawall.wait_exit(), Some(0));
+    assert_eq!(order().code, Some(1), "nobody is there");
+    backend.assert_unharmed();
+}
+
+#[test]
+fn while_newcomers_are_still_taken_every_answer_says_that_it_is_the_last() {
+    let backend = Backend::held();
+    let mut seawall = Seawall::with(&backend, "[drain]\ndelay = \"1h\"\n");
+    backend.release("/kept");
+    let mut kept = seawall.client();
+    assert!(!kept.get("/kept").answer().head.says_close());
+    let mut running = ask(&seawall, "/running");
+    backend.wait_held("/running", 1);
+    seawall.signal("TERM");
+    seawall.wait_for_diagnostic("draining");
+    backend.release("/running");
+    for client in [&mut running, kept.get("/kept"), seawall.client().get("/kept")] {
+        let answer = client.answer();
+        assert!(answer.head.says_close(), "{:?}", answer.head);
+        assert!(client.wait_closed().is_empty());
+    }
+    seawall.signal("TERM");
+    assert_eq!(seawall.wait_exit(), Some(0));
     backend.assert_unharmed();
 }
 
