@@ -18,6 +18,7 @@ mod message;
 mod metrics;
 mod redis;
 mod seawall;
+pub(crate) mod systemd;
 mod talk;
 pub(crate) mod terminal;
 mod tls;

@@ -84,6 +84,7 @@ mod service_manager;
 mod smuggling;
 mod smuggling_corpus;
 mod spool_full;
+mod systemd_units;
 mod the_harness_sees_harm;
 mod tls;
 mod tls_ends;
