@@ -15,9 +15,9 @@ use crate::runtime;
 
 /// What the work behind an answer takes.
 const WORK: Duration = Duration::from_millis(400);
-/// A download: so many pieces of [`PIECE`] bytes.
+/// A download: so many pieces of so many bytes.
 const PIECES: usize = 48;
-static PIECE: [u8; 256 * 1024] = [b'.'; 256 * 1024];
+const PIECE: usize = 256 * 1024;
 /// The path of those who come afterwards; what they do is not counted.
 pub(super) const PATIENT: &str = "/patient";
 
@@ -102,10 +102,11 @@ fn read_body(client: &TcpStream, length: u64) -> io::Result<()> {
 
 fn answer(mut client: &TcpStream, path: &str) -> io::Result<()> {
     if path == "/download" {
-        let length = PIECES * PIECE.len();
+        let length = PIECES * PIECE;
         write!(client, "HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n")?;
+        let piece = vec![b'.'; PIECE];
         for _ in 0..PIECES {
-            client.write_all(&PIECE)?;
+            client.write_all(&piece)?;
         }
         return Ok(());
     }

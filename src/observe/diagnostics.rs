@@ -3,14 +3,18 @@
 use std::{io::IsTerminal, sync::OnceLock};
 
 use tracing_subscriber::{
-    EnvFilter, Registry, filter::ParseError, fmt, layer::SubscriberExt, reload,
+    Registry,
+    filter::{ParseError, Targets},
+    fmt,
+    layer::SubscriberExt,
+    reload,
     util::SubscriberInitExt,
 };
 
 use crate::config::{Log, LogFormat};
 
 /// What is said and what is not, of the whole process.
-static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// `log.level` is none.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +23,7 @@ pub struct NoLevel(#[from] ParseError);
 
 /// A `log.level` that can be put in force.
 #[derive(Debug)]
-pub(crate) struct Level(EnvFilter);
+pub(crate) struct Level(Targets);
 
 impl Level {
     /// # Errors
