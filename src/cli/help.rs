@@ -154,7 +154,7 @@ mod tests {
     fn of_others(line: &str) -> bool {
         let word = line.split(' ').next();
         word.is_some_and(|word| {
-            ["cargo", "helm", "install", "kubectl", "systemctl"].contains(&word)
+            ["cargo", "docker", "helm", "install", "kubectl", "systemctl"].contains(&word)
         })
     }
 
