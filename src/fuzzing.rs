@@ -2,7 +2,6 @@
 
 use std::{future::pending, io, net::SocketAddr, sync::Arc};
 
-use http::Response;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
@@ -22,6 +21,7 @@ use crate::{
     tasks::Tasks,
 };
 pub use crate::{
+    backend::Told,
     listen::proxy_protocol::{Header, Malformed, Source, parse as parse_proxy_header},
     tunnel::frames::Frames,
 };
@@ -76,8 +76,8 @@ impl Front {
     }
 }
 
-/// The interim answers in what a backend sends, cut into pieces of this size.
+/// What is made of these bytes of a backend, cut into pieces of this size; nothing where they are no HTTP.
 #[must_use]
-pub fn interim_answers(bytes: &[u8], size: usize) -> Vec<Response<()>> {
-    backend::interim_answers(bytes.chunks(size.max(1)))
+pub fn answer_of(bytes: &[u8], size: usize) -> Option<Told> {
+    backend::answer_of(bytes.chunks(size.max(1)))
 }

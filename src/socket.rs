@@ -64,14 +64,6 @@ impl Socket {
             }
         }
     }
-
-    /// Waits until there is something to read, or nothing ever will be.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.readable().await,
-            Self::Unix(stream) => stream.readable().await,
-        }
-    }
 }
 
 impl AsFd for Socket {

@@ -1,47 +1,49 @@
 //! One connection to the backend. Whoever awaits something of it drives it meanwhile: there is no
-//! task of its own, and no wake-up between tasks.
+//! task of its own, and no wake-up between tasks. While it waits it has no buffer, so that an orphan
+//! costs next to nothing; and the head of the request stays with its owner, who can send it once more.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
-    sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Context, Poll, Waker},
+    future::poll_fn,
+    io::{self, IoSlice},
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode};
-use hyper::{
-    body::{Body as _, Incoming},
-    client::conn::{
-        TrySendError,
-        http1::{self, Connection, Parts, SendRequest},
-    },
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{Method, Response, request, response};
+use http_body::Body as _;
+use tokio::{
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    time::{Instant, timeout},
 };
-use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, timeout};
+use tokio_util::io::poll_read_buf;
 
 use super::{
-    Answer, Switched,
-    driver::Driver,
-    wire::{Progress, Wire},
+    head::{self, Malformed, Text},
+    inbound::{Inbound, Piece},
+    wire::Wire,
 };
 use crate::{
     socket::Socket,
-    spool::{Received, SendBody},
+    spool::{Broken, Received, SendBody},
 };
-
-type Driven = Connection<TokioIo<Wire>, SendBody>;
-type Answered = Result<Response<Incoming>, TrySendError<Request<SendBody>>>;
-type Unsent = Box<Request<SendBody>>;
 
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// None while parked: it holds a block of the channel to the connection.
-    sender: Option<SendRequest<SendBody>>,
-    /// None once it is over: what it has not taken up is given back only when it is dropped.
-    connection: Option<Driven>,
-    driver: Driver,
-    progress: Arc<Progress>,
+    socket: Socket,
+    inbound: Inbound,
+    /// Of the request: what the socket has not taken yet.
+    rest: Bytes,
+    /// Of the request: where more of it is to come from.
+    body: Option<SendBody>,
+    /// Bytes of the request have left.
+    pub(super) is_sent: bool,
+    /// Where large bodies are read to; nothing else has any room there.
+    bulk: BytesMut,
+    /// What a read may bring at once.
+    room: usize,
     /// The server that it leads to.
     pub(super) server: u64,
     /// It has served another exchange before.
@@ -50,237 +52,257 @@ pub(crate) struct Link {
     pub(crate) since: Instant,
 }
 
-/// What came of a request.
-pub(super) enum Came {
-    Answer(Answer),
-    /// The connection has left HTTP.
-    Switched(Box<Switched>),
-}
-
-/// Why no head of an answer came, and how far it had got.
-#[derive(Debug)]
-pub(super) struct Lost {
-    pub error: hyper::Error,
-    /// Bytes of an answer had come.
-    pub heard: bool,
-    /// Bytes of the request had left.
-    pub sent: bool,
-    /// The request, where hyper had not taken it up.
-    pub unsent: Option<Unsent>,
+/// Why no answer came, or not all of it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("the backend closed the connection before its answer was whole")]
+    Closed,
+    #[error("the connection was lost")]
+    Lost(#[from] io::Error),
+    #[error("the backend spoke before it was asked")]
+    Unasked,
+    #[error("what the backend sent is not HTTP/1")]
+    Malformed(#[from] Malformed),
+    #[error("the request cannot be read back")]
+    Request(#[from] Broken),
 }
 
 impl Link {
-    pub(super) async fn over(socket: Socket, server: u64) -> hyper::Result<Box<Self>> {
-        let progress = Arc::<Progress>::default();
-        let driver = Driver::new();
-        let wire = Wire::new(socket, progress.clone(), driver.news());
-        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
-        Ok(Box::new(Self {
-            sender: Some(sender),
-            connection: Some(connection),
-            driver,
-            progress,
+    pub(super) fn over(socket: Socket, server: u64) -> Box<Self> {
+        Box::new(Self {
+            socket,
+            inbound: Inbound::new(),
+            rest: Bytes::new(),
+            body: None,
+            is_sent: false,
+            bulk: BytesMut::new(),
+            room: SMALL,
             server,
             was_kept: false,
             since: Instant::now(),
-        }))
+        })
     }
 
-    pub(super) fn progress(&self) -> &Arc<Progress> {
-        &self.progress
+    /// Bytes of an answer have come.
+    pub(super) fn has_heard(&self) -> bool {
+        self.inbound.heard
     }
 
-    /// Sends the request and awaits the head of the answer. Once nobody waits for that any more
-    /// (`orphaned`), it waits in little memory. Interim answers that come before it are `tell`ed.
-    pub(super) fn send(
-        mut self: Box<Self>,
-        request: Request<SendBody>,
-        upgrades: bool,
-        orphaned: impl Future<Output = ()>,
-        tell: impl Fn(Response<()>),
-    ) -> impl Future<Output = Result<Came, Lost>> {
-        // With a body, hyper may still be sending it while nothing waits to be flushed.
-        let stand_in = request.body().is_end_stream().then(|| request.method().clone());
-        self.progress.flushed.store(false, Relaxed);
-        self.progress.heard.store(false, Relaxed);
-        self.progress.sent.store(false, Relaxed);
-        let Some(sender) = &mut self.sender else { unreachable!("parked only while sending") };
-        // Boxed: it has room for the request twice, and would be moved with that.
-        let answer = Box::pin(sender.try_send_request(request));
-        async move {
-            if upgrades {
-                // Boxed: few requests ask for that.
-                return Box::pin(self.switch(answer, tell)).await;
+    /// Sends the request, or what of it the socket takes at once; the rest goes out while the answer is
+    /// awaited. Only a connection on which nothing has come since its last answer is used.
+    pub(super) async fn send(
+        &mut self,
+        head: &request::Parts,
+        body: &Received,
+    ) -> Result<(), Fault> {
+        self.is_sent = false;
+        let keep_alive = self.inbound.speaks_http10;
+        self.inbound.expect(head.method == Method::HEAD, !head::closes(head));
+        poll_fn(|cx| {
+            if let Poll::Ready(read) = self.poll_hear(cx) {
+                return Poll::Ready(Err(if read? == 0 { Fault::Closed } else { Fault::Unasked }));
             }
-            match self.answer(answer, stand_in, orphaned, tell).await {
-                Ok(response) => Ok(Came::Answer(Answer { response, link: self })),
-                Err(lost) => Err(self.lost(lost)),
-            }
-        }
+            let mut text = Text::new();
+            head::write(head, keep_alive, &mut text);
+            self.body = Some(body.body()).filter(|body| !body.is_end_stream());
+            Poll::Ready(self.poll_first(cx, &text))
+        })
+        .await
     }
 
-    /// The answer to a request that asks for another protocol. Where the backend switches, hyper has
-    /// to let go of the connection.
-    async fn switch(
-        mut self: Box<Self>,
-        mut answer: Pin<Box<impl Future<Output = Answered>>>,
-        tell: impl Fn(Response<()>),
-    ) -> Result<Came, Lost> {
-        let Some(mut connection) = self.connection.take() else { unreachable!("a new one") };
-        let mut is_over = false;
-        let answered = poll_fn(|cx| {
-            // Its errors reach the answer.
-            is_over = is_over || Pin::new(&mut connection).poll(cx).is_ready();
-            self.progress.tell(&tell);
-            answer.as_mut().poll(cx)
-        });
-        let response = match answered.await {
-            Ok(response) => response,
-            Err(error) => return Err(self.lost(recover(error))),
+    /// The first write: the head, and what there is of the body.
+    fn poll_first(&mut self, cx: &mut Context<'_>, text: &[u8]) -> Result<(), Fault> {
+        let data = match &mut self.body {
+            None => Bytes::new(),
+            Some(body) => next_of(body, cx)?.unwrap_or_default(),
         };
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            self.connection = Some(connection).filter(|_| !is_over);
-            return Ok(Came::Answer(Answer { response, link: self }));
-        }
-        if !is_over {
-            // Not all of the request is out. An error is found again by whoever uses the socket.
-            let _ = (&mut connection).await;
-        }
-        let Parts { io, read_buf, .. } = connection.into_parts();
-        let wire = io.into_inner().resume(read_buf);
-        Ok(Came::Switched(Box::new(Switched { head: response.into_parts().0, wire })))
+        let slices = [IoSlice::new(text), IoSlice::new(&data)];
+        let slices = if data.is_empty() { &slices[..1] } else { &slices };
+        let written = match Pin::new(&mut self.socket).poll_write_vectored(cx, slices) {
+            Poll::Ready(written) => written?,
+            Poll::Pending => 0,
+        };
+        self.is_sent = written > 0;
+        self.rest = match written.checked_sub(text.len()) {
+            Some(written) => data.slice(written..),
+            None => [&text[written..], &data].concat().into(),
+        };
+        Ok(())
     }
 
-    /// No answer has come, for this reason.
-    fn lost(&self, (error, unsent): (hyper::Error, Option<Unsent>)) -> Lost {
-        let (heard, sent) = (&self.progress.heard, &self.progress.sent);
-        Lost { error, heard: heard.load(Relaxed), sent: sent.load(Relaxed), unsent }
-    }
-
-    async fn answer(
+    /// Awaits the head of the answer. Interim answers that come before it are told.
+    pub(super) async fn answer(
         &mut self,
-        mut answer: Pin<Box<impl Future<Output = Answered>>>,
-        stand_in: Option<http::Method>,
-        orphaned: impl Future<Output = ()>,
-        tell: impl Fn(Response<()>),
-    ) -> Result<Response<Incoming>, (hyper::Error, Option<Unsent>)> {
-        {
-            let mut driven = drive(&mut self.connection, &self.driver, answer.as_mut());
-            let told = poll_fn(|cx| {
-                let polled = Pin::new(&mut driven).poll(cx);
-                // Before the answer that they came before.
-                self.progress.tell(&tell);
-                polled
-            });
-            tokio::select! {
-                biased;
-                // Cancel-safe: the answer is awaited further below, or taken apart on purpose.
-                answer = told => return answer.map_err(recover),
-                () = orphaned, if stand_in.is_some() => {}
+        interim: impl Fn(Response<()>),
+    ) -> Result<response::Parts, Fault> {
+        poll_fn(|cx| {
+            self.poll_rest(cx)?;
+            loop {
+                if let Some(parts) = self.inbound.head(&interim)? {
+                    return Poll::Ready(Ok(parts));
+                }
+                if ready!(self.poll_hear(cx))? == 0 {
+                    return Poll::Ready(Err(Fault::Closed));
+                }
             }
-        }
-        match (self.connection.take(), stand_in) {
-            (Some(connection), Some(method)) if self.progress.flushed.load(Relaxed) => {
-                // Boxed: few exchanges come here, and all would bear its size.
-                Box::pin(self.wait_parked(connection, method)).await.map_err(|error| (error, None))
-            }
-            (connection, _) => {
-                self.connection = connection;
-                let answer = drive(&mut self.connection, &self.driver, answer).await;
-                answer.map_err(recover)
-            }
+        })
+        .await
+    }
+
+    /// What has come already of the body, as small bodies have that come with their head.
+    pub(crate) fn at_once(&mut self) -> Poll<Option<Result<Piece, Fault>>> {
+        match self.inbound.piece() {
+            Ok(Some(piece)) => Poll::Ready(Some(Ok(piece))),
+            Ok(None) if self.is_read() => Poll::Ready(None),
+            Ok(None) => Poll::Pending,
+            Err(malformed) => Poll::Ready(Some(Err(malformed.into()))),
         }
     }
 
-    async fn wait_parked(
-        &mut self,
-        connection: Driven,
-        method: http::Method,
-    ) -> hyper::Result<Response<Incoming>> {
-        self.sender = None;
-        let parts = connection.into_parts();
-        let wire = parts.io.into_inner().park(parts.read_buf).await;
-        let (mut sender, connection) = http1::Builder::new().handshake(TokioIo::new(wire)).await?;
-        self.connection = Some(connection);
-        let mut stand_in = Request::new(Received::Nothing.body());
-        *stand_in.method_mut() = method;
-        let answer = pin!(sender.try_send_request(stand_in));
-        self.sender = Some(sender);
-        drive(&mut self.connection, &self.driver, answer).await.map_err(TrySendError::into_error)
+    /// Awaits the next piece of the body; none is its end.
+    pub(crate) async fn piece(&mut self) -> Option<Result<Piece, Fault>> {
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(piece) = self.at_once() {
+                    return Poll::Ready(piece);
+                }
+                if let Err(fault) = self.poll_rest(cx) {
+                    return Poll::Ready(Some(Err(fault)));
+                }
+                match ready!(self.poll_hear(cx)) {
+                    Ok(0) if self.inbound.close() => return Poll::Ready(None),
+                    Ok(0) => return Poll::Ready(Some(Err(Fault::Closed))),
+                    Ok(_) => {}
+                    Err(error) => return Poll::Ready(Some(Err(error.into()))),
+                }
+            }
+        })
+        .await
     }
 
-    /// `part` of the answer where it is there already, as small bodies are that come with the head.
-    pub(crate) fn at_once<F: Future>(part: F) -> Poll<F::Output> {
-        pin!(part).poll(&mut unwoken())
-    }
-
-    /// Awaits `part` of the answer.
-    pub(crate) async fn drive<F: Future>(&mut self, part: F) -> F::Output {
-        let mut part = pin!(part);
-        match Self::at_once(part.as_mut()) {
-            Poll::Ready(output) => output,
-            Poll::Pending => drive(&mut self.connection, &self.driver, part).await,
-        }
+    /// Is the answer read to its end?
+    pub(crate) fn is_read(&self) -> bool {
+        self.inbound.is_read()
     }
 
     /// The answer is read. Some backends answer before they have read the request: this sends the
-    /// rest of it, until the connection is ready for another one, or closed.
+    /// rest of it, until all is out, or nobody takes it any more.
     pub(crate) async fn settle(&mut self) {
-        if let Some(sender) = &mut self.sender
-            && !sender.is_ready()
-        {
-            // An error is a connection that is closed.
-            let _ = drive(&mut self.connection, &self.driver, poll_fn(|cx| sender.poll_ready(cx)))
-                .await;
+        if self.is_out() {
+            return;
         }
+        poll_fn(|cx| {
+            while self.poll_rest(cx).is_ok() && !self.is_out() {
+                match ready!(self.poll_hear(cx)) {
+                    Ok(1..) => self.inbound.spoil(),
+                    // It is over, and no answer needs it any more.
+                    Ok(0) | Err(_) => break,
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+        if !self.is_out() {
+            self.inbound.spoil();
+        }
+    }
+
+    /// The backend has left HTTP, as it was asked to.
+    pub(super) async fn into_wire(mut self: Box<Self>) -> Wire {
+        // An error is found again by whoever uses the socket.
+        let _ = poll_fn(|cx| match self.poll_rest(cx) {
+            Ok(()) if !self.is_out() => Poll::Pending,
+            done => Poll::Ready(done),
+        })
+        .await;
+        Wire::new(self.socket, self.inbound.into_rest())
     }
 
     /// Does the other side close it within this time, unasked?
     pub(super) async fn closes_within(&mut self, time: Duration) -> bool {
-        let closed = poll_fn(|cx| {
-            self.driver.poll(cx, |cx| match &mut self.connection {
-                Some(connection) => Pin::new(connection).poll(cx).map(drop),
-                None => Poll::Ready(()),
-            })
-        });
-        let is_closed = timeout(time, closed).await.is_ok();
-        if is_closed {
-            self.connection = None;
-        }
-        is_closed
+        timeout(time, poll_fn(|cx| self.poll_hear(cx))).await.is_ok()
     }
 
+    /// Can it serve another exchange?
     pub(super) fn is_ready(&self) -> bool {
-        self.connection.is_some() && self.sender.as_ref().is_some_and(SendRequest::is_ready)
+        self.inbound.is_ready() && self.is_out()
+    }
+
+    /// Is the request out?
+    fn is_out(&self) -> bool {
+        self.rest.is_empty() && self.body.is_none()
+    }
+
+    /// Sends on what is left of the request, as far as the socket takes it. Where it takes nothing any
+    /// more, the answer may be there nevertheless: some answer a request that they do not want to read.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        loop {
+            if self.rest.is_empty() {
+                let Some(body) = &mut self.body else { return Ok(()) };
+                match next_of(body, cx)? {
+                    Some(data) => self.rest = data,
+                    None if body.is_end_stream() => self.body = None,
+                    None => return Ok(()),
+                }
+                continue;
+            }
+            match Pin::new(&mut self.socket).poll_write(cx, &self.rest) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(written)) => {
+                    self.is_sent = true;
+                    self.rest.advance(written);
+                }
+                Poll::Ready(Err(_)) => {
+                    (self.rest, self.body) = (Bytes::new(), None);
+                    self.inbound.spoil();
+                }
+            }
+        }
+    }
+
+    /// Reads, and gives back how much; zero is the end of the connection.
+    fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.room > SMALL {
+            return self.poll_hear_bulk(cx);
+        }
+        // On the stack: a connection that waits has no buffer, and what comes takes as much as it is.
+        let mut room = [MaybeUninit::uninit(); SMALL];
+        let mut buf = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
+        let come = buf.filled();
+        self.inbound.hear(come);
+        if come.len() == SMALL {
+            self.room = 4 * SMALL;
+        }
+        Poll::Ready(Ok(come.len()))
+    }
+
+    fn poll_hear_bulk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.bulk.capacity() < self.room / 2 {
+            self.bulk.reserve(self.room);
+        }
+        let room = self.bulk.capacity();
+        let len = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.bulk))?;
+        self.inbound.hear_all(self.bulk.split().freeze());
+        if len == room {
+            self.room = LARGE.min(2 * self.room);
+        } else if len < SMALL {
+            (self.room, self.bulk) = (SMALL, BytesMut::new());
+        }
+        Poll::Ready(Ok(len))
     }
 }
 
-/// Polls the connection, then `part`, which only the connection can make ready: nobody needs to be
-/// woken for it, least of all the task that is being polled.
-fn drive<F: Future + Unpin>(
-    connection: &mut Option<Driven>,
-    driver: &Driver,
-    mut part: F,
-) -> impl Future<Output = F::Output> + Unpin {
-    // No `async fn`, which would hold the part twice.
-    poll_fn(move |cx| {
-        driver.poll(cx, |cx| {
-            // Its errors reach the part that is awaited.
-            let polled = connection.as_mut().map(|connection| Pin::new(connection).poll(cx));
-            if polled.is_some_and(|polled| polled.is_ready()) {
-                *connection = None;
-            }
-            Pin::new(&mut part).poll(&mut unwoken())
-        })
-    })
+/// What is there of the rest of a body.
+fn next_of(body: &mut SendBody, cx: &mut Context<'_>) -> Result<Option<Bytes>, Broken> {
+    match Pin::new(body).poll_frame(cx) {
+        // It has no trailers.
+        Poll::Ready(Some(frame)) => Ok(frame?.into_data().ok()),
+        Poll::Ready(None) | Poll::Pending => Ok(None),
+    }
 }
 
-/// What hyper gives back of a request that it could not send.
-fn recover(mut error: TrySendError<Request<SendBody>>) -> (hyper::Error, Option<Unsent>) {
-    let unsent = error.take_message().map(Box::new);
-    (error.into_error(), unsent)
-}
-
-fn unwoken() -> Context<'static> {
-    Context::from_waker(Waker::noop())
-}
+/// What is read at once where no more is expected.
+const SMALL: usize = 8 * 1024;
+/// The most that is read at once.
+const LARGE: usize = 256 * 1024;

@@ -1,12 +1,11 @@
 //! The fragile server behind us: its slots, its connections, how a request is sent to it, and how
 //! requests wait while it is away.
 
-mod again;
 mod child;
 mod dial;
-mod driver;
+mod head;
 mod hold;
-mod interim;
+mod inbound;
 mod last_lines;
 mod lasting;
 mod link;
@@ -21,14 +20,16 @@ use std::sync::{Arc, Weak};
 use tokio::time::Instant;
 
 #[cfg(fuzzing)]
-pub(crate) use self::interim::of_pieces as interim_answers;
+pub use self::inbound::Told;
+#[cfg(fuzzing)]
+pub(crate) use self::inbound::of_pieces as answer_of;
 use self::lasting::Lasting;
 pub(crate) use self::{
-    again::Again,
     child::{Behind, Child},
     hold::Turn,
+    inbound::Piece,
     last_lines::LastLines,
-    link::Link,
+    link::{Fault, Link},
     send::{Answer, Outbound, Sent, Switched, Watched},
     writes::Writes,
 };

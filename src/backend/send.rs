@@ -1,22 +1,21 @@
 //! Sending a request: over a kept connection where that is safe, else over a new one; and once more
 //! where that is safe too.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use http::{
-    HeaderValue, Method, Request, Response,
+    HeaderValue, Method, Response, StatusCode,
     header::{CONNECTION, CONTENT_LENGTH},
     request, response,
 };
-use hyper::body::Incoming;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Again, Backend,
+    Backend,
     dial::NoConnection,
     hold::Turn,
     lasting::Server,
-    link::{Came, Link, Lost},
+    link::{Fault, Link},
     wire::Wire,
 };
 use crate::{headers, refusal::Refusal, spool::Received};
@@ -50,7 +49,7 @@ pub(crate) struct Outbound {
 /// The head of the backend's answer, and the connection on which the rest will come.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub response: Response<Incoming>,
+    pub head: response::Parts,
     pub link: Box<Link>,
 }
 
@@ -65,7 +64,7 @@ pub(crate) struct Switched {
 #[derive(Debug)]
 pub(crate) enum Sent {
     /// With the request, where it can go once more should the answer not get beyond its head.
-    Answered(Answer, Option<Again>),
+    Answered(Answer, Option<Outbound>),
     /// The backend speaks another protocol now, as it was asked to.
     Switched(Box<Switched>),
     /// The connection ended before the answer began, and the request can go once more.
@@ -106,14 +105,14 @@ impl Outbound {
         Self { head, body, is_sent: false, is_doubtful: false, upgrades: false }
     }
 
-    /// One that was sent already, as it was sent.
-    pub(super) fn again(head: Box<request::Parts>, body: Received, upgrades: bool) -> Self {
-        Self { head, body, is_sent: true, is_doubtful: true, upgrades }
-    }
-
     /// Its head asks for another protocol.
     pub(crate) fn upgrading(self) -> Self {
         Self { upgrades: true, ..self }
+    }
+
+    /// The same once more: its connection was lost, so the backend has seen it, and may be about to end.
+    fn again(self) -> Self {
+        Self { is_sent: true, is_doubtful: true, ..self }
     }
 
     /// Does it only read (RFC 9110, section 9.2.1)?
@@ -232,8 +231,7 @@ impl Backend {
                 NoConnection::Unreachable(_) => Refusal::Unreachable,
             }
         })?;
-        let mut link =
-            Link::over(stream, server.number).await.map_err(|error| self.failed(&error))?;
+        let mut link = Link::over(stream, server.number);
         match listen {
             Some(listen) if link.closes_within(listen).await => Err(Refusal::ClosedEarly),
             _ => Ok(link),
@@ -247,60 +245,69 @@ impl Backend {
     /// only if no byte of it had left.
     pub(crate) async fn send(
         &self,
-        link: Box<Link>,
+        mut link: Box<Link>,
         request: Outbound,
         watched: &impl Watched,
     ) -> Result<Sent, Refusal> {
         watched.begin(link.since);
-        let can_repeat = request.is_idempotent() && !request.is_sent;
-        let Outbound { head, body, is_sent: was_sent, upgrades, .. } = request;
-        let was_kept = link.was_kept;
-        let progress = link.progress().clone();
-        progress.written.expect(can_repeat);
-        // Nobody has it sent again any more, unless somebody joins.
-        let orphaned = async {
-            watched.orphaned().await;
-            if !watched.is_open() {
-                progress.written.forget();
+        let (can_repeat, is_unseen) = (request.is_idempotent() && !request.is_sent, !link.was_kept);
+        let upgrades = request.upgrades;
+        let sent = link.send(&request.head, &request.body).await;
+        let mut request = Some(request).filter(|_| can_repeat || !link.is_sent);
+        let answered = match sent {
+            Ok(()) => {
+                let mut answer = pin!(link.answer(|head| watched.interim(head)));
+                tokio::select! {
+                    biased;
+                    // Cancel-safe: the answer is awaited further below.
+                    answered = answer.as_mut() => answered,
+                    () = watched.orphaned() => {
+                        // Nobody has it sent again any more, unless somebody joins.
+                        request = request.filter(|_| watched.is_open());
+                        answer.await
+                    }
+                }
             }
+            Err(fault) => Err(fault),
         };
-        let message = Request::from_parts(*head, body.body());
-        let sent = link.send(message, upgrades, orphaned, |head| watched.interim(head)).await;
-        let Lost { error, heard, sent, unsent } = match sent {
-            Ok(Came::Answer(answer)) => {
-                let again = can_repeat.then(|| Again { progress, body, upgrades });
-                return Ok(Sent::Answered(answer, again));
+        let fault = match answered {
+            Ok(head) if upgrades && head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                let wire = link.into_wire().await;
+                return Ok(Sent::Switched(Box::new(Switched { head, wire })));
             }
-            Ok(Came::Switched(switched)) => return Ok(Sent::Switched(switched)),
-            Err(lost) => lost,
+            Ok(head) => {
+                let again = request.filter(|_| can_repeat).map(Outbound::again);
+                return Ok(Sent::Answered(Answer { head, link }, again));
+            }
+            Err(fault) => fault,
         };
         // What is no HTTP would not be any the second time.
-        let can_repeat = can_repeat && !error.is_parse();
-        let once_more = match unsent {
-            Some(message) if can_repeat || !heard => {
-                let head = Box::new(message.into_parts().0);
-                Some(Outbound { upgrades, ..Outbound::new(head, body) })
-            }
-            None if can_repeat => Again { progress, body, upgrades }.request(),
-            _ => None,
-        };
-        match once_more {
+        let can_repeat = can_repeat && !matches!(fault, Fault::Malformed(_));
+        let may_repeat = can_repeat || !(link.is_sent || link.has_heard());
+        match request.filter(|_| may_repeat) {
             Some(request) if watched.is_wanted() => {
-                tracing::debug!(backend = self.config.name, %error, "no answer: sending once more");
-                let is_sent = was_sent || sent;
-                Ok(Sent::Again(Outbound { is_sent, is_doubtful: is_sent || !was_kept, ..request }))
+                tracing::debug!(
+                    backend = self.config.name,
+                    error = &fault as &dyn std::error::Error,
+                    "no answer: sending once more"
+                );
+                let is_sent = request.is_sent || link.is_sent;
+                Ok(Sent::Again(Outbound { is_sent, is_doubtful: is_sent || is_unseen, ..request }))
             }
-            _ => Err(self.failed(&error)),
+            _ => Err(self.failed(&fault)),
         }
     }
 
-    fn failed(&self, error: &hyper::Error) -> Refusal {
+    fn failed(&self, fault: &Fault) -> Refusal {
         tracing::warn!(
             backend = self.config.name,
             url = %self.config.url,
-            error = error as &dyn std::error::Error,
+            error = fault as &dyn std::error::Error,
             "no valid answer"
         );
-        if error.is_parse() { Refusal::AnswerMalformed } else { Refusal::ClosedEarly }
+        match fault {
+            Fault::Malformed(_) => Refusal::AnswerMalformed,
+            _ => Refusal::ClosedEarly,
+        }
     }
 }

@@ -2,10 +2,7 @@
 
 use std::{task::Poll, time::Duration};
 
-use bytes::Bytes;
 use http::response;
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Frame, Incoming};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -14,7 +11,7 @@ use super::{
 };
 use crate::{
     admission::queue::NoSlot,
-    backend::{Answer, Backend, Link, Outbound, Sent, Switched, Watched as _},
+    backend::{Answer, Backend, Fault, Link, Outbound, Piece, Sent, Switched, Watched as _},
     headers,
     observe::record::Ended,
     refusal::Refusal,
@@ -166,7 +163,7 @@ impl Exchange {
         };
         match (self.pass_on(answer, policy, spool, handed).await, again) {
             (Err(Stopped::BrokenOff), Some(again)) if spool.written() == 0 && self.is_wanted() => {
-                again.request().map(Heard::Nothing).ok_or(Stopped::BrokenOff)
+                Ok(Heard::Nothing(again))
             }
             (result, _) => result.map(|(end, link)| Heard::All(end, link)),
         }
@@ -181,17 +178,16 @@ impl Exchange {
         spool: &Spool,
         handed: &mut Option<response::Parts>,
     ) -> Result<(End, Box<Link>), Stopped> {
-        let Answer { response, mut link } = answer;
-        let (mut parts, mut body) = response.into_parts();
+        let Answer { head: mut parts, mut link } = answer;
         self.record().note(|outcome| outcome.backend_status = Some(parts.status));
         let overruled =
             headers::accept(&mut parts, self.record().id()).map_err(Stopped::NoAnswer)?;
         let endless = headers::is_endless(&parts.headers);
         let allowance = policy.allowance(endless, overruled);
         let brief = endless && allowance.time < policy.orphan.max_duration;
-        let bodyless = body.is_end_stream();
-        let first = Link::at_once(body.frame());
-        let is_whole = first.is_ready() && body.is_end_stream();
+        let bodyless = link.is_read();
+        let first = link.at_once();
+        let is_whole = first.is_ready() && link.is_read();
         match handed {
             None => {
                 // Small bodies come with their head, and then nothing is to be kept of that.
@@ -207,7 +203,7 @@ impl Exchange {
         }
         let finished = async {
             let max_bytes = policy.orphan.max_bytes;
-            let end = self.fill(spool, first, &mut body, &mut link, max_bytes).await?;
+            let end = self.fill(spool, first, &mut link, max_bytes).await?;
             link.settle().await;
             Ok(end)
         };
@@ -224,8 +220,7 @@ impl Exchange {
     async fn fill(
         &self,
         spool: &Spool,
-        first: Poll<Option<hyper::Result<Frame<Bytes>>>>,
-        body: &mut Incoming,
+        first: Poll<Option<Result<Piece, Fault>>>,
         link: &mut Link,
         max_orphan_bytes: u64,
     ) -> Result<End, Stopped> {
@@ -234,22 +229,18 @@ impl Exchange {
         loop {
             let next = match std::mem::replace(&mut come, Poll::Pending) {
                 Poll::Ready(next) => next,
-                Poll::Pending if body.is_end_stream() => break,
-                Poll::Pending => link.drive(body.frame()).await,
+                Poll::Pending if link.is_read() => break,
+                Poll::Pending => link.piece().await,
             };
-            let frame = match next {
+            let chunk = match next {
                 None => break,
-                Some(Ok(frame)) => frame,
+                Some(Ok(Piece::Data(chunk))) => chunk,
+                Some(Ok(Piece::Trailers(trailers))) => {
+                    return Ok(End::Whole(headers::accept_trailers(trailers)));
+                }
                 Some(Err(error)) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "answer broken off");
                     return Err(Stopped::BrokenOff);
-                }
-            };
-            let chunk = match frame.into_data() {
-                Ok(chunk) => chunk,
-                Err(other) => {
-                    let trailers = other.into_trailers().ok().and_then(headers::accept_trailers);
-                    return Ok(End::Whole(trailers));
                 }
             };
             self.tells();

@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 pub(crate) use self::{
     body::{Received, SendBody},
     budget::Held,
-    reader::Reader,
+    reader::{Broken, Reader},
 };
 use self::{
     budget::{Budget, Share},
