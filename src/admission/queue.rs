@@ -43,11 +43,6 @@ impl Slots {
         self.room.resize(count);
     }
 
-    /// Are more in use than there are by now?
-    pub(crate) fn are_too_many(&self) -> bool {
-        self.room.is_over()
-    }
-
     /// A slot that is free now, where nobody waits for one.
     pub(crate) fn free_slot(&self) -> Option<Slot> {
         Some(Slot { _ticket: self.room.try_enter()? })

@@ -13,8 +13,6 @@ pub(super) struct Inbound {
     come: Bytes,
     /// So much of that was looked at, and is no whole head.
     looked_at: usize,
-    /// Something has come for the present request.
-    pub heard: bool,
     body: Body,
     /// The answer is to HEAD, and so has no body whatever it says.
     bodyless: bool,
@@ -52,7 +50,6 @@ impl Inbound {
         Self {
             come: Bytes::new(),
             looked_at: 0,
-            heard: false,
             body: Body::Ended,
             bodyless: false,
             is_kept: true,
@@ -62,14 +59,12 @@ impl Inbound {
 
     /// A request is about to be sent.
     pub(super) fn expect(&mut self, bodyless: bool, is_kept: bool) {
-        self.heard = false;
         self.bodyless = bodyless;
         self.is_kept = is_kept;
     }
 
     /// These bytes have come.
     pub(super) fn hear(&mut self, bytes: &[u8]) {
-        self.heard = true;
         if self.come.is_empty() {
             self.come = Bytes::copy_from_slice(bytes);
             return;
@@ -85,7 +80,7 @@ impl Inbound {
     /// The same without a copy, where nothing else waits to be taken.
     pub(super) fn hear_all(&mut self, bytes: Bytes) {
         match self.come.is_empty() {
-            true => (self.heard, self.come) = (true, bytes),
+            true => self.come = bytes,
             false => self.hear(&bytes),
         }
     }

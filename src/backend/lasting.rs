@@ -7,12 +7,10 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::time::Instant;
 
 use super::{
     dial::Dialler,
     hold::Hold,
-    link::Link,
     look::Look,
     pool::{Bounds, Pool},
 };
@@ -61,27 +59,18 @@ impl Lasting {
         // Before the pool knows: who dials the former one now keeps no connection to it.
         self.server.store(Arc::new(Server::new(config, number)));
         self.slots.resize(config.max_concurrency);
-        self.pool.rebound(bounds(config, number), self.slots.in_use());
+        self.pool.rebound(bounds(config, number));
     }
 
     pub(super) fn retire(&self) {
         let Server { number, .. } = *self.server();
         let max_age = std::time::Duration::ZERO;
-        self.pool.rebound(Bounds { max: 0, max_age, server: number }, self.slots.in_use());
+        self.pool.rebound(Bounds { max: 0, max_age, server: number });
     }
 
     /// As the last configuration has it.
     pub(super) fn server(&self) -> Arc<Server> {
         self.server.load_full()
-    }
-
-    /// Before the exchange gives its slot away. Where there are too many slots by now that goes with
-    /// it, and leaves no room for the connection.
-    pub(super) fn keep(&self, link: Box<Link>, now: Instant) {
-        if !self.slots.are_too_many() {
-            let server = link.server;
-            self.pool.keep(link, server, now);
-        }
     }
 }
 

@@ -23,6 +23,7 @@ use tokio_util::io::poll_read_buf;
 use super::{
     head::{self, Malformed, Text},
     inbound::{Inbound, Piece},
+    pool::Open,
     wire::Wire,
 };
 use crate::{
@@ -40,12 +41,15 @@ pub(crate) struct Link {
     body: Option<SendBody>,
     /// Bytes of the request have left.
     pub(super) is_sent: bool,
+    /// Bytes have come since.
+    pub(super) has_heard: bool,
     /// Where large bodies are read to; nothing else has any room there.
     bulk: BytesMut,
     /// What a read may bring at once.
     room: usize,
     /// The server that it leads to.
     pub(super) server: u64,
+    open: Open,
     /// It has served another exchange before.
     pub(super) was_kept: bool,
     /// When its present exchange got it.
@@ -68,24 +72,21 @@ pub(crate) enum Fault {
 }
 
 impl Link {
-    pub(super) fn over(socket: Socket, server: u64) -> Box<Self> {
+    pub(super) fn over(socket: Socket, server: u64, open: Open) -> Box<Self> {
         Box::new(Self {
             socket,
             inbound: Inbound::new(),
             rest: Bytes::new(),
             body: None,
             is_sent: false,
+            has_heard: false,
             bulk: BytesMut::new(),
             room: SMALL,
             server,
+            open,
             was_kept: false,
             since: Instant::now(),
         })
-    }
-
-    /// Bytes of an answer have come.
-    pub(super) fn has_heard(&self) -> bool {
-        self.inbound.heard
     }
 
     /// Sends the request, or what of it the socket takes at once; the rest goes out while the answer is
@@ -95,7 +96,7 @@ impl Link {
         head: &request::Parts,
         body: &Received,
     ) -> Result<(), Fault> {
-        self.is_sent = false;
+        (self.is_sent, self.has_heard) = (false, false);
         let keep_alive = self.inbound.speaks_http10;
         self.inbound.expect(head.method == Method::HEAD, !head::closes(head));
         poll_fn(|cx| {
@@ -215,7 +216,7 @@ impl Link {
             done => Poll::Ready(done),
         })
         .await;
-        Wire::new(self.socket, self.inbound.into_rest())
+        Wire::new(self.socket, self.open, self.inbound.into_rest())
     }
 
     /// Does the other side close it within this time, unasked?
@@ -270,6 +271,7 @@ impl Link {
         let mut buf = ReadBuf::uninit(&mut room);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
         let come = buf.filled();
+        self.has_heard |= !come.is_empty();
         self.inbound.hear(come);
         if come.len() == SMALL {
             self.room = 4 * SMALL;
@@ -283,6 +285,7 @@ impl Link {
         }
         let room = self.bulk.capacity();
         let len = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.bulk))?;
+        self.has_heard |= len > 0;
         self.inbound.hear_all(self.bulk.split().freeze());
         if len == room {
             self.room = LARGE.min(2 * self.room);

@@ -217,7 +217,8 @@ impl Backend {
     pub(crate) fn keep(&self, mut link: Box<Link>, now: Instant) {
         if link.is_ready() {
             link.was_kept = true;
-            self.lasting.keep(link, now);
+            let server = link.server;
+            self.lasting.pool.keep(link, server, now);
         }
     }
 

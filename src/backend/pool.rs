@@ -1,10 +1,18 @@
 //! Kept connections, the youngest first.
 //!
-//! The bound: connections, busy and kept together, never outnumber the slots. Each exchange that
-//! needs a connection holds a slot already, says how many slots are in use, and takes or closes
-//! kept ones where there would be too many. Whoever comes last sees all the others.
+//! The bound: connections, busy and kept together, never outnumber the slots. Each connection is counted
+//! from before it is dialled until it is closed, and whoever is to dial one holds a slot already, and
+//! closes kept ones where there would be too many. The slots that are in use say less: many a one was
+//! handed over a moment ago to an exchange that is about to take a connection from here.
 
-use std::{thread::ThreadId, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread::ThreadId,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -18,6 +26,8 @@ use crate::runtime;
 #[derive(Debug)]
 pub(super) struct Pool<L = Box<Link>> {
     state: Mutex<State<L>>,
+    /// Connections, busy and kept. Rises under the lock alone, so that nobody counts past another.
+    open: Arc<AtomicUsize>,
     /// Told when something is kept where nothing was. That is often: whoever waits until something
     /// comes of age must not be woken by it.
     kept: Notify,
@@ -33,6 +43,10 @@ struct State<L> {
     /// Somebody closes those that come of age.
     is_tended: bool,
 }
+
+/// One connection is there, or about to be: counted until it is dropped.
+#[derive(Debug)]
+pub(super) struct Open(Arc<AtomicUsize>);
 
 /// What is kept, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -55,49 +69,58 @@ struct Idle<L> {
 impl<L> Pool<L> {
     pub(super) fn new(bounds: Bounds) -> Self {
         let state = State { bounds, idle: Vec::new(), is_tended: false };
-        Self { state: Mutex::new(state), kept: Notify::new(), rebounded: Notify::new() }
+        let (kept, rebounded) = (Notify::new(), Notify::new());
+        Self { state: Mutex::new(state), open: Arc::default(), kept, rebounded }
     }
 
     /// From here on these bounds hold; what is beyond them is closed.
-    pub(super) fn rebound(&self, bounds: Bounds, slots_in_use: usize) {
+    pub(super) fn rebound(&self, bounds: Bounds) {
         let mut state = self.state.lock();
         if state.bounds.server != bounds.server {
             state.idle.clear();
         }
         state.bounds = bounds;
-        state.make_room(slots_in_use);
+        self.close_down_to(&mut state, bounds.max);
         drop(state);
         self.rebounded.notify_one();
     }
 
     /// This worker's youngest, and the time; anybody's where there is no room for one more.
-    pub(super) fn take(&self, slots_in_use: usize) -> Option<(L, Instant)> {
+    pub(super) fn take(&self) -> Option<(L, Instant)> {
         let here = runtime::here();
         let mut state = self.state.lock();
         let State { idle, bounds, .. } = &mut *state;
         let index = match idle.iter().rposition(|idle| idle.worker == here) {
             Some(index) => index,
-            None if idle.len() + slots_in_use > bounds.max => idle.len().checked_sub(1)?,
+            None if self.open.load(Relaxed) >= bounds.max => idle.len().checked_sub(1)?,
             None => return None,
         };
         let taken = idle.remove(index);
-        // Who has a slot and is about to open one may have looked before we had ours: what is kept besides
-        // must not be one too many then.
-        state.make_room(slots_in_use);
         // It may have come of age a moment ago.
         let now = Instant::now();
-        (now - taken.since < state.bounds.max_age).then_some((taken.link, now))
+        (now - taken.since < bounds.max_age).then_some((taken.link, now))
     }
 
-    /// Closes the oldest until one more can be opened.
-    pub(super) fn make_room(&self, slots_in_use: usize) {
-        self.state.lock().make_room(slots_in_use);
+    /// Counts one that is about to be dialled, and closes the oldest until there is room for it.
+    pub(super) fn open(&self) -> Open {
+        let mut state = self.state.lock();
+        let most = state.bounds.max.saturating_sub(1);
+        self.close_down_to(&mut state, most);
+        self.open.fetch_add(1, Relaxed);
+        Open(self.open.clone())
+    }
+
+    /// Closes the oldest until there are no more than so many, or nothing is kept.
+    fn close_down_to(&self, state: &mut State<L>, most: usize) {
+        while !state.idle.is_empty() && self.open.load(Relaxed) > most {
+            drop(state.idle.remove(0));
+        }
     }
 
     /// Keeps a connection to this server, if it is still the one.
     pub(super) fn keep(&self, link: L, server: u64, now: Instant) {
         let mut state = self.state.lock();
-        if state.bounds.server != server || state.bounds.max == 0 {
+        if state.bounds.server != server || self.open.load(Relaxed) > state.bounds.max {
             return;
         }
         let first = state.idle.is_empty();
@@ -141,11 +164,9 @@ impl<L> Pool<L> {
     }
 }
 
-impl<L> State<L> {
-    fn make_room(&mut self, slots_in_use: usize) {
-        let many = (self.idle.len() + slots_in_use).saturating_sub(self.bounds.max);
-        let upto = many.min(self.idle.len());
-        self.idle.drain(..upto);
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -159,95 +180,118 @@ mod tests {
         Bounds { max, max_age: AGE, server: 1 }
     }
 
-    fn pool(max: usize) -> Pool<&'static str> {
+    fn pool(max: usize) -> Pool<(&'static str, Open)> {
         Pool::new(bounds(max))
     }
 
-    fn taken(pool: &Pool<&'static str>, slots_in_use: usize) -> Option<&'static str> {
-        pool.take(slots_in_use).map(|(link, _)| link)
+    fn keep(pool: &Pool<(&'static str, Open)>, name: &'static str) {
+        let open = pool.open();
+        pool.keep((name, open), 1, Instant::now());
+    }
+
+    fn taken(pool: &Pool<(&'static str, Open)>) -> Option<(&'static str, Open)> {
+        pool.take().map(|(link, _)| link)
+    }
+
+    fn name(link: Option<(&'static str, Open)>) -> Option<&'static str> {
+        link.map(|(name, _)| name)
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_youngest_is_taken_and_the_aged_are_closed() {
         let pool = pool(4);
-        pool.keep("old", 1, Instant::now());
+        keep(&pool, "old");
         tokio::time::advance(AGE / 2).await;
-        pool.keep("young", 1, Instant::now());
-        assert_eq!(taken(&pool, 1), Some("young"));
+        keep(&pool, "young");
+        assert_eq!(name(taken(&pool)), Some("young"));
         tokio::time::advance(AGE / 2).await;
-        assert_eq!(taken(&pool, 1), None);
+        assert_eq!(name(taken(&pool)), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_aged_are_closed_without_anybody_asking() {
-        let pool = std::sync::Arc::new(pool(4));
-        pool.keep("old", 1, Instant::now());
+        let pool = pool(4);
+        keep(&pool, "old");
         // Runs for ever; the clock moves on by itself as long as it waits.
         let _ = tokio::time::timeout(2 * AGE, pool.close_aged()).await;
-        assert!(pool.state.lock().idle.is_empty());
+        assert_eq!(pool.len(), 0);
     }
 
     #[test]
     fn room_is_made_for_one_that_must_be_new() {
         let pool = pool(3);
-        pool.keep("a", 1, Instant::now());
-        pool.keep("b", 1, Instant::now());
-        pool.make_room(1);
-        assert_eq!(pool.state.lock().idle.len(), 2);
-        pool.make_room(2);
-        assert_eq!(taken(&pool, 2), Some("b"));
-        assert_eq!(taken(&pool, 2), None);
+        for name in ["a", "b", "c"] {
+            keep(&pool, name);
+        }
+        let new = pool.open();
+        assert_eq!(pool.len(), 2);
+        let newer = pool.open();
+        let last = taken(&pool);
+        assert!(last.as_ref().is_some_and(|(name, _)| *name == "c") && taken(&pool).is_none());
+        drop((new, newer, last));
+        assert_eq!(pool.open.load(Relaxed), 0);
     }
 
     #[test]
-    fn who_takes_one_leaves_no_more_than_there_is_room_for() {
+    fn who_takes_one_leaves_all_for_those_who_are_about_to_and_who_opens_one_leaves_room() {
         let pool = pool(2);
-        pool.keep("a", 1, Instant::now());
-        pool.keep("b", 1, Instant::now());
-        // One who has a slot has seen nobody but himself so far, and opens one after this.
-        assert_eq!(taken(&pool, 2), Some("b"));
-        pool.make_room(1);
+        for name in ["a", "b"] {
+            keep(&pool, name);
+        }
+        // All slots are in use by now, and each will have one.
+        let first = taken(&pool);
+        assert_eq!(pool.len(), 1);
+        // The other one must have a new one, whoever looked first.
+        let second = pool.open();
         assert_eq!(pool.len(), 0);
+        drop((first, second));
     }
 
     #[test]
     fn what_is_too_many_or_leads_to_another_server_is_closed_and_not_kept() {
         let pool = pool(3);
         for name in ["a", "b", "c"] {
-            pool.keep(name, 1, Instant::now());
+            keep(&pool, name);
         }
-        pool.rebound(bounds(2), 1);
-        assert_eq!(pool.state.lock().idle.len(), 1);
-        assert_eq!(taken(&pool, 1), Some("c"));
-        pool.keep("c", 1, Instant::now());
-        pool.rebound(Bounds { server: 2, ..bounds(2) }, 0);
-        pool.keep("late", 1, Instant::now());
-        assert_eq!(taken(&pool, 1), None);
-        pool.keep("new", 2, Instant::now());
-        assert_eq!(taken(&pool, 1), Some("new"));
+        let busy = taken(&pool).expect("kept");
+        pool.rebound(bounds(2));
+        assert_eq!(pool.len(), 1);
+        pool.rebound(bounds(1));
+        assert_eq!(pool.len(), 0);
+        let more = pool.open();
+        pool.keep(busy, 1, Instant::now());
+        assert_eq!(pool.len(), 0);
+        pool.keep(("kept", more), 1, Instant::now());
+        let late = taken(&pool).expect("kept");
+        pool.rebound(Bounds { server: 2, ..bounds(2) });
+        pool.keep(late, 1, Instant::now());
+        assert_eq!(pool.len(), 0);
+        let new = pool.open();
+        pool.keep(("new", new), 2, Instant::now());
+        assert_eq!(name(taken(&pool)), Some("new"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_closes_the_aged_ends_where_nothing_is_kept_any_more_and_can_begin_anew() {
         let pool = pool(3);
-        pool.keep("a", 1, Instant::now());
-        pool.rebound(bounds(0), 0);
+        keep(&pool, "a");
+        pool.rebound(bounds(0));
         pool.close_aged().await;
-        pool.keep("b", 1, Instant::now());
-        assert!(pool.state.lock().idle.is_empty());
-        pool.rebound(bounds(3), 0);
+        keep(&pool, "b");
+        assert_eq!(pool.len(), 0);
+        pool.rebound(bounds(3));
         let _ = tokio::time::timeout(2 * AGE, pool.close_aged()).await;
         assert!(pool.state.lock().is_tended);
     }
 
     #[test]
     fn anothers_connection_is_taken_only_where_there_is_no_room() {
-        let pool = std::sync::Arc::new(pool(2));
+        let pool = Arc::new(pool(2));
         let other = pool.clone();
-        std::thread::scope(|scope| {
-            drop(scope.spawn(move || other.keep("theirs", 1, Instant::now())).join());
-        });
-        assert_eq!(taken(&pool, 1), None);
-        assert_eq!(taken(&pool, 2), Some("theirs"));
+        std::thread::scope(|scope| drop(scope.spawn(move || keep(&other, "theirs")).join()));
+        assert!(taken(&pool).is_none());
+        let busy = pool.open();
+        assert_eq!(name(taken(&pool)), Some("theirs"));
+        drop(busy);
     }
 }

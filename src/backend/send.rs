@@ -175,7 +175,7 @@ impl Backend {
         if request.is_idempotent()
             && listen.is_none()
             && !request.upgrades
-            && let Some((mut link, now)) = self.lasting.pool.take(self.lasting.slots.in_use())
+            && let Some((mut link, now)) = self.lasting.pool.take()
         {
             link.since = now;
             return Ok(link);
@@ -216,7 +216,7 @@ impl Backend {
         bound: Duration,
         listen: Option<Duration>,
     ) -> Result<Box<Link>, Refusal> {
-        self.lasting.pool.make_room(self.lasting.slots.in_use());
+        let open = self.lasting.pool.open();
         let bound = bound.min(server.connect_timeout);
         let stream = server.dialler.dial(bound).await.map_err(|error| {
             // Once: whoever tries again and again says nothing new.
@@ -231,7 +231,7 @@ impl Backend {
                 NoConnection::Unreachable(_) => Refusal::Unreachable,
             }
         })?;
-        let mut link = Link::over(stream, server.number);
+        let mut link = Link::over(stream, server.number, open);
         match listen {
             Some(listen) if link.closes_within(listen).await => Err(Refusal::ClosedEarly),
             _ => Ok(link),
@@ -283,7 +283,7 @@ impl Backend {
         };
         // What is no HTTP would not be any the second time.
         let can_repeat = can_repeat && !matches!(fault, Fault::Malformed(_));
-        let may_repeat = can_repeat || !(link.is_sent || link.has_heard());
+        let may_repeat = can_repeat || !(link.is_sent || link.has_heard);
         match request.filter(|_| may_repeat) {
             Some(request) if watched.is_wanted() => {
                 tracing::debug!(

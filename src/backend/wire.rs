@@ -9,17 +9,19 @@ use std::{
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::pool::Open;
 use crate::socket::Socket;
 
 #[derive(Debug)]
 pub(crate) struct Wire {
     socket: Socket,
+    _open: Open,
     begun: Bytes,
 }
 
 impl Wire {
-    pub(super) fn new(socket: Socket, begun: Bytes) -> Self {
-        Self { socket, begun }
+    pub(super) fn new(socket: Socket, open: Open, begun: Bytes) -> Self {
+        Self { socket, _open: open, begun }
     }
 }
 

@@ -19,6 +19,46 @@ fn a_kept_connection_is_used_again() {
 }
 
 #[test]
+fn those_who_waited_for_a_slot_use_the_connections_that_are_there() {
+    let backend = Backend::start(|talk| {
+        talk.hold("all")?;
+        talk.answer("served")
+    });
+    let seawall =
+        Seawall::with(&backend, "max_concurrency = 4\nidle = \"1h\"\n[runtime]\nworkers = 1");
+    let mut clients: Vec<_> = (0..16).map(|_| seawall.client()).collect();
+    for client in &mut clients {
+        client.get("/");
+    }
+    backend.wait_held("all", 4);
+    seawall.settle();
+    // All four slots change hands in the same moment.
+    backend.release("all");
+    for client in &mut clients {
+        assert_eq!(client.answer().text(), "served");
+    }
+    assert_eq!((backend.connections(), backend.most_open_at_once()), (4, 4));
+    backend.assert_unharmed();
+}
+
+#[test]
+fn a_server_of_http_1_0_that_keeps_its_connection_is_asked_to_keep_it() {
+    let backend = Backend::start(|talk| {
+        talk.write("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 6\r\n\r\nserved")
+    });
+    let seawall = Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"");
+    for _ in 0..3 {
+        assert_eq!(seawall.client().get("/").answer().text(), "served");
+    }
+    let exchanges = backend.exchanges();
+    let asked: Vec<_> =
+        exchanges.iter().map(|exchange| exchange.head.field("connection")).collect();
+    assert_eq!(asked, [None, Some("keep-alive"), Some("keep-alive")]);
+    assert_eq!(backend.connections(), 1);
+    backend.assert_unharmed();
+}
+
+#[test]
 fn an_orphans_connection_is_used_again_too() {
     let backend = Backend::start(|talk| {
         talk.hold("view")?;
