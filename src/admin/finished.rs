@@ -39,7 +39,7 @@ pub(super) struct Finished {
     /// Since when nobody watched what ran at the backend.
     orphaned_at: Option<f64>,
     /// When both sides were through with it.
-    end: f64,
+    until: f64,
     status: Option<u16>,
     backend_status: Option<u16>,
     queue_ms: f64,
@@ -73,7 +73,7 @@ impl Finished {
             over: outcome.over.map(at),
             left_at: outcome.left.map(|_| at(facts.began + outcome.visit)),
             orphaned_at: outcome.orphaned.map(at),
-            end: at(outcome.ended_at(facts.began)),
+            until: at(outcome.ended_at(facts.began)),
             status: outcome.status.map(|status| status.as_u16()),
             backend_status: outcome.backend_status.map(|status| status.as_u16()),
             queue_ms: millis(outcome.queue),

@@ -5,6 +5,7 @@
 //! any page; what there is to see is gathered in [`state`] and told as it happens by [`feed`], and what
 //! is over is found in [`inspect`].
 
+mod crowd;
 mod drain;
 mod exchanges;
 mod feed;

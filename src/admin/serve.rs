@@ -1,36 +1,35 @@
 //! The connections of the admin listener, with bounds of their own.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::TcpListener, sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::Body,
     extract::Request,
     http::StatusCode,
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use http_body::Body as _;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use http_body_util::BodyExt as _;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::{
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time::{sleep, timeout},
 };
+use tower::ServiceExt as _;
 
+use super::crowd::{Busy, Crowd, Place};
 use crate::tasks::Tasks;
 
-/// Connections at once. More are asked for health alone, so that whoever holds the others has nobody take
-/// us for dead.
-const CONNECTIONS: usize = 256;
-/// Of those more, at once; the rest wait in the kernel's queue.
-const MORE: usize = 64;
-/// How long each of those lasts: health is told within about half a second.
-const BRIEFLY: Duration = Duration::from_secs(2);
+/// Connections at once.
+const CONNECTIONS: usize = 320;
+/// Of them, those that have a page at once. Health is told at all times, so that whoever holds the pages
+/// has nobody take us for dead.
+const PAGES: usize = 256;
 /// A body takes longer: its request is given up.
 const BODY: Duration = Duration::from_secs(10);
 /// The head of a request takes longer, or the next one does not come: closed.
@@ -40,23 +39,22 @@ const STALL: Duration = Duration::from_secs(60);
 /// Out of descriptors, and the like: accepting pauses.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What there is to be had.
 #[derive(Debug, Clone)]
-struct Places {
-    all: Arc<Semaphore>,
-    more: Arc<Semaphore>,
+struct Shown {
+    pages: Router,
+    places: Arc<Semaphore>,
+    health: Router,
 }
 
 /// Never resolves. Of what is served, `health` is so at all times.
 pub(super) async fn all(sockets: Vec<TcpListener>, pages: Router, health: Router) {
-    let places =
-        Places { all: Arc::new(Semaphore::new(CONNECTIONS)), more: Arc::new(Semaphore::new(MORE)) };
-    let health = health.fallback(async || FULL);
+    let (crowd, places) = (Crowd::of(CONNECTIONS), Arc::new(Semaphore::new(PAGES)));
+    let shown = Shown { pages, places, health: health.fallback(async || FULL) };
     for socket in sockets {
         let opened = socket.set_nonblocking(true);
         match opened.and_then(|()| tokio::net::TcpListener::from_std(socket)) {
-            Ok(socket) => {
-                Tasks::background(accept(socket, pages.clone(), health.clone(), places.clone()));
-            }
+            Ok(socket) => Tasks::background(accept(socket, crowd.clone(), shown.clone())),
             Err(error) => tracing::error!(%error, "the admin pages cannot be served"),
         }
     }
@@ -73,31 +71,45 @@ pub(super) async fn soon(request: Request, next: Next) -> Response {
     }
 }
 
-async fn accept(socket: tokio::net::TcpListener, pages: Router, health: Router, places: Places) {
-    while let Ok(more) = places.more.clone().acquire_owned().await {
+async fn accept(socket: tokio::net::TcpListener, crowd: Crowd, shown: Shown) {
+    loop {
         let Ok((client, _)) = socket.accept().await else {
             sleep(PAUSE).await;
             continue;
         };
-        match places.all.clone().try_acquire_owned() {
-            Ok(place) => Tasks::background(serve(client, pages.clone(), place)),
-            Err(_) => {
-                let served = serve(client, health.clone(), more);
-                // Dropped, it is closed.
-                Tasks::background(async { drop(timeout(BRIEFLY, served).await) });
-            }
+        if let Some(place) = crowd.enter().await {
+            Tasks::background(serve(client, place, shown.clone()));
         }
     }
 }
 
-async fn serve(client: TcpStream, pages: Router, place: OwnedSemaphorePermit) {
+async fn serve(client: TcpStream, place: Arc<Place>, shown: Shown) {
     // Where it cannot be set, that one keeps his place.
     let _ = SockRef::from(&client).set_tcp_user_timeout(Some(STALL));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    // Whoever leaves amid a page is missed by nobody.
-    let _ = http.serve_connection(TokioIo::new(client), TowerToHyperService::new(pages)).await;
-    drop(place);
+    let service =
+        service_fn(|request: Request<Incoming>| shown.clone().answer(request, place.busy()));
+    // Dropped, it is closed: there, and where whoever leaves amid a page is missed by nobody.
+    tokio::select! {
+        _ = http.serve_connection(TokioIo::new(client), service) => {}
+        () = place.left() => {}
+    }
+}
+
+impl Shown {
+    /// Something is under way until the last byte of the answer is.
+    async fn answer(self, request: Request<Incoming>, busy: Busy) -> Result<Response, Infallible> {
+        let place = self.places.try_acquire_owned();
+        let pages = if place.is_ok() { self.pages } else { self.health };
+        let answer = pages.oneshot(request.map(Body::new)).await?;
+        Ok(answer.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _ = (&busy, &place);
+                frame
+            }))
+        }))
+    }
 }
 
 const FULL: (StatusCode, &str) =
@@ -106,13 +118,8 @@ const SLOW: (StatusCode, &str) = (StatusCode::REQUEST_TIMEOUT, "the body did not
 
 #[cfg(test)]
 mod tests {
-    use axum::{
-        body::{Body, Bytes},
-        middleware,
-        routing::post,
-    };
+    use axum::{body::Bytes, middleware, routing::post};
     use http_body_util::StreamBody;
-    use tower::ServiceExt as _;
 
     use super::*;
 

@@ -289,6 +289,7 @@ impl Watched for Exchange {
         }
         if let Some(open) = &mut state.open {
             open.begin();
+            state.wake_guests();
         }
         drop(state);
         self.tells();

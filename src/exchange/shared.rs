@@ -276,6 +276,12 @@ impl State {
         }
     }
 
+    /// Those who have joined note how far it has come.
+    pub(super) fn wake_guests(&mut self) {
+        let guests = self.seats.iter_mut().skip(1).flatten();
+        guests.filter_map(|seat| seat.waker.take()).for_each(Waker::wake);
+    }
+
     /// To those who still wait for a head.
     pub(super) fn refuse(&mut self, refusal: &Refusal) {
         for seat in self.seats.iter_mut().flatten() {

@@ -106,6 +106,9 @@ impl Watcher {
         interim: impl Fn(Response<()>),
     ) -> Poll<Result<Head, NoHead>> {
         let mut state = self.shared.state.lock();
+        if let Some(guest) = &self.guest {
+            guest.record.note(|outcome| outcome.stage = state.stage);
+        }
         let seat = state.seat(self.seat);
         seat.interims().into_iter().for_each(interim);
         let Some(answer) = seat.answer.take() else {

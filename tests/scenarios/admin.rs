@@ -237,6 +237,22 @@ fn health_is_told_while_others_hold_every_place() {
 }
 
 #[test]
+fn who_asks_for_nothing_keeps_nobody_out() {
+    let backend = Backend::held();
+    let seawall = Seawall::with(&backend, ON);
+    let mut watches = Client::connect(seawall.admin());
+    watches.send("GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(watches.answer_to_head().status(), 200);
+    let mut idle: Vec<_> = (0..400).map(|_| Client::connect(seawall.admin())).collect();
+    for path in ["/healthz", "/readyz", "/api/state"] {
+        assert_eq!(fetch(&seawall, path).status(), 200);
+    }
+    // Who came first of them was sent away, and who watches was not.
+    idle[0].wait_closed();
+    assert!(!watches.chunk().is_empty());
+}
+
+#[test]
 fn the_token_is_told_to_nobody() {
     let toml = "backend = \"http://127.0.0.1:9\"\n[admin]\nlisten = \"0.0.0.0:0\"\n";
     for token in ["s3cret-of-ours", "20260102030405"] {

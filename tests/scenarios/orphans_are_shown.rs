@@ -62,6 +62,24 @@ fn what_is_sent_only_after_its_client_was_let_go_is_one() {
     assert_eq!(totals(&seawall)["orphans"], 2);
 }
 
+#[test]
+fn who_joins_is_shown_as_far_as_the_exchange_that_it_watches() {
+    let backend = Backend::held();
+    let seawall = Seawall::with(&backend, &format!("max_concurrency = 1\n{JOIN}"));
+    let mut running = seawall.client();
+    running.get("/running");
+    backend.wait_held("/running", 1);
+    let [mut first, mut joins] = [first(&seawall), seawall.client()];
+    joins.get("/");
+    let is_at = |one: &Value, stage: &str| one["shared"] == "join" && one["stage"] == stage;
+    shown(&seawall, |one| is_at(one, "queued"));
+    backend.release("/running");
+    shown(&seawall, |one| is_at(one, "waiting"));
+    backend.release("/");
+    assert_eq!((first.answer().text(), joins.answer().text()), ("/".into(), "/".into()));
+    running.answer();
+}
+
 fn first(seawall: &Seawall) -> Client {
     let mut client = seawall.client();
     client.get_with("/", "X-Request-Id: first\r\n");

@@ -118,7 +118,7 @@ export class Bars {
     element.setAttribute("aria-posinset", position);
     element.setAttribute("aria-setsize", count);
     text(shown.place, place ? `${place}.` : "");
-    text(shown.time, lasting(quarter((one.end ?? now) - one.began, one.ended)));
+    text(shown.time, lasting(quarter((one.until ?? now) - one.began, one.ended)));
     // The bar grows by itself: its end lies in the future, and out of sight.
     const fresh = shown.one === one && shown.base === this.#base && shown.held === held && (one.ended || shown.until > now + 1000);
     if (fresh) return;
@@ -131,7 +131,7 @@ export class Bars {
     element.className = `row${bad ? " bad" : ""}${one.orphan ? " orphaned" : ""}`;
     const parts = segments(one, now + AHEAD, held).map(({ kind, from, to }) => bar(`is-${kind}`, this.#x(from), this.#x(to) - this.#x(from)));
     if (one.left_at && one.left_at > one.began) parts.push(bar("mark", this.#x(one.left_at)));
-    if (bad) parts.push(bar("mark bad", this.#x(one.end) - 3));
+    if (bad) parts.push(bar("mark bad", this.#x(one.until) - 3));
     shown.lane.replaceChildren(...parts);
   }
 

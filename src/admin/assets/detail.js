@@ -53,7 +53,7 @@ export class Detail {
     const advice = why ? hint(one) : "";
     return [
       this.#head(request(one)),
-      el("p", { className: "soft" }, `${sentence(doing(one, model.isHeld(one)))}${one.status ? `, status ${one.status}` : ""}, for ${lasting((one.end ?? model.now()) - one.began)}${one.ended ? "" : " so far"}`),
+      el("p", { className: "soft" }, `${sentence(doing(one, model.isHeld(one)))}${one.status ? `, status ${one.status}` : ""}, for ${lasting((one.until ?? model.now()) - one.began)}${one.ended ? "" : " so far"}`),
       why || one.reason ? el("p", { className: `why${why ? "" : " mild"}` }, why ?? sentence(one.reason), advice ? el("span", { className: "soft" }, ` ${advice}`) : null) : null,
       el("h3", {}, "Stages"),
       el("ul", { className: "stages" }, ...segments(one, model.now(), model.isHeld(one)).map(({ kind, from, to }) =>
@@ -114,7 +114,7 @@ function facts(one, model) {
     ["Sent", clock(one.sent)],
     ["Head came", clock(one.answered)],
     ["Client left", one.left ? `${clock(one.left_at)}, ${LEFT[one.left]}` : null],
-    ["Ended", one.ended ? `${one.ended}, ${clock(one.end)}` : null],
+    ["Ended", one.ended ? `${one.ended}, ${clock(one.until)}` : null],
     ["Status to the client", one.ended && one.status ? String(one.status) : null],
     ["Status of the backend", one.backend_status ? String(one.backend_status) : null],
     ["Shared", one.shared ? SOURCE[one.shared] : null],

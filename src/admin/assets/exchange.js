@@ -64,22 +64,21 @@ export class Detail {
   }
 
   #parts(one) {
-    const told = { ...one, end: one.until };
-    const why = one.ended ? wrong(told) : null;
+    const why = one.ended ? wrong(one) : null;
     const now = one.until ?? one.now;
     return [
       this.#head(one.method ? `${one.method} ${one.path}` : "No request"),
       el("p", { className: "soft" },
-        `${sentence(doing(told, false))}${one.status ? `, status ${one.status}` : ""}, ${lasting(now - one.began)}${one.ended ? "" : " so far"}`),
+        `${sentence(doing(one, false))}${one.status ? `, status ${one.status}` : ""}, ${lasting(now - one.began)}${one.ended ? "" : " so far"}`),
       why || one.reason ? el("p", { className: `why${why ? "" : " mild"}` }, why ?? sentence(one.reason),
-        why && hint(told) ? el("span", { className: "soft" }, ` ${hint(told)}`) : null) : null,
+        why && hint(one) ? el("span", { className: "soft" }, ` ${hint(one)}`) : null) : null,
       this.#actions(one),
       this.#said ? el("p", { className: "soft", role: "status" }, this.#said) : null,
       this.#command === null ? null : el("textarea", { value: this.#command, readOnly: true, rows: 6, "aria-label": "The command" }),
       this.#again.draw(one),
       this.#tabs(),
       el("div", { role: "tabpanel", id: "tab-panel", tabIndex: 0, "aria-labelledby": `tab-${this.#tab}` },
-        ...{ Timeline: () => timeline(told, now, this.#around.clock), Request: () => request(one), Answer: () => reply(one) }[this.#tab]()),
+        ...{ Timeline: () => timeline(one, now, this.#around.clock), Request: () => request(one), Answer: () => reply(one) }[this.#tab]()),
     ].filter(Boolean);
   }
 

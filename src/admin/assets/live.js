@@ -83,14 +83,14 @@ function exchanges() {
   const wanted = $("filter").value.trim().toLowerCase();
   const matches = (one) => !wanted || `${one.method} ${one.path} ${one.client}`.toLowerCase().includes(wanted);
   const all = [...model.running.values()].filter(matches);
-  const of = (...stages) => all.filter((one) => stages.includes(one.stage));
+  const of = (...stages) => all.filter((one) => stages.includes(one.stage) && !watches(one));
   const since = model.now() - Number($("span").value);
-  const over = model.lately.filter((one) => one.end > since && matches(one)).sort((one, other) => other.end - one.end);
+  const over = model.lately.filter((one) => one.until > since && matches(one)).sort((one, other) => other.until - one.until);
   const groups = [
     ["At the backend", of("waiting", "answering").sort((one, other) => one.sent - other.sent)],
     ["In line", of("queued")],
     ["With another's exchange", all.filter(watches)],
-    ["Coming in", of("receiving").filter((one) => !watches(one))],
+    ["Coming in", of("receiving")],
     ["On the way to the client", of("delivering")],
     ["Over", over],
   ];
@@ -113,7 +113,7 @@ function asTable(groups, places) {
       ["Status", "number", (one) => String(one.status ?? "–")],
       ["Client", "", (one) => one.client ?? "–"],
       ["Backend", "", (one) => one.backend || "–"],
-      ["For", "number", (one) => lasting((one.end ?? model.now()) - one.began)],
+      ["For", "number", (one) => lasting((one.until ?? model.now()) - one.began)],
     ];
     return [table(columns, rows, "Exchanges")];
   });

@@ -130,7 +130,7 @@ export class Model {
   #gone(one) {
     const end = this.now();
     if (this.lately.some((known) => known.serial === one.serial)) return;
-    this.lately.push({ ...one, ended: one.left ? "discarded" : "delivered", end, over: one.over ?? end, untold: true });
+    this.lately.push({ ...one, ended: one.left ? "discarded" : "delivered", until: end, over: one.over ?? end, untold: true });
   }
 }
 

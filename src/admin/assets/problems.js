@@ -27,19 +27,19 @@ function grouped(model) {
   const waiting = { id: "unanswered", what: "No answer from the backend yet", severity: "warn", hint: "Sent more than 5 s ago. Is the backend busy, or stuck?", list: stuck, now };
   const rank = ({ severity }) => ["bad", "warn", "mild"].indexOf(severity);
   const all = [...(stuck.length ? [waiting] : []), ...groups.values()];
-  return all.sort((one, other) => rank(one) - rank(other) || (other.list[0].end ?? Infinity) - (one.list[0].end ?? Infinity));
+  return all.sort((one, other) => rank(one) - rank(other) || (other.list[0].until ?? Infinity) - (one.list[0].until ?? Infinity));
 }
 
 function problem(model, { id, what, severity, hint, list, now }, opened, open) {
   const [last] = list;
-  const when = now === undefined ? `last at ${model.clock(last.end)}` : `for up to ${coarsely(model.now() - list.at(-1).sent)}`;
+  const when = now === undefined ? `last at ${model.clock(last.until)}` : `for up to ${coarsely(model.now() - list.at(-1).sent)}`;
   const tag = what === SLOWLY ? "slow" : last.status ?? (last.ended || "running");
   const columns = [
-    ["At", "number", (one) => model.clock(one.end ?? one.began)],
+    ["At", "number", (one) => model.clock(one.until ?? one.began)],
     ["Request", "path", (one) => el("button", { type: "button", onclick: () => open(one.serial) }, request(one))],
     ["Client", "", (one) => one.client ?? "–"],
     ["Ended", "", (one) => one.ended ?? one.stage],
-    ["Took", "number", (one) => lasting((one.end ?? model.now()) - one.began)],
+    ["Took", "number", (one) => lasting((one.until ?? model.now()) - one.began)],
   ];
   const rest = list.length > ROWS ? el("p", { className: "soft" }, `And ${many(list.length - ROWS)} more before.`) : null;
   return el("details", { className: "problem", "data-id": id, open: opened },
@@ -71,11 +71,11 @@ export function ledger(model, open) {
   redraw($("ledger"), list.map((one) => one.number).join(), () => {
     if (!list.length) return [el("p", { className: "empty" }, "Nothing yet: every client has waited for its answer.")];
     const columns = [
-      ["At", "number", (one) => model.clock(one.end)],
+      ["At", "number", (one) => model.clock(one.until)],
       ["Request", "path", (one) => el("button", { type: "button", onclick: () => open(one.serial) }, request(one))],
       ["Status", "number", (one) => String(one.backend_status ?? one.status ?? "–")],
       ["Discarded", "number", (one) => bytes(one.discarded_bytes)],
-      ["Went on for", "number", (one) => lasting(Math.max((one.over ?? one.end) - (one.orphaned_at ?? one.left_at), 0))],
+      ["Went on for", "number", (one) => lasting(Math.max((one.over ?? one.until) - (one.orphaned_at ?? one.left_at), 0))],
       ["The client left", "", (one) => LEFT[one.left] ?? "–"],
       ["Why", "", (one) => sentence(one.reason ?? "it closed its connection")],
     ];

@@ -4,7 +4,7 @@ import { watches } from "./words.js";
 
 /** What it did from when to when; what still goes on ends at `end`. */
 export function segments(one, end, held) {
-  const till = one.ended ? one.end : end;
+  const till = one.ended ? one.until : end;
   const pieces = [];
   let at = one.began;
   const add = (kind, to) => {

@@ -90,7 +90,7 @@ function ofAnswers(model) {
   if (!wrong) return null;
   const reasons = new Map();
   for (const one of model.problems()) {
-    if (one.end < from) break;
+    if (one.until < from) break;
     if (one.ended === "failed" || one.status >= 500) reasons.set(one.problem, (reasons.get(one.problem) ?? 0) + 1);
   }
   const small = (why) => why.charAt(0).toLowerCase() + why.slice(1);

@@ -36,7 +36,7 @@ export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 export const request = (one) => (one.path ? `${one.method} ${one.path}` : "(no request line)");
 
 /** Does it wait for what comes of an exchange that is not its own? */
-export const watches = (one) => !one.ended && one.shared != null && one.stage === "receiving";
+export const watches = (one) => !one.ended && one.shared != null;
 
 /** What an exchange is doing, or how it ended. */
 export function doing(exchange, held) {

@@ -1,0 +1,148 @@
+//! Who is connected to the admin listener, and who of them gives way to the next.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Connections, of a bounded number. Where there is one more, who has had nothing under way for longest is
+/// sent away: holding connections, or a flood of them, keeps nobody else out.
+#[derive(Debug, Clone)]
+pub(super) struct Crowd {
+    places: Arc<Semaphore>,
+    idle: Arc<Mutex<Idle>>,
+}
+
+/// In the order in which they became idle.
+#[derive(Debug, Default)]
+struct Idle {
+    next: u64,
+    /// Who has no place yet, while nobody is idle.
+    waiting: usize,
+    connections: BTreeMap<u64, Arc<Notify>>,
+}
+
+/// One connection's place.
+#[derive(Debug)]
+pub(super) struct Place {
+    idle: Arc<Mutex<Idle>>,
+    leave: Arc<Notify>,
+    /// Among those that are idle, if it is.
+    since: Mutex<Option<u64>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Something is under way for a connection, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Place>);
+
+impl Crowd {
+    pub(super) fn of(places: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(places)), idle: Arc::default() }
+    }
+
+    /// A place for one who has connected. Waits while nobody who has one is idle.
+    pub(super) async fn enter(&self) -> Option<Arc<Place>> {
+        let permit = match self.places.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                self.idle.lock().send_away();
+                self.places.clone().acquire_owned().await.ok()?
+            }
+        };
+        let place = Arc::new(Place {
+            idle: self.idle.clone(),
+            leave: Arc::default(),
+            since: Mutex::new(None),
+            _permit: permit,
+        });
+        place.rest();
+        Some(place)
+    }
+}
+
+impl Idle {
+    fn send_away(&mut self) {
+        match self.connections.pop_first() {
+            Some((_, leave)) => leave.notify_one(),
+            None => self.waiting += 1,
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn busy(self: &Arc<Self>) -> Busy {
+        if let Some(since) = self.since.lock().take() {
+            self.idle.lock().connections.remove(&since);
+        }
+        Busy(self.clone())
+    }
+
+    /// Resolves when this one is to give way.
+    pub(super) async fn left(&self) {
+        self.leave.notified().await;
+    }
+
+    /// HTTP/1 has one request at a time under way on a connection: when that is over, nothing is.
+    fn rest(&self) {
+        let mut idle = self.idle.lock();
+        let since = idle.next;
+        idle.next += 1;
+        idle.connections.insert(since, self.leave.clone());
+        if idle.waiting > 0 {
+            idle.waiting -= 1;
+            idle.send_away();
+        }
+        drop(idle);
+        *self.since.lock() = Some(since);
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.rest();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(since) = self.since.get_mut().take() {
+            self.idle.lock().connections.remove(&since);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn goes(place: &Place) -> bool {
+        place.left().now_or_never().is_some()
+    }
+
+    #[tokio::test]
+    async fn who_has_been_idle_for_longest_gives_way() {
+        let crowd = Crowd::of(3);
+        let enter = || crowd.enter().now_or_never().flatten();
+        let (first, second, third) =
+            (enter().expect("room"), enter().expect("room"), enter().expect("room"));
+        // The first asks for something and has it; the second's request is under way.
+        drop(first.busy());
+        let busy = second.busy();
+        assert!(enter().is_none(), "all places are taken");
+        assert!(goes(&third) && !goes(&first) && !goes(&second));
+        drop(third);
+        let fourth = enter().expect("room");
+        // Nobody is sent away for whom something is under way.
+        let still = [first.busy(), fourth.busy()];
+        assert!(enter().is_none());
+        assert!(!goes(&first) && !goes(&second) && !goes(&fourth));
+        // But at once when it is over, for who has waited.
+        drop(busy);
+        assert!(goes(&second));
+        drop(still);
+        assert!(!goes(&first) && !goes(&fourth));
+    }
+}
