@@ -56,14 +56,14 @@ impl Redis {
     /// How often somebody was told that a key is another's: a look that nothing was written after. Who
     /// renews what is his, looks and writes.
     pub(crate) fn told_of_others(&self) -> usize {
-        self.calls("get") - self.calls("set")
-    }
-
-    fn calls(&self, command: &str) -> usize {
+        // Of one moment: a look and its write may come between two.
         let said = self.say("INFO commandstats");
-        let counted = format!("cmdstat_{command}:calls=");
-        let calls = said.lines().find_map(|line| line.strip_prefix(&counted));
-        calls.and_then(|calls| calls.split(',').next()?.parse().ok()).unwrap_or(0)
+        let calls = |command: &str| {
+            let counted = format!("cmdstat_{command}:calls=");
+            let calls = said.lines().find_map(|line| line.strip_prefix(&counted));
+            calls.and_then(|calls| calls.split(',').next()?.parse().ok()).unwrap_or(0_usize)
+        };
+        calls("get").saturating_sub(calls("set"))
     }
 
     fn say(&self, command: &str) -> String {
