@@ -1,6 +1,6 @@
 //! The image alone.
 
-use std::process::Command;
+use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, process::Command};
 
 use crate::{
     container::{Container, Log, known},
@@ -64,4 +64,19 @@ fn without_a_place_for_bodies_the_image_says_what_it_needs() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("spool.dir: cannot write to /etc/seawall"), "{said}");
+}
+
+#[test]
+fn names_are_looked_up_whatever_the_system_says_of_that() {
+    if !engine::is_there() {
+        return;
+    }
+    // As in images of other systems, which name libraries that fit their own glibc alone.
+    let mut configuration = tempfile::NamedTempFile::new().expect("a file");
+    configuration.write_all(b"hosts: nowhere\n").expect("written");
+    fs::set_permissions(configuration.path(), fs::Permissions::from_mode(0o644)).expect("readable");
+    let mount = format!("--volume={}:/etc/nsswitch.conf:ro", configuration.path().display());
+    let container = Container::run([&mount, "seawall", "--backend=http://127.0.0.1:5000"]);
+    Log::of(&container.0).output.wait_for("\"listening\"");
+    docker(["exec", &container.0, "/seawall", "health", "--admin=http://localhost:9099"]);
 }

@@ -62,6 +62,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         // What is left over is no reason to fail.
-        let _ = self.command().args(["down", "--volumes", "--timeout", "1"]).output();
+        let _ =
+            self.command().args(["down", "--volumes", "--rmi", "local", "--timeout", "1"]).output();
     }
 }
