@@ -36,5 +36,5 @@ fn admin(whom: &Whom, outer: &Options) -> Result<Option<config::Admin>, Failure>
     // means nothing.
     let backend = Some("http://127.0.0.1:1".to_owned());
     let options = Options { config, backend, ..Options::default() };
-    Ok(Some(options.source(None).load()?.config.admin))
+    Ok(Some(options.source(None).admin()?))
 }

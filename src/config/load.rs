@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Config,
+    Admin, AdminListen, Config,
     file::File,
     layers::{Node, Origin, Value},
     mending::{Mended, Mending},
@@ -60,13 +60,15 @@ pub struct Mistakes(pub Vec<Mistake>);
 /// # Errors
 /// Every mistake, with file and line, variable or option, and the nearest known key.
 pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Mistakes> {
+    let file = file.map(read).transpose().map_err(|mistake| Mistakes(vec![mistake]))?;
+    assemble(file, overrides)
+}
+
+fn assemble(file: Option<Node>, overrides: &Overrides) -> Result<Loaded, Mistakes> {
     let mut mistakes = Vec::new();
     let mut user = Node::table(Origin::Default);
-    if let Some(path) = file {
-        match read(path) {
-            Ok(node) => user.lay_over(node),
-            Err(mistake) => return Err(Mistakes(vec![mistake])),
-        }
+    if let Some(node) = file {
+        user.lay_over(node);
     }
     for (name, value) in &overrides.environment {
         match from_variable(name, value) {
@@ -103,6 +105,31 @@ impl Source {
     /// As [`load`].
     pub fn load(&self) -> Result<Loaded, Mistakes> {
         load(self.file.as_deref(), &self.overrides)
+    }
+
+    /// Where the admin pages are of a seawall that runs. If there are mistakes elsewhere, it has refused the
+    /// file and goes on: whoever asks how it is must not take it for dead.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn admin(&self) -> Result<Admin, Mistakes> {
+        let mistakes = match self.load() {
+            Ok(loaded) => return Ok(loaded.config.admin),
+            Err(mistakes) => mistakes,
+        };
+        let mut file = self.file.as_deref().and_then(|path| read(path).ok());
+        if let Some(node) = &mut file {
+            node.entries().retain(|table, _| table == "admin");
+        }
+        let mut overrides = self.overrides.clone();
+        overrides.environment.retain(|(name, _)| name.starts_with("SEAWALL_ADMIN__"));
+        match assemble(file, &overrides) {
+            Ok(loaded) if loaded.config.admin.listen != AdminListen::Auto => {
+                Ok(loaded.config.admin)
+            }
+            // Nothing that could be read says where.
+            _ => Err(mistakes),
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Clients: 200 requests a second, by patient ones who want whole answers, and rude ones who leave in the
 //! middle of theirs.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use socket2::SockRef;
 
 use crate::output::PATIENCE;
 use crate::rude::{Client, Leaving};
@@ -22,6 +24,9 @@ pub(crate) struct Crowd {
     seen: Arc<Seen>,
     began: Instant,
 }
+
+/// A connection, and when it was last of use.
+type Kept = (BufReader<TcpStream>, Instant);
 
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -44,7 +49,7 @@ impl Crowd {
                 // Not all in the same moment.
                 let lag = u32::try_from(number).unwrap();
                 let mut next = began + PACE * lag / u32::try_from(CLIENTS).unwrap();
-                let mut kept = None;
+                let mut kept: Option<Kept> = None;
                 while !seen.over.load(Relaxed) {
                     thread::sleep(next.saturating_duration_since(Instant::now()));
                     next += PACE;
@@ -83,24 +88,19 @@ impl Crowd {
 }
 
 /// One request. Every fifth client is rude; of the others, every second keeps its connection.
-fn one(number: usize, address: SocketAddr, kept: &mut Option<BufReader<TcpStream>>, seen: &Seen) {
+fn one(number: usize, address: SocketAddr, kept: &mut Option<Kept>, seen: &Seen) {
     let how = if fastrand::bool() { Leaving::Fin } else { Leaving::Rst };
     if number.is_multiple_of(5) {
-        match fastrand::u8(..4) {
-            0 => {
-                let client = Client::sends(address, get("/report?seconds=0.2", "close"));
-                thread::sleep(Duration::from_millis(fastrand::u64(..200)));
-                client.leaves(how);
-            }
-            1 => {
-                let mut client = Client::sends(address, get("/lines", "close"));
-                client.reads(500);
-                client.leaves(how);
-            }
-            2 => Client::sends(address, upload("close") + &"x".repeat(UPLOAD / 2)).leaves(how),
-            _ => Client::sends(address, get("/", "close")).leaves(how),
+        let left = match fastrand::u8(..4) {
+            0 => leaves(address, &get("/report?seconds=0.2", "close"), 0, how),
+            1 => leaves(address, &get("/lines", "close"), 500, how),
+            2 => leaves(address, &(upload("close") + &"x".repeat(UPLOAD / 2)), 0, how),
+            _ => leaves(address, &get("/", "close"), 0, how),
+        };
+        match left {
+            Ok(()) => _ = seen.left.fetch_add(1, Relaxed),
+            Err(why) => seen.wrong.lock().unwrap().push(format!("rude client {number}: {why}")),
         }
-        seen.left.fetch_add(1, Relaxed);
         return;
     }
     let answer = match number % 4 {
@@ -117,10 +117,31 @@ fn one(number: usize, address: SocketAddr, kept: &mut Option<BufReader<TcpStream
     }
 }
 
-/// Over the connection of the last time, unless that was said to be the last one.
-fn kept_asks(address: SocketAddr, kept: &mut Option<BufReader<TcpStream>>) -> Result<(), String> {
-    let mut connection = match kept.take() {
-        Some(connection) => connection,
+/// Reads so much of an answer, or waits a little, and leaves.
+fn leaves(address: SocketAddr, bytes: &str, read: usize, how: Leaving) -> Result<(), String> {
+    let told = |error: io::Error| error.to_string();
+    let mut client = TcpStream::connect(address).map_err(told)?;
+    client.set_read_timeout(Some(PATIENCE)).map_err(told)?;
+    client.write_all(bytes.as_bytes()).map_err(told)?;
+    let mut answer = vec![0; read];
+    client.read_exact(&mut answer).map_err(told)?;
+    if read == 0 {
+        thread::sleep(Duration::from_millis(fastrand::u64(..200)));
+    } else if !answer.starts_with(b"HTTP/1.1 200") {
+        return Err(String::from_utf8_lossy(&answer).into_owned());
+    }
+    if how == Leaving::Rst {
+        SockRef::from(&client).set_linger(Some(Duration::ZERO)).map_err(told)?;
+    }
+    Ok(())
+}
+
+/// Over the connection of the last time, unless that was said to be the last one, or is so long ago that it
+/// may be closed by now.
+fn kept_asks(address: SocketAddr, kept: &mut Option<Kept>) -> Result<(), String> {
+    let last = kept.take().filter(|(_, used)| used.elapsed() < PACE * 4);
+    let mut connection = match last {
+        Some((connection, _)) => connection,
         None => {
             let socket = TcpStream::connect(address).map_err(|error| error.to_string())?;
             socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -143,7 +164,7 @@ fn kept_asks(address: SocketAddr, kept: &mut Option<BufReader<TcpStream>>) -> Re
     let mut body = vec![0; length];
     connection.read_exact(&mut body).map_err(told)?;
     if !head.contains("connection: close") {
-        *kept = Some(connection);
+        *kept = Some((connection, Instant::now()));
     }
     is(&body, HELLO)
 }

@@ -44,6 +44,22 @@ fn the_place_is_that_of_the_configuration_and_its_environment() {
 }
 
 #[test]
+fn a_file_that_a_running_seawall_refuses_does_not_make_it_ill() {
+    let backend = Backend::start(|talk| talk.answer("well"));
+    let seawall = Seawall::with(&backend, "[admin]\nlisten = \"127.0.0.1:0\"\n");
+    let place = seawall.admin();
+    let toml = format!("[admin]\nlisten = \"{place}\"\n");
+    for mistake in ["[drian]\n", "[drain]\ndelay = 5\n", "[[route]]\nbackend = \"other\"\n"] {
+        let said = health(Some(&format!("{toml}{mistake}")), &[]);
+        assert_eq!((said.code, said.out.as_str()), (Some(0), "ok\n"), "{said:?}");
+    }
+    // Where nothing says where it is, there is nobody to ask.
+    let said = health(Some("[drian]\n"), &[]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.err.contains("did you mean \"drain\"?"), "{said:?}");
+}
+
+#[test]
 fn who_cannot_be_asked_is_not_well() {
     let off = health(Some("[admin]\nlisten = \"off\"\n"), &[]);
     assert_eq!(off.code, Some(1));
