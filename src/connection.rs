@@ -47,6 +47,8 @@ pub(crate) struct Connection {
     owing: AtomicBool,
     /// No further request is taken, and none is waited for.
     draining: AtomicBool,
+    /// It has been without a request for a while, and need not be served until there is one.
+    resting: AtomicBool,
     /// The client has sent a FIN.
     half_closed: AtomicBool,
     /// The client speaks HTTP/1.0, which knows no interim responses.
@@ -80,6 +82,7 @@ impl Connection {
             received: AtomicBool::new(false),
             owing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            resting: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
             http10: AtomicBool::new(false),
             fin_leaves: AtomicBool::new(false),
@@ -179,6 +182,26 @@ impl Connection {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
+    }
+
+    /// Is it served with nothing to serve? What hyper still reads of a request that is answered
+    /// already is its own affair.
+    pub(crate) fn may_rest(&self) -> bool {
+        self.is_received() && !self.is_draining() && !self.is_resting()
+    }
+
+    /// No request has come for a while.
+    pub(crate) fn rest(&self) {
+        self.resting.store(true, Relaxed);
+    }
+
+    /// It is served from here on, or has said something.
+    pub(crate) fn rouse(&self) {
+        self.resting.store(false, Relaxed);
+    }
+
+    pub(crate) fn is_resting(&self) -> bool {
+        self.resting.load(Relaxed)
     }
 
     /// The client will send nothing more.

@@ -27,6 +27,12 @@ pub(super) async fn is_http2(io: &mut ClientIo) -> bool {
     }
 }
 
+/// Waits until a parked connection says something, or ends. As above, this may be dropped at any time.
+pub(super) async fn speaks(io: &mut ClientIo) {
+    // Whatever it is, hyper will find out what it means.
+    let _ = poll_fn(|cx| io.poll_more(cx)).await;
+}
+
 /// A line like one of HTTP in nothing but its three words: neither method nor version are known. An
 /// answer of HTTP/1 would be no better understood than what a broken preface calls for (RFC 9113,
 /// section 3.4), which is the end.

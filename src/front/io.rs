@@ -225,6 +225,8 @@ impl AsyncRead for ClientIo {
                 if !this.connection.is_owing() {
                     if this.head == Head::Awaited {
                         this.waiting_since = None;
+                        // hyper may read twice before it is asked to let go.
+                        this.connection.rouse();
                     }
                     this.look(&buf.filled()[before..]);
                 }

@@ -17,10 +17,11 @@ use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// Polls `future` only when that asks for it.
+    /// Polls `future` only when that asks for it. Ready once, it stays so.
     pub(super) struct Seldom<F> {
         #[pin]
         future: F,
+        is_over: bool,
         bell: Arc<Bell>,
         // The task that is woken by the bell.
         task: Option<Waker>,
@@ -37,15 +38,18 @@ impl<F> Seldom<F> {
     pub(super) fn new(future: F) -> Self {
         // Rung, since it was never polled.
         let bell = Arc::new(Bell { rung: AtomicBool::new(true), task: Mutex::default() });
-        Self { future, bell, task: None }
+        Self { future, is_over: false, bell, task: None }
     }
 }
 
-impl<F: Future> Future for Seldom<F> {
-    type Output = F::Output;
+impl<F: Future<Output = ()>> Future for Seldom<F> {
+    type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
+        if *this.is_over {
+            return Poll::Ready(());
+        }
         // Hardly ever: a task has one waker for its lifetime.
         if !this.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             *this.task = Some(cx.waker().clone());
@@ -57,7 +61,9 @@ impl<F: Future> Future for Seldom<F> {
         // Before the poll: what rings during it is not missed.
         this.bell.rung.store(false, SeqCst);
         let waker = this.bell.clone().into();
-        this.future.poll(&mut Context::from_waker(&waker))
+        let polled = this.future.poll(&mut Context::from_waker(&waker));
+        *this.is_over = polled.is_ready();
+        polled
     }
 }
 
@@ -102,6 +108,7 @@ mod tests {
         }
         assert_eq!(polls.load(Relaxed), 1);
         notify.notify_waiters();
+        seldom.as_mut().await;
         seldom.await;
         assert_eq!(polls.load(Relaxed), 2);
     }

@@ -69,7 +69,7 @@ impl Upgrade {
         let Some(Asked { given_up, tunnel }) = self.0.into_inner() else { return };
         // An error means that the connection was broken.
         let Ok(upgraded) = given_up.await else { return };
-        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<ClientIo>>() else {
+        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Box<ClientIo>>>() else {
             return;
         };
         let mut io = io.into_inner();
@@ -88,7 +88,7 @@ impl Upgrade {
 
 /// The client's end of a tunnel: the bare socket, since what HTTP needs of it is over.
 struct ClientEnd {
-    io: ClientIo,
+    io: Box<ClientIo>,
     /// What was read of it together with the request.
     ahead: Bytes,
     is_shut: bool,

@@ -37,6 +37,11 @@ impl PeerFields {
         Self { address, scheme, field, last: Mutex::new(None) }
     }
 
+    /// The next request is made for anew.
+    pub(crate) fn forget(&self) {
+        *self.last.lock() = None;
+    }
+
     /// Has a request to this host come before?
     pub(super) fn knows(&self, host: &HeaderValue) -> bool {
         self.last.lock().as_ref().is_some_and(|(last, _)| last == host)
@@ -49,7 +54,9 @@ impl PeerFields {
             return element.clone();
         }
         let element = self.forwarded(host);
-        *last = Some((host.clone(), element.clone()));
+        // A copy: a piece of what was read would keep all of that, as long as the connection lasts.
+        let host = HeaderValue::from_bytes(host.as_bytes()).ok();
+        *last = host.map(|host| (host, element.clone()));
         element
     }
 

@@ -66,6 +66,7 @@ mod messages;
 mod metrics;
 mod metrics_files;
 mod on_disconnect;
+mod parked;
 mod per_client_bounds;
 mod probe;
 mod property;

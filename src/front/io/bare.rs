@@ -44,6 +44,13 @@ impl ClientIo {
         polled.map_ok(|()| !buf.filled().is_empty())
     }
 
+    /// What was read by others, and is to be read again.
+    pub(in crate::front) fn put_back(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.ahead = bytes;
+        }
+    }
+
     pub(super) fn read_ahead(&mut self, buf: &mut ReadBuf<'_>) {
         let len = self.ahead.len().min(buf.remaining());
         buf.put_slice(&self.ahead[..len]);

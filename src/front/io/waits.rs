@@ -25,7 +25,12 @@ impl ClientIo {
         }
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         if self.head == Head::Awaited {
-            ready!(self.poll_due(cx, since + self.bounds.idle));
+            let idle = self.bounds.idle;
+            if self.connection.may_rest() {
+                ready!(self.poll_due(cx, since + idle.min(PARK)));
+                self.connection.rest();
+            }
+            ready!(self.poll_due(cx, since + idle));
             // To hyper this is a client that closed an idle connection.
             return Poll::Ready(Ok(()));
         }
@@ -118,3 +123,6 @@ impl ClientIo {
 
 /// How often a silent end of a tunnel is asked before it counts as gone.
 const QUESTIONS: u32 = 4;
+/// A kept connection that is silent for so long is parked. Those that are busy must not be: it takes
+/// longer to serve the first request anew than the next one.
+const PARK: Duration = Duration::from_secs(1);

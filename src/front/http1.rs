@@ -1,0 +1,111 @@
+//! HTTP/1 on a client connection: served by hyper as long as there is something to serve.
+//!
+//! Between requests hyper keeps its buffers, its room for a request, and all else that it has: of
+//! thousands of connections that say nothing, that is most of what they take. So one that has said
+//! nothing for a while is taken back from it and parked, and it is served anew once it speaks.
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+};
+
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use http_body::Body as _;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+
+use super::{io::ClientIo, seldom::Seldom, upgrade::Upgrade};
+use crate::{connection::Connection, proxy::Proxy, visit::Carrier};
+
+/// Serves the connection until its end, or until it is to be parked, and gives it back then. Once
+/// `draining` is over, it takes no further request.
+pub(super) async fn serve(
+    io: Box<ClientIo>,
+    connection: Arc<Connection>,
+    proxy: &Proxy,
+    mut draining: Pin<&mut Seldom<impl Future<Output = ()>>>,
+) -> Option<Box<ClientIo>> {
+    let bounds = proxy.client_bounds();
+    let max_head = usize::try_from(bounds.max_head).unwrap_or(usize::MAX);
+    let mut builder = http1::Builder::new();
+    if bounds.max_fields != FIELDS {
+        // Told so, hyper would have no room for them ready.
+        builder.max_headers(bounds.max_fields);
+    }
+    connection.rouse();
+    let upgrade = Upgrade::default();
+    let service = service_fn(|mut request: Request<Incoming>| {
+        connection.begin(request.version(), request.body().is_end_stream());
+        let is_asked = Upgrade::is_asked(&request);
+        if is_asked {
+            upgrade.ask(&mut request, &connection);
+        }
+        // Boxed: a kept connection without a request holds none of it.
+        let visit = Box::pin(proxy.visit(request, Carrier::Connection(connection.clone())));
+        let (upgrade, tasks) = (&upgrade, proxy.tasks());
+        async move {
+            let mut response = visit.await;
+            if tasks.is_draining() && !is_tunnel(&response) {
+                // While newcomers are still taken, whoever is here already learns that it is time to go
+                // elsewhere, and no request crosses the end of its connection on the way.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            if is_asked && !is_tunnel(&response) {
+                upgrade.declined();
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut served = builder
+        // What a FIN means is found out below hyper, in `departure`.
+        .half_close(false)
+        // So is how long a head may take, in `io`.
+        .header_read_timeout(None)
+        .max_header_size(max_head)
+        .max_buf_size(max_head.max(READ_BUFFER))
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    let ended = poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut served).poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            if connection.is_draining() {
+                return Poll::Pending;
+            }
+            if draining.as_mut().poll(cx).is_ready() {
+                connection.drain();
+                Pin::new(&mut served).graceful_shutdown();
+            } else if connection.is_resting() {
+                return Poll::Ready(None);
+            } else {
+                return Poll::Pending;
+            }
+        }
+    });
+    let Some(result) = ended.await else {
+        let parts = served.into_parts()?;
+        let mut io = parts.io.into_inner();
+        tracing::debug!(client = %connection.hop, "client connection parked");
+        io.put_back(parts.read_buf);
+        return Some(io);
+    };
+    drop(served);
+    if let Err(error) = result {
+        tracing::debug!(client = %connection.hop, %error, "client connection ended");
+    }
+    upgrade.hand_over(connection, proxy.tunnel_bounds().keepalive).await;
+    None
+}
+
+fn is_tunnel<B>(response: &Response<B>) -> bool {
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// hyper's read buffer grows to this for large bodies.
+const READ_BUFFER: usize = 400 * 1024;
+/// Of a head, as hyper has it unless it is told.
+const FIELDS: usize = 100;
