@@ -111,8 +111,9 @@ pub(super) fn read(come: &mut Bytes) -> Result<Option<Head>, Malformed> {
         parts.version = Version::HTTP_10;
     }
     let (mut closes, mut keeps, mut length) = (false, false, Length::Unsaid);
-    // One for an id of ours.
-    parts.headers.reserve(parsed.headers.len() + 1);
+    // One for an id of ours. hyper reads the next request into what it has written an answer from, and
+    // more is added to that.
+    parts.headers.reserve((parsed.headers.len() + 1).max(ROOM));
     for field in &*parsed.headers {
         let name = HeaderName::from_bytes(field.name.as_bytes())?;
         let value = HeaderValue::from_maybe_shared(text.slice_ref(field.value))?;
@@ -120,6 +121,10 @@ pub(super) fn read(come: &mut Bytes) -> Result<Option<Head>, Malformed> {
             CONNECTION => {
                 closes |= names(&value, "close");
                 keeps |= names(&value, "keep-alive");
+                // It ends here, and where it names no field there is nothing else to be done for it.
+                if is_plain(&value) {
+                    continue;
+                }
             }
             TRANSFER_ENCODING if parsed.version == Some(0) => return Err(Malformed::Coding),
             // The last coding is the outermost one.
@@ -185,6 +190,11 @@ fn names(value: &HeaderValue, option: &str) -> bool {
     parts.into_iter().any(|part| part.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
 }
 
+fn is_plain(value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+}
+
 fn ends_chunked(value: &HeaderValue) -> bool {
     let last = value.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default();
     last.trim_ascii().eq_ignore_ascii_case(b"chunked")
@@ -192,6 +202,8 @@ fn ends_chunked(value: &HeaderValue) -> bool {
 
 /// What a head has besides its fields.
 const LINES: usize = 64;
+/// For the fields of a small request, and those that are added to it.
+const ROOM: usize = 12;
 /// Of an answer.
 const FIELDS: usize = 100;
 /// Bytes of a head.

@@ -136,7 +136,12 @@ impl Link {
         &mut self,
         interim: impl Fn(Response<()>),
     ) -> Result<response::Parts, Fault> {
+        // A moment ago, in the same poll, the socket had nothing, and wakes this task when that changes.
+        let mut is_awaited = self.is_out();
         poll_fn(|cx| {
+            if std::mem::take(&mut is_awaited) {
+                return Poll::Pending;
+            }
             self.poll_rest(cx)?;
             loop {
                 if let Some(parts) = self.inbound.head(&interim)? {
