@@ -205,6 +205,7 @@ impl House {
         // What is to run once is no beginning of something else.
         let asked = asked.filter(|_| key.is_none());
         let admitted = self.admit(visit, &mut head, backend)?;
+        let stuck = backend.stick(&mut head.headers, admitted.key);
         if let Some(asked) = &asked {
             asked.mark(&mut head);
         }
@@ -212,7 +213,7 @@ impl House {
             key.map(|key| Box::new(key.naming(&backend.config.name, &head, admitted.caller)));
         let body = self.receive(visit, body, route.max_body, naming.as_deref_mut()).await?;
         let patience = self.patience();
-        let request = Outbound::new(head, body);
+        let request = Outbound::new(head, body).stuck(stuck);
         let ready = self.prepare(visit, route, backend, admitted, request, asked);
         let mut watcher = match naming {
             None => self.join_or_start(ready, route),
@@ -273,6 +274,7 @@ impl House {
         let nobody = Ipv4Addr::UNSPECIFIED.into();
         Ok(Admitted {
             share,
+            key,
             caller: client.map_or(nobody, |client| client.to_canonical()),
             trusted,
         })
@@ -282,6 +284,7 @@ impl House {
 /// A request that is counted for its client.
 struct Admitted {
     share: ClientShare,
+    key: ClientKey,
     /// The client's address, as far as it is known.
     caller: IpAddr,
     /// What the peer says of its clients is believed.

@@ -270,7 +270,7 @@ impl Server {
         if let Some(first) = self.inside.workers.first() {
             let _here = first.enter();
             for backend in self.inside.proxy.backends() {
-                Tasks::background(backend.close_aged());
+                backend.tend(&self.tasks);
             }
         }
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::House;
 use crate::{
-    backend::{Backend, Condition},
+    backend::{Backend, Condition, ServerState},
     observe::{
         counts::Counts,
         record::{Ended, Record, Source, Stage},
@@ -49,6 +49,19 @@ pub(super) struct BackendState {
     queued: usize,
     queue_max: usize,
     held: usize,
+    /// Where it has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    servers: Vec<OfServer>,
+}
+
+/// One of several servers.
+#[derive(Debug, PartialEq, Serialize)]
+struct OfServer {
+    name: Arc<str>,
+    /// It is sent nobody, since others are there.
+    out: bool,
+    slots: usize,
+    slots_in_use: usize,
 }
 
 /// One exchange, or a request that has none yet or of its own.
@@ -62,6 +75,9 @@ pub(super) struct Running {
     method: String,
     path: String,
     backend: Arc<str>,
+    /// Where the backend has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<Arc<str>>,
     /// `receiving`, `queued`, `waiting`, `answering`; `delivering` once the backend is through with it.
     stage: &'static str,
     /// The stage in which the client left.
@@ -146,9 +162,11 @@ impl BackendState {
             Condition::Away { since, why } => (Some(house.millis(since)), Some(why)),
             _ => (None, None),
         };
+        let servers = backend.servers();
+        let several = if servers.len() > 1 { servers } else { Vec::new() };
         Self {
             name: backend.config.name.clone(),
-            url: backend.config.url.to_string(),
+            url: backend.config.urls(),
             condition: condition.word(),
             reason,
             since,
@@ -157,7 +175,14 @@ impl BackendState {
             queued: backend.slots().waiting(),
             queue_max: backend.config.queue.max,
             held: backend.held(),
+            servers: several.into_iter().map(OfServer::from).collect(),
         }
+    }
+}
+
+impl From<ServerState> for OfServer {
+    fn from(ServerState { name, is_out, slots, slots_in_use, .. }: ServerState) -> Self {
+        Self { name, out: is_out, slots, slots_in_use }
     }
 }
 
@@ -172,6 +197,7 @@ impl Running {
             method: facts.method().unwrap_or_default().to_owned(),
             path: shortened(facts.path().unwrap_or_default()),
             backend: house.books.name(outcome.account),
+            server: outcome.server.clone(),
             stage: outcome.progress(),
             left: outcome.left.map(Stage::word),
             orphan: outcome.is_orphan(),

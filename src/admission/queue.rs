@@ -7,20 +7,17 @@ use std::sync::{
 
 use tokio::time::{Instant, timeout_at};
 
-use super::room::{Room, Ticket};
+use super::line::Line;
+pub(crate) use super::{
+    line::{Came, Slot},
+    seats::{Out, Seats, Servers},
+};
 use crate::config;
 
-/// The right to have one exchange running at the backend. Owned by the exchange until its end,
-/// so that an orphan keeps it.
+/// The slots of a backend's servers, and those who wait for one.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    _ticket: Ticket,
-}
-
-/// A backend's slots, and those who wait for one.
-#[derive(Debug)]
-pub(crate) struct Slots {
-    room: Arc<Room>,
+pub(crate) struct Slots<S> {
+    line: Arc<Line<S>>,
     waiting: AtomicUsize,
 }
 
@@ -33,46 +30,53 @@ pub(crate) enum NoSlot {
     WaitedTooLong,
 }
 
-impl Slots {
-    pub(crate) fn new(count: usize) -> Self {
-        Self { room: Room::new(count), waiting: AtomicUsize::new(0) }
+impl<S> Slots<S> {
+    pub(crate) fn new(servers: impl IntoIterator<Item = Arc<Seats<S>>>) -> Self {
+        Self { line: Line::new(servers), waiting: AtomicUsize::new(0) }
     }
 
-    /// From here on there are so many; what is too many goes as it comes free.
-    pub(crate) fn resize(&self, count: usize) {
-        self.room.resize(count);
+    pub(crate) fn line(&self) -> &Arc<Line<S>> {
+        &self.line
     }
 
-    /// A slot that is free now, where nobody waits for one.
-    pub(crate) fn free_slot(&self) -> Option<Slot> {
-        Some(Slot { _ticket: self.room.try_enter()? })
+    /// Of each server.
+    pub(crate) fn servers(&self) -> Servers<S> {
+        self.line.servers()
+    }
+
+    /// A slot that is free now, where nobody waits for one; of this server, as long as that is not out.
+    pub(crate) fn free_slot(&self, at: Option<&Arc<Seats<S>>>) -> Option<Slot<S>> {
+        self.line.try_enter(at)
     }
 
     /// Takes a slot, or a place in the queue until there is one. Dropping the future leaves the
     /// queue. Whoever was held finds a place even in a full one: `backend.hold.max` is their bound.
     pub(crate) async fn slot(
         &self,
+        at: Option<&Arc<Seats<S>>>,
         bounds: config::Queue,
+        came: Came,
         was_held: bool,
         now: Instant,
-    ) -> Result<Slot, NoSlot> {
-        if let Some(slot) = self.free_slot() {
+    ) -> Result<Slot<S>, NoSlot> {
+        if let Some(slot) = self.free_slot(at) {
             return Ok(slot);
         }
-        let _place = self.take_place(bounds.max, was_held).ok_or(NoSlot::QueueFull)?;
-        match timeout_at(now + bounds.timeout, self.room.enter()).await {
-            Ok(ticket) => Ok(Slot { _ticket: ticket }),
-            Err(_) => Err(NoSlot::WaitedTooLong),
-        }
+        let _place = self
+            .take_place(bounds.max, was_held || came == Came::Again)
+            .ok_or(NoSlot::QueueFull)?;
+        let entered = timeout_at(now + bounds.timeout, self.line.enter(at.cloned(), came)).await;
+        entered.map_err(|_| NoSlot::WaitedTooLong)
     }
 
-    /// How many exchanges hold one.
+    /// How many exchanges hold one, those at servers among them that are no longer ours.
     pub(crate) fn in_use(&self) -> usize {
-        self.room.taken()
+        let (servers, gone) = (self.servers(), self.line.gone());
+        servers.iter().chain(&gone).map(|seats| seats.taken()).sum()
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.room.wanted()
+        self.servers().iter().map(|seats| seats.count()).sum()
     }
 
     /// How many wait for one.
@@ -106,27 +110,34 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_queue_is_bounded_in_length_and_in_time() {
-        let (slots, one) = (Slots::new(1), config::Queue { max: 1, ..BOUNDS });
-        let _first = slots.slot(one, false, Instant::now()).await.expect("free");
-        let mut second = Box::pin(slots.slot(one, false, Instant::now()));
+        let (slots, one) = (Slots::new([Seats::new((), 1)]), config::Queue { max: 1, ..BOUNDS });
+        let _first = slots.slot(None, one, Came::New, false, Instant::now()).await.expect("free");
+        let mut second = Box::pin(slots.slot(None, one, Came::New, false, Instant::now()));
         assert!(futures(&mut second).await.is_none());
-        assert_eq!(slots.slot(one, false, Instant::now()).await.err(), Some(NoSlot::QueueFull));
-        assert!(futures(&mut Box::pin(slots.slot(one, true, Instant::now()))).await.is_none());
+        assert_eq!(
+            slots.slot(None, one, Came::New, false, Instant::now()).await.err(),
+            Some(NoSlot::QueueFull)
+        );
+        assert!(
+            futures(&mut Box::pin(slots.slot(None, one, Came::New, true, Instant::now())))
+                .await
+                .is_none()
+        );
         assert_eq!(second.await.err(), Some(NoSlot::WaitedTooLong));
     }
 
     #[tokio::test]
     async fn first_come_first_served_and_who_leaves_is_skipped() {
-        let slots = Slots::new(1);
-        let first = slots.slot(BOUNDS, false, Instant::now()).await.expect("free");
-        let mut second = Box::pin(slots.slot(BOUNDS, false, Instant::now()));
-        let mut third = Box::pin(slots.slot(BOUNDS, false, Instant::now()));
+        let slots = Slots::new([Seats::new((), 1)]);
+        let first = slots.slot(None, BOUNDS, Came::New, false, Instant::now()).await.expect("free");
+        let mut second = Box::pin(slots.slot(None, BOUNDS, Came::New, false, Instant::now()));
+        let mut third = Box::pin(slots.slot(None, BOUNDS, Came::New, false, Instant::now()));
         assert!(futures(&mut second).await.is_none());
         assert!(futures(&mut third).await.is_none());
         drop(second);
         drop(first);
         // The slot is the third's now; nobody who comes later can take it.
-        let mut fourth = Box::pin(slots.slot(BOUNDS, false, Instant::now()));
+        let mut fourth = Box::pin(slots.slot(None, BOUNDS, Came::New, false, Instant::now()));
         assert!(futures(&mut fourth).await.is_none());
         assert!(third.await.is_ok());
         assert!(fourth.await.is_ok());

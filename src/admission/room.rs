@@ -57,17 +57,13 @@ impl Room {
         Ticket(self.clone())
     }
 
-    pub(crate) fn taken(&self) -> usize {
+    #[cfg(test)]
+    fn taken(&self) -> usize {
         (self.places().all as usize).saturating_sub(self.free.available_permits())
     }
 
-    /// How many there are to be.
-    pub(crate) fn wanted(&self) -> usize {
-        self.places().wanted as usize
-    }
-
     /// Are there more places than there are to be?
-    pub(crate) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         let Places { all, wanted } = self.places();
         all > wanted
     }

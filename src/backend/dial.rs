@@ -1,25 +1,36 @@
-//! Dialling. The name is resolved each time: a container that was made anew has a new address.
+//! Dialling: what a name stands for is known by then.
 
-use std::{error::Error, io, path::Path, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    future::{Ready, ready},
+    io,
+    net::SocketAddr,
+    path::Path,
+    task::{Context, Poll},
+    time::Duration,
+    vec,
+};
 
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
 use socket2::SockRef;
 use tokio::{
     net::{TcpStream, UnixStream},
     time::sleep,
 };
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
-use crate::{
-    config::{self, Url},
-    socket::Socket,
-};
+use crate::{config::Url, socket::Socket};
 
 #[derive(Debug)]
 pub(super) struct Dialler {
-    connector: HttpConnector,
+    connector: HttpConnector<Known>,
     url: Url,
 }
+
+/// What the name stands for.
+#[derive(Debug, Clone)]
+struct Known(Vec<SocketAddr>);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -35,18 +46,14 @@ pub(super) enum NoConnection {
 }
 
 impl Dialler {
-    pub(super) fn new(config: &config::Backend) -> Self {
-        let mut connector = HttpConnector::new();
+    pub(super) fn new(url: &Url, ways: &[SocketAddr], connect_timeout: Duration) -> Self {
+        let mut connector = HttpConnector::new_with_resolver(Known(ways.to_vec()));
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(config.connect_timeout));
+        connector.set_connect_timeout(Some(connect_timeout));
         // One address after the other: two connections at once, of which one stays silent, would
         // block a one-thread server.
         connector.set_happy_eyeballs_timeout(None);
-        Self { connector, url: config.url.clone() }
-    }
-
-    pub(super) fn url(&self) -> &Url {
-        &self.url
+        Self { connector, url: url.clone() }
     }
 
     pub(super) async fn dial(&self, timeout: Duration) -> Result<Socket, NoConnection> {
@@ -72,6 +79,20 @@ impl Dialler {
     }
 }
 
+impl Service<Name> for Known {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _name: Name) -> Self::Future {
+        ready(Ok(self.0.clone().into_iter()))
+    }
+}
+
 /// A file that is not there yet is a server that does not listen yet.
 async fn connect_unix(path: &Path) -> Result<Socket, NoConnection> {
     loop {
@@ -91,10 +112,7 @@ async fn connect_unix(path: &Path) -> Result<Socket, NoConnection> {
 
 impl NoConnection {
     fn of(error: Box<dyn Error + Send + Sync>) -> Self {
-        // The connector's error type is private; its text and its sources are not.
-        if error.to_string().starts_with("dns error") {
-            return Self::Name(error);
-        }
+        // The connector's error type is private; its sources are not.
         let mut source: Option<&(dyn Error + 'static)> = Some(&*error);
         while let Some(cause) = source {
             if let Some(error) = cause.downcast_ref::<io::Error>() {

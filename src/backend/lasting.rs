@@ -1,86 +1,118 @@
-//! What a backend has only once, however often the configuration is read again: its slots, its
-//! connections, what is known of it, and where it is dialled.
+//! What a backend has only once, however often the configuration is read again: its servers with their
+//! slots and connections, and what is known of it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
-use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 use super::{
-    dial::Dialler,
+    health::Looking,
     hold::Hold,
     look::Look,
-    pool::{Bounds, Pool},
+    resolve::Asking,
+    server::{Seats, Server, number},
 };
-use crate::{admission::queue::Slots, config};
+use crate::{
+    admission::queue::Slots,
+    config::{self, Url},
+    tasks::Tasks,
+};
 
 /// Lives as long as anything runs or waits at the backend.
 #[derive(Debug)]
 pub(super) struct Lasting {
-    pub slots: Slots,
+    pub slots: Slots<Server>,
     pub hold: Hold,
-    pub pool: Pool,
     pub look: Look,
-    server: ArcSwap<Server>,
+    pub asking: Asking,
+    pub looking: Looking,
+    /// Known once somebody serves.
+    pub tasks: OnceLock<Tasks>,
+    /// So that nobody looks for it who asks for the only one.
+    pub has_several: AtomicBool,
+    /// Locked while the servers change.
+    pub named: Mutex<Named>,
 }
 
-/// Where a backend is dialled.
+/// What the last configuration says.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub dialler: Dialler,
-    pub connect_timeout: std::time::Duration,
-    /// Another for each url: connections to one are none to the next.
+pub(super) struct Named {
+    pub config: config::Backend,
+    /// Another for other servers.
     pub number: u64,
 }
 
-/// The last number of a server.
-static NUMBERS: AtomicU64 = AtomicU64::new(0);
-
 impl Lasting {
     pub(super) fn new(config: &config::Backend) -> Arc<Self> {
-        let server = Server::new(config, NUMBERS.fetch_add(1, Relaxed) + 1);
         Arc::new(Self {
-            slots: Slots::new(config.max_concurrency),
+            slots: Slots::new(config.servers.iter().map(|url| Server::new(url, config))),
             hold: Hold::default(),
             look: Look::default(),
-            pool: Pool::new(bounds(config, server.number)),
-            server: ArcSwap::from_pointee(server),
+            asking: Asking::default(),
+            looking: Looking::default(),
+            tasks: OnceLock::new(),
+            has_several: AtomicBool::new(config.servers.len() > 1),
+            named: Mutex::new(Named { config: config.clone(), number: number() }),
         })
     }
 
+    /// Those servers that are named still are the same, with what runs there. So is the only one where
+    /// only its url has changed.
     pub(super) fn reload(&self, config: &config::Backend) {
-        let before = self.server();
-        let number = match before.dialler.url() == &config.url {
-            true => before.number,
-            false => NUMBERS.fetch_add(1, Relaxed) + 1,
+        let mut named = self.named.lock();
+        let is_same = named.config.servers == config.servers;
+        let number = if is_same { named.number } else { number() };
+        *named = Named { config: config.clone(), number };
+        let before = self.slots.servers();
+        let servers = match (&*before, &*config.servers) {
+            ([only], [url]) => {
+                only.server.reload(url, config);
+                vec![only.clone()]
+            }
+            (_, urls) => {
+                let gone = self.slots.line().gone();
+                urls.iter().flat_map(|url| servers_at(url, config, &before, &gone)).collect()
+            }
         };
-        // Before the pool knows: who dials the former one now keeps no connection to it.
-        self.server.store(Arc::new(Server::new(config, number)));
-        self.slots.resize(config.max_concurrency);
-        self.pool.rebound(bounds(config, number));
+        self.put_in_place(&before, servers, config.max_concurrency);
     }
 
     pub(super) fn retire(&self) {
-        let Server { number, .. } = *self.server();
-        let max_age = std::time::Duration::ZERO;
-        self.pool.rebound(Bounds { max: 0, max_age, server: number });
+        for one in self.slots.servers() {
+            one.server.retire();
+        }
     }
 
-    /// As the last configuration has it.
-    pub(super) fn server(&self) -> Arc<Server> {
-        self.server.load_full()
+    /// Of the servers that the configuration names.
+    pub(super) fn number(&self) -> u64 {
+        self.named.lock().number
+    }
+
+    /// Has kept connections closed as they come of age. Once for each server, however often it is called.
+    pub(super) fn tend(&self) {
+        for one in self.slots.servers() {
+            Tasks::background(async move { one.server.pool.close_aged().await });
+        }
     }
 }
 
-impl Server {
-    fn new(config: &config::Backend, number: u64) -> Self {
-        let (dialler, connect_timeout) = (Dialler::new(config), config.connect_timeout);
-        Self { dialler, connect_timeout, number }
+/// Those that are there, or have exchanges still; else a new one.
+fn servers_at(
+    url: &Url,
+    config: &config::Backend,
+    before: &[Arc<Seats>],
+    gone: &[Arc<Seats>],
+) -> Vec<Arc<Seats>> {
+    let at_url = |all: &[Arc<Seats>]| -> Vec<Arc<Seats>> {
+        all.iter().filter(|one| one.server.is_at(url)).cloned().collect()
+    };
+    let present = Some(at_url(before)).filter(|all| !all.is_empty());
+    let known = present.unwrap_or_else(|| at_url(gone));
+    if known.is_empty() {
+        return vec![Server::new(url, config)];
     }
-}
-
-fn bounds(config: &config::Backend, server: u64) -> Bounds {
-    Bounds { max: config.max_concurrency, max_age: config.idle, server }
+    for one in &known {
+        one.server.reload(url, config);
+    }
+    known
 }

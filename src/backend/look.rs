@@ -85,23 +85,31 @@ impl Backend {
     async fn try_once(&self) -> Reached {
         // Else the first in line would be a second one who tries.
         let first = self.is_away().then(|| self.lasting.hold.first());
-        let (None | Some(Some(_)), Some(_slot)) = (&first, self.free_slot()) else {
+        let (None | Some(Some(_)), Some(mut slot)) = (&first, self.free_slot(None)) else {
             return self.guess();
         };
-        // Bounded by who calls. What accepts in place of a server that is not there is no server.
-        match self.attempt(&self.lasting.server(), Duration::MAX, Some(LISTEN)).await {
-            Ok(link) => {
-                drop(link);
-                self.lasting.hold.back(&self.config.name);
-                Ok(())
-            }
-            Err(why) => {
-                let reason = why.reason();
-                if self.is_waited_for() {
-                    self.lasting.hold.lost(&self.config.name, why);
+        loop {
+            // Bounded by who calls. What accepts in place of a server that is not there is no server.
+            let why = match self.attempt(&slot, Duration::MAX, Some(LISTEN)).await {
+                Ok(link) => {
+                    drop(link);
+                    self.lasting.reached(slot.seats());
+                    return Ok(());
                 }
-                Err(reason)
+                Err(why) => why,
+            };
+            if self.lasting.out_of_reach(slot.seats(), &why) {
+                match slot.move_on(false) {
+                    true => continue,
+                    // All slots of the others are in use.
+                    false => return Ok(()),
+                }
             }
+            let reason = why.reason();
+            if self.is_waited_for() {
+                self.lasting.hold.lost(&self.config.name, why);
+            }
+            return Err(reason);
         }
     }
 

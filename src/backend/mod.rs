@@ -1,21 +1,28 @@
 //! The fragile server behind us: its slots, its connections, how a request is sent to it, and how
 //! requests wait while it is away.
 
+mod attempt;
 mod child;
 mod dial;
+mod eject;
 mod head;
+mod health;
 mod hold;
 mod inbound;
 mod last_lines;
 mod lasting;
 mod link;
 mod look;
+mod names;
 mod pool;
+mod resolve;
 mod send;
+mod server;
+mod stick;
 mod wire;
 mod writes;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
 
 use tokio::time::Instant;
 
@@ -31,13 +38,15 @@ pub(crate) use self::{
     last_lines::LastLines,
     link::{Fault, Link},
     send::{Answer, Outbound, Sent, Switched, Watched},
+    server::{Server, Slot},
     writes::Writes,
 };
 use crate::{
-    admission::queue::{NoSlot, Slot, Slots},
+    admission::queue::{Came, NoSlot, Slots},
     config,
     observe::books::Account,
     refusal::Refusal,
+    tasks::Tasks,
 };
 
 /// One backend as one configuration has it. Requests keep the one that they began with; what must
@@ -49,8 +58,10 @@ pub(crate) struct Backend {
     pub(crate) shared: Shared,
     /// For requests that name no host.
     pub(crate) host: http::HeaderValue,
-    /// Of the server that the configuration names; another one has another number.
-    pub(crate) server: u64,
+    /// What the cookie is called that leads a client to the same server again.
+    cookie: Option<Arc<str>>,
+    /// Of the servers that the configuration names; others have another number.
+    pub(crate) number: u64,
     lasting: Arc<Lasting>,
 }
 
@@ -71,6 +82,30 @@ pub(crate) struct Retired {
     config: config::Backend,
     shared: Shared,
     lasting: Weak<Lasting>,
+}
+
+/// What is known of one server.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerState {
+    pub(crate) name: Arc<str>,
+    /// It is sent nobody, since others are there.
+    pub(crate) is_out: bool,
+    pub(crate) slots: usize,
+    pub(crate) slots_in_use: usize,
+    /// Connections that are kept for the next request.
+    pub(crate) kept: usize,
+}
+
+impl ServerState {
+    fn of(seats: &server::Seats) -> Self {
+        Self {
+            name: seats.server.name(),
+            is_out: seats.is_out(),
+            slots: seats.count(),
+            slots_in_use: seats.taken(),
+            kept: seats.server.pool.len(),
+        }
+    }
 }
 
 /// What is known of a backend.
@@ -119,9 +154,11 @@ impl Backend {
     }
 
     fn over(lasting: Arc<Lasting>, config: &config::Backend, shared: Shared) -> Arc<Self> {
-        let (config, host) = (config.clone(), host_of(config.url.host()));
-        let server = lasting.server().number;
-        Arc::new(Self { config, shared, host, server, lasting })
+        let (config, host) = (config.clone(), host_of(config.url().host()));
+        let number = lasting.number();
+        let sticks = config.sticky == config::Sticky::Cookie;
+        let cookie = sticks.then(|| stick::cookie_name(&config.name));
+        Arc::new(Self { config, shared, host, cookie, number, lasting })
     }
 
     /// The configuration has it no more: what runs and waits goes to its end, and nothing is kept.
@@ -134,17 +171,23 @@ impl Backend {
 
     /// A slot that is free now. Nobody is overtaken: one that comes free is handed to the first who
     /// waits, and only what nobody waits for can be taken here.
-    pub(crate) fn free_slot(&self) -> Option<Slot> {
-        self.lasting.slots.free_slot()
+    pub(crate) fn free_slot(&self, request: Option<&Outbound>) -> Option<Slot> {
+        self.lasting.slots.free_slot(request.and_then(Outbound::at))
     }
 
     /// Takes a slot, or a place in the queue until there is one. Dropping the future leaves the
     /// queue.
-    pub(crate) async fn slot(&self, was_held: bool, now: Instant) -> Result<Slot, NoSlot> {
-        self.lasting.slots.slot(self.config.queue, was_held, now).await
+    pub(crate) async fn slot(
+        &self,
+        request: &Outbound,
+        came: Came,
+        was_held: bool,
+        now: Instant,
+    ) -> Result<Slot, NoSlot> {
+        self.lasting.slots.slot(request.at(), self.config.queue, came, was_held, now).await
     }
 
-    pub(crate) fn slots(&self) -> &Slots {
+    pub(crate) fn slots(&self) -> &Slots<Server> {
         &self.lasting.slots
     }
 
@@ -185,6 +228,17 @@ impl Backend {
         }
     }
 
+    /// Of several servers, the name of the one that this slot is of.
+    pub(crate) fn server_of(&self, slot: &Slot) -> Option<Arc<str>> {
+        self.lasting.has_several.load(Relaxed).then(|| slot.server().name())
+    }
+
+    /// Each of its servers.
+    pub(crate) fn servers(&self) -> Vec<ServerState> {
+        let servers = self.lasting.slots.servers();
+        servers.iter().map(|one| ServerState::of(one)).collect()
+    }
+
     /// How many requests wait for it to come back.
     pub(crate) fn held(&self) -> usize {
         self.lasting.hold.waiting()
@@ -192,7 +246,7 @@ impl Backend {
 
     /// How many connections are kept for the next request.
     pub(crate) fn kept(&self) -> usize {
-        self.lasting.pool.len()
+        self.lasting.slots.servers().iter().map(|one| one.server.pool.len()).sum()
     }
 
     fn crash_loop(&self) -> Option<Refusal> {
@@ -214,20 +268,22 @@ impl Backend {
 
     /// Keeps a connection whose exchange is over, if it can serve another. Before the exchange
     /// gives its slot away: connections, busy and idle together, never outnumber the slots.
-    pub(crate) fn keep(&self, mut link: Box<Link>, now: Instant) {
+    pub(crate) fn keep(slot: &Slot, mut link: Box<Link>, now: Instant) {
         if link.is_ready() {
             link.was_kept = true;
-            let server = link.server;
-            self.lasting.pool.keep(link, server, now);
+            let number = link.server;
+            slot.server().pool.keep(link, number, now);
         }
     }
 
-    /// Closes kept connections as they come of age, until the backend is retired. Runs once, however
-    /// often it is called.
-    pub(crate) async fn close_aged(self: Arc<Self>) {
-        let lasting = self.lasting.clone();
-        drop(self);
-        lasting.pool.close_aged().await;
+    /// Sees to its connections and names, until it is retired. Once, however often it is called.
+    pub(crate) fn tend(&self, tasks: &Tasks) {
+        self.lasting.tasks.get_or_init(|| tasks.clone());
+        self.lasting.tend();
+        self.lasting.look_regularly();
+        if self.config.servers.iter().any(|url| names::name(url).is_some()) {
+            self.lasting.ask_regularly();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sending a request: over a kept connection where that is safe, else over a new one; and once more
 //! where that is safe too.
 
-use std::{pin::pin, time::Duration};
+use std::{num::NonZeroU64, pin::pin, sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Method, Response, StatusCode,
@@ -12,10 +12,11 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Backend,
-    dial::NoConnection,
+    attempt::NoLink,
     hold::Turn,
-    lasting::Server,
     link::{Fault, Link},
+    server::{Seats, Slot},
+    stick::Stuck,
     wire::Wire,
 };
 use crate::{headers, refusal::Refusal, spool::Received};
@@ -40,8 +41,11 @@ pub(crate) struct Outbound {
     body: Received,
     /// The backend may have seen it: it was cut.
     is_sent: bool,
-    /// A connection made for it has ended before an answer: is there a server at all?
-    is_doubtful: bool,
+    /// A connection made for it to the server of this number has ended before an answer: is that there
+    /// at all?
+    doubted: Option<NonZeroU64>,
+    /// To which server it is to go.
+    stuck: Option<Box<Stuck>>,
     /// It asks for another protocol.
     upgrades: bool,
 }
@@ -50,6 +54,8 @@ pub(crate) struct Outbound {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub head: response::Parts,
+    /// For the client, beside the answer's own fields.
+    pub cookie: Option<Box<HeaderValue>>,
     pub link: Box<Link>,
 }
 
@@ -102,7 +108,7 @@ impl Outbound {
         }
         // What the connection left there is not for the backend's connection.
         head.extensions.clear();
-        Self { head, body, is_sent: false, is_doubtful: false, upgrades: false }
+        Self { head, body, is_sent: false, doubted: None, stuck: None, upgrades: false }
     }
 
     /// Its head asks for another protocol.
@@ -111,8 +117,23 @@ impl Outbound {
     }
 
     /// The same once more: its connection was lost, so the backend has seen it, and may be about to end.
-    fn again(self) -> Self {
-        Self { is_sent: true, is_doubtful: true, ..self }
+    fn again(self, server: u64) -> Self {
+        Self { is_sent: true, doubted: NonZeroU64::new(server), ..self }
+    }
+
+    /// It is to go there.
+    pub(crate) fn stuck(self, stuck: Option<Box<Stuck>>) -> Self {
+        Self { stuck, ..self }
+    }
+
+    /// The server that it is to go to.
+    pub(super) fn at(&self) -> Option<&Arc<Seats>> {
+        self.stuck.as_ref()?.at.as_ref()
+    }
+
+    /// What is not the same for requests to different servers.
+    pub(crate) fn number(&self) -> Option<u64> {
+        Some(self.at()?.server.place().number)
     }
 
     /// Does it only read (RFC 9110, section 9.2.1)?
@@ -139,6 +160,10 @@ impl Outbound {
         self.is_sent
     }
 
+    fn doubts(&self, slot: &Slot) -> bool {
+        self.doubted.is_some_and(|number| number.get() == slot.server().place().number)
+    }
+
     /// Does a person wait for it, before a browser?
     pub(crate) fn is_page_load(&self) -> bool {
         headers::is_page_load(&self.head)
@@ -153,8 +178,8 @@ fn expects_body(method: &Method) -> bool {
 }
 
 impl Backend {
-    /// A connection for this request; where it is its turn to try, as soon as there is one. The
-    /// caller holds a slot.
+    /// A connection for this request to the server of this slot; where it is its turn to try, as soon
+    /// as there is one.
     ///
     /// A kept connection may be closed by the backend at any moment, and then nobody can tell
     /// whether it saw the request. So only an idempotent request (RFC 9110, section 9.2.2) gets one,
@@ -164,18 +189,24 @@ impl Backend {
         &self,
         request: &Outbound,
         turn: &Turn<'_>,
+        slot: &mut Slot,
     ) -> Result<Box<Link>, Refusal> {
+        if request.doubted.is_some() {
+            // Where another server has a slot free, that is not to be doubted.
+            slot.move_on(false);
+        }
         let listen = match turn {
             Turn { is_trial: true, .. } => Some(LISTEN),
-            Turn { was_held, .. } if request.is_doubtful => {
+            Turn { was_held, .. } if request.doubts(slot) => {
                 Some(if *was_held { LISTEN } else { PARTING })
             }
             Turn { .. } => None,
         };
         if request.is_idempotent()
             && listen.is_none()
+            && request.doubted.is_none()
             && !request.upgrades
-            && let Some((mut link, now)) = self.lasting.pool.take()
+            && let Some((mut link, now)) = slot.server().pool.take()
         {
             link.since = now;
             return Ok(link);
@@ -183,11 +214,18 @@ impl Backend {
         // Boxed: dialling is rare, and its future is many times the size of all others.
         Box::pin(async {
             let mut bound = if listen.is_some() { TRY } else { Duration::MAX };
+            // It was the last one, and is so no more once another is back.
+            let mut tried_first = None;
             loop {
                 // Each time: while it is tried again and again, the url may be mended.
-                match self.attempt(&self.lasting.server(), bound, listen).await {
+                match self.attempt(slot, bound, listen).await {
                     Ok(mut link) => {
-                        self.lasting.hold.back(&self.config.name);
+                        self.lasting.reached(slot.seats());
+                        if let Some((seats, why)) = tried_first
+                            && !Arc::ptr_eq(&seats, slot.seats())
+                        {
+                            self.lasting.out_of_reach(&seats, &why);
+                        }
                         link.since = Instant::now();
                         return Ok(link);
                     }
@@ -195,11 +233,17 @@ impl Backend {
                         if let Some(why) = self.crash_loop() {
                             return Err(why);
                         }
-                        if self.is_waited_for() {
+                        let is_another = self.lasting.out_of_reach(slot.seats(), &why);
+                        if !is_another && self.is_waited_for() {
                             self.lasting.hold.lost(&self.config.name, why.clone());
                         }
                         if !turn.is_trial {
                             return Err(why);
+                        }
+                        let tried = slot.seats().clone();
+                        // It may be another one that is back.
+                        if slot.move_on(true) {
+                            tried_first.get_or_insert((tried, why));
                         }
                     }
                 }
@@ -212,30 +256,19 @@ impl Backend {
 
     pub(super) async fn attempt(
         &self,
-        server: &Server,
+        slot: &Slot,
         bound: Duration,
         listen: Option<Duration>,
     ) -> Result<Box<Link>, Refusal> {
-        let open = self.lasting.pool.open();
-        let bound = bound.min(server.connect_timeout);
-        let stream = server.dialler.dial(bound).await.map_err(|error| {
+        let link = self.lasting.attempt(slot, bound, listen).await;
+        link.map_err(|error| {
             // Once: whoever tries again and again says nothing new.
-            if !self.is_away() {
-                let (backend, url) = (&self.config.name, server.dialler.url());
-                tracing::warn!(backend, %url, %error, "cannot connect");
+            if !self.is_away() && !matches!(error, NoLink::Gone) {
+                let (backend, place) = (&self.config.name, slot.server().place());
+                tracing::warn!(backend, url = %place.url, %error, "cannot connect");
             }
-            match error {
-                NoConnection::Name(_) => Refusal::NameUnknown,
-                NoConnection::Refused => Refusal::ConnectionRefused,
-                NoConnection::TimedOut => Refusal::ConnectionTimedOut,
-                NoConnection::Unreachable(_) => Refusal::Unreachable,
-            }
-        })?;
-        let mut link = Link::over(stream, server.number, open);
-        match listen {
-            Some(listen) if link.closes_within(listen).await => Err(Refusal::ClosedEarly),
-            _ => Ok(link),
-        }
+            error.refusal()
+        })
     }
 
     /// Sends the request and awaits the head of the answer.
@@ -245,6 +278,7 @@ impl Backend {
     /// only if no byte of it had left.
     pub(crate) async fn send(
         &self,
+        slot: &Slot,
         mut link: Box<Link>,
         request: Outbound,
         watched: &impl Watched,
@@ -252,6 +286,7 @@ impl Backend {
         watched.begin(link.since);
         let (can_repeat, is_unseen) = (request.is_idempotent() && !request.is_sent, !link.was_kept);
         let upgrades = request.upgrades;
+        let cookie = request.stuck.as_ref().and_then(|stuck| stuck.cookie(slot));
         let sent = link.send(&request.head, &request.body).await;
         let mut request = Some(request).filter(|_| can_repeat || !link.is_sent);
         let answered = match sent {
@@ -276,11 +311,16 @@ impl Backend {
                 return Ok(Sent::Switched(Box::new(Switched { head, wire })));
             }
             Ok(head) => {
-                let again = request.filter(|_| can_repeat).map(Outbound::again);
-                return Ok(Sent::Answered(Answer { head, link }, again));
+                slot.server().conduct.answered();
+                let again = request.filter(|_| can_repeat).map(|one| one.again(link.server));
+                return Ok(Sent::Answered(Answer { head, cookie, link }, again));
             }
             Err(fault) => fault,
         };
+        // One that was kept is often closed in this moment, and that is no fault.
+        if is_unseen && !matches!(fault, Fault::Malformed(_)) {
+            self.lasting.cut(slot.seats());
+        }
         // What is no HTTP would not be any the second time.
         let can_repeat = can_repeat && !matches!(fault, Fault::Malformed(_));
         let may_repeat = can_repeat || !(link.is_sent || link.has_heard);
@@ -292,16 +332,17 @@ impl Backend {
                     "no answer: sending once more"
                 );
                 let is_sent = request.is_sent || link.is_sent;
-                Ok(Sent::Again(Outbound { is_sent, is_doubtful: is_sent || is_unseen, ..request }))
+                let doubted = NonZeroU64::new(link.server).filter(|_| is_sent || is_unseen);
+                Ok(Sent::Again(Outbound { is_sent, doubted, ..request }))
             }
-            _ => Err(self.failed(&fault)),
+            _ => Err(self.failed(slot, &fault)),
         }
     }
 
-    fn failed(&self, fault: &Fault) -> Refusal {
+    fn failed(&self, slot: &Slot, fault: &Fault) -> Refusal {
         tracing::warn!(
             backend = self.config.name,
-            url = %self.config.url,
+            url = %slot.server().place().url,
             error = fault as &dyn std::error::Error,
             "no valid answer"
         );

@@ -1,18 +1,17 @@
 //! The mirror of the TOML: what the user wrote, read by serde, and its way to [`Config`].
 
-use http::{Method, Uri};
+use http::Method;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
-    Admin, Backend, Child, Client, Config, Drain, EarlyHints, Hold, Inspect, Join, Listen, Log,
-    OnDisconnect, Orphan, Queue, Replay, Route, Runtime, Spool, Trace, Tunnel, Url,
-    mistake::Mistake, values,
+    Admin, Backend, Child, Client, Config, Drain, EarlyHints, Inspect, Join, Listen, Log,
+    OnDisconnect, Replay, Route, Runtime, Spool, Trace, Tunnel, backend, mistake::Mistake, values,
 };
 
 #[derive(Debug, Deserialize)]
 pub(super) struct File {
     listen: Vec<Listen>,
-    backend: Vec<BackendTable>,
+    backend: Vec<backend::Table>,
     route: Vec<RouteTable>,
     client: Client,
     spool: Spool,
@@ -26,25 +25,6 @@ pub(super) struct File {
     log: Log,
     drain: Drain,
     runtime: Runtime,
-}
-
-#[derive(Debug, Deserialize)]
-struct BackendTable {
-    name: String,
-    url: Url,
-    #[serde(deserialize_with = "values::count")]
-    max_concurrency: usize,
-    queue: Queue,
-    #[serde(deserialize_with = "values::duration")]
-    connect_timeout: std::time::Duration,
-    #[serde(deserialize_with = "values::duration")]
-    idle: std::time::Duration,
-    hold: Hold,
-    #[serde(deserialize_with = "probe_path")]
-    probe: String,
-    orphan: Orphan,
-    #[serde(deserialize_with = "values::duration")]
-    endless: std::time::Duration,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,8 +54,14 @@ impl File {
                 ..Mistake::new(bad)
             }));
         }
-        let backends: Vec<Backend> =
-            self.backend.into_iter().map(BackendTable::into_backend).collect();
+        let mut backends: Vec<Backend> = Vec::new();
+        for (index, table) in self.backend.into_iter().enumerate() {
+            mistakes.extend(table.mistake().map(|mistake| {
+                let table = ["backend".to_owned(), index.to_string()];
+                Mistake { path: table.into_iter().chain(mistake.path).collect(), ..mistake }
+            }));
+            backends.push(table.into_backend());
+        }
         for (index, backend) in backends.iter().enumerate() {
             if backends[..index].iter().any(|other| other.name == backend.name) {
                 mistakes.push(Mistake {
@@ -155,40 +141,12 @@ impl File {
     }
 }
 
-impl BackendTable {
-    fn into_backend(self) -> Backend {
-        Backend {
-            name: self.name,
-            url: self.url,
-            max_concurrency: self.max_concurrency,
-            queue: self.queue,
-            connect_timeout: self.connect_timeout,
-            idle: self.idle,
-            hold: self.hold,
-            probe: self.probe,
-            orphan: self.orphan,
-            endless: self.endless,
-        }
-    }
-}
-
 fn path_prefix<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
     let text = String::deserialize(input)?;
     if text.starts_with('/') {
         return Ok(text);
     }
     Err(D::Error::custom(format_args!("\"{text}\" must begin with \"/\"")))
-}
-
-fn probe_path<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
-    let text = String::deserialize(input)?;
-    let is_path = text.parse::<Uri>().is_ok_and(|uri| uri.path() == text);
-    if text.is_empty() || (text.starts_with('/') && is_path) {
-        return Ok(text);
-    }
-    Err(D::Error::custom(format_args!(
-        "\"{text}\" is no path; write one such as \"/healthz\", without a query"
-    )))
 }
 
 fn methods<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Method>, D::Error> {

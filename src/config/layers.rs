@@ -137,14 +137,6 @@ impl Node {
         })
     }
 
-    /// Puts a node where none stood, into the table above.
-    pub(super) fn put(&mut self, path: &[String], node: Node) {
-        let Some((last, parents)) = path.split_last() else { return };
-        if let Some(table) = self.find_mut(parents) {
-            table.entries().insert(last.clone(), node);
-        }
-    }
-
     fn find_mut(&mut self, path: &[String]) -> Option<&mut Node> {
         path.iter().try_fold(self, |node, segment| match &mut node.value {
             Value::Table(entries) => entries.get_mut(segment),

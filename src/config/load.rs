@@ -72,7 +72,7 @@ fn assemble(file: Option<Node>, overrides: &Overrides) -> Result<Loaded, Mistake
     }
     for (name, value) in &overrides.environment {
         match from_variable(name, value) {
-            Ok(node) => user.lay_over(node),
+            Ok(node) => lay_over(&mut user, node),
             Err(mistake) => mistakes.push(mistake),
         }
     }
@@ -89,7 +89,7 @@ fn assemble(file: Option<Node>, overrides: &Overrides) -> Result<Loaded, Mistake
             let mut root = Node::table(origin);
             root.entries().insert(key.into(), table);
             normalise(&mut user);
-            user.lay_over(root);
+            lay_over(&mut user, root);
         }
     }
     let defaults = defaults();
@@ -216,6 +216,19 @@ fn from_variable(name: &str, text: &str) -> Result<Node, Mistake> {
     Ok(node)
 }
 
+/// The url of a backend and its servers are two ways to say the same: where one is written above the
+/// other, that is what holds.
+fn lay_over(user: &mut Node, upper: Node) {
+    for (said, other) in [("url", "servers"), ("servers", "url")] {
+        if upper.find(&["backend".to_owned(), said.to_owned()]).is_some() {
+            let first = ["backend".to_owned(), "0".to_owned(), other.to_owned()];
+            let only = ["backend".to_owned(), other.to_owned()];
+            let _ = user.replace(&first, None) || user.replace(&only, None);
+        }
+    }
+    user.lay_over(upper);
+}
+
 /// `listen = "…"` and `backend = "…"` are short for their tables.
 fn shorthand(root: &mut Node) {
     for (key, inner) in [("listen", "address"), ("backend", "url")] {
@@ -284,7 +297,6 @@ fn read_tree(tree: Node, defaults: &Node, mut mistakes: Vec<Mistake>) -> Result<
             Ok(file) => break Some(file),
             Err(mistake) => match mending.mend(&mistake) {
                 Mended::News(mistake) => mistakes.push(mistake),
-                Mended::Follows => {}
                 Mended::Beyond(mistake) => {
                     mistakes.push(mistake);
                     break None;
@@ -295,10 +307,10 @@ fn read_tree(tree: Node, defaults: &Node, mut mistakes: Vec<Mistake>) -> Result<
     let config = match file.map(File::into_config) {
         Some(Ok(config)) => Some(config),
         Some(Err(more)) => {
-            mistakes.extend(
-                more.into_iter()
-                    .map(|mistake| Mistake { origin: origin_of(&tree, &mistake.path), ..mistake }),
-            );
+            mistakes.extend(more.into_iter().filter_map(|mistake| {
+                let origin = origin_of(&tree, &mistake.path);
+                mending.late(Mistake { origin, ..mistake })
+            }));
             None
         }
         None => None,

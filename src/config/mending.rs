@@ -21,8 +21,6 @@ pub(super) struct Mending<'a> {
 pub(super) enum Mended {
     /// It is to be told, and reading can go on.
     News(Mistake),
-    /// It came of one that is told already.
-    Follows,
     /// It is to be told, and nothing behind it can be read.
     Beyond(Mistake),
 }
@@ -44,26 +42,28 @@ impl<'a> Mending<'a> {
         if !mended || again {
             return Mended::Beyond(told);
         }
-        let is_renamed = told.is_url_missing()
-            && self.found.iter().any(|one| {
-                one.path.starts_with(&told.path) && one.message.ends_with("did you mean \"url\"?")
-            });
-        if is_renamed {
-            return Mended::Follows;
-        }
         self.found.push(told.clone());
         Mended::News(told)
+    }
+
+    /// One that was found once all was read; none where it came of one that is told already.
+    pub(super) fn late(&self, mistake: Mistake) -> Option<Mistake> {
+        let is_url_missing = mistake.is_url_missing();
+        let told = self.explain(mistake);
+        let is_of_server = |one: &Mistake| {
+            one.path.get(told.path.len()).is_some_and(|key| key == "servers")
+                || one.message.ends_with("did you mean \"url\"?")
+                || one.message.ends_with("did you mean \"servers\"?")
+        };
+        let follows = is_url_missing
+            && self.found.iter().any(|one| one.path.starts_with(&told.path) && is_of_server(one));
+        (!follows).then_some(told)
     }
 
     /// By the default of the key, or of what it is a part of; what has none is taken away.
     fn put_right(&mut self, mistake: &Mistake) -> bool {
         let path = &mistake.path;
         let url = || Node { origin: Origin::Default, value: Value::Scalar(STAND_IN.into()) };
-        if mistake.is_url_missing() {
-            let url_of = [path.as_slice(), &["url".to_owned()]].concat();
-            self.tree.put(&url_of, url());
-            return true;
-        }
         if matches!(path.as_slice(), [backend, _, key] if backend == "backend" && key == "url") {
             return self.tree.replace(path, Some(url()));
         }

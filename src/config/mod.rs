@@ -5,6 +5,7 @@
 //! wrong (`mistake`) is noted and put right (`mending`), so that all of it is found at once.
 
 mod admin;
+mod backend;
 mod file;
 mod files;
 mod inspect;
@@ -28,6 +29,7 @@ use http::Method;
 use serde::Deserialize;
 
 pub use admin::{Admin, AdminListen};
+pub use backend::{Backend, Eject, Health, Hold, Orphan, Queue, Sticky};
 pub(crate) use files::{Files, LOOK};
 pub use inspect::Inspect;
 pub use layers::Origin;
@@ -75,62 +77,6 @@ pub struct Config {
     pub drain: Drain,
     /// The threads.
     pub runtime: Runtime,
-}
-
-/// One logical service behind seawall, and the bounds that protect it.
-#[derive(Debug, Clone)]
-pub struct Backend {
-    /// How routes, log lines and refusals call it.
-    pub name: String,
-    /// Where it is dialled.
-    pub url: Url,
-    /// Slots: how many exchanges, and how many connections, it has at once.
-    pub max_concurrency: usize,
-    /// Requests that wait for a slot.
-    pub queue: Queue,
-    /// How long dialling may take, resolving included.
-    pub connect_timeout: Duration,
-    /// The age at which a kept connection is closed.
-    pub idle: Duration,
-    /// Requests that wait for it while it is away.
-    pub hold: Hold,
-    /// Path that is answered for it; empty for none.
-    pub probe: String,
-    /// Bounds for exchanges whose client left.
-    pub orphan: Orphan,
-    /// How long an endless response outlives its client.
-    pub endless: Duration,
-}
-
-/// The waiting room before the slots.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Queue {
-    /// Requests waiting at once; the next is refused with 503.
-    pub max: usize,
-    /// Longest wait for a slot; then 503.
-    #[serde(deserialize_with = "values::duration")]
-    pub timeout: Duration,
-}
-
-/// The wait for a backend that is down or restarting.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Hold {
-    /// Longest wait of one request; then 502 or 504. Zero: nobody waits.
-    #[serde(rename = "for", deserialize_with = "values::duration")]
-    pub longest: Duration,
-    /// Requests waiting at once; the next is refused at once.
-    pub max: usize,
-}
-
-/// How long, and for how many bytes, an orphan is borne.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Orphan {
-    /// From the moment the client left.
-    #[serde(deserialize_with = "values::duration")]
-    pub max_duration: Duration,
-    /// Bytes of the response discarded.
-    #[serde(deserialize_with = "values::size")]
-    pub max_bytes: u64,
 }
 
 /// What holds for the requests it matches.

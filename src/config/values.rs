@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr, time::Duration};
 
+use http::Uri;
 use ipnet::IpNet;
 use serde::{
     Deserialize, Deserializer,
@@ -141,6 +142,18 @@ pub(super) fn field_count<'de, D: Deserializer<'de>>(input: D) -> Result<usize, 
 /// The same, where it is kept in fewer bits.
 pub(super) fn small_count<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
     count(input).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// A path of the backend's that we ask for ourselves; empty for none.
+pub(super) fn own_path<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    let text = String::deserialize(input)?;
+    let is_path = text.parse::<Uri>().is_ok_and(|uri| uri.path() == text);
+    if text.is_empty() || (text.starts_with('/') && is_path) {
+        return Ok(text);
+    }
+    Err(de::Error::custom(format_args!(
+        "\"{text}\" is no path; write one such as \"/healthz\", without a query"
+    )))
 }
 
 /// A flow-control window of HTTP/2 (RFC 9113, section 6.9.1); all begin with 65535 bytes.

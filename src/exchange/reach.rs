@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::{Exchange, run::Stopped};
 use crate::{
-    admission::queue::Slot,
-    backend::{Backend, Link, Outbound, Turn},
+    admission::queue::Came,
+    backend::{Backend, Link, Outbound, Slot, Turn},
     observe::trace::What,
     refusal::Refusal,
 };
@@ -26,6 +26,7 @@ impl Exchange {
         request: &Outbound,
         slot: &mut Option<Slot>,
     ) -> Result<Box<Link>, Stopped> {
+        let mut came = if slot.is_some() { Came::Again } else { Came::New };
         loop {
             let mut turn = if backend.is_there() {
                 Turn::at_once()
@@ -34,23 +35,30 @@ impl Exchange {
                 *slot = None;
                 self.wait_for_turn(backend, request).await?
             };
-            if slot.is_none() {
-                *slot = Some(self.wait_for_slot(backend, request, &mut turn).await?);
-            }
+            let held = match slot {
+                Some(held) => held,
+                None => slot.insert(self.wait_for_slot(backend, request, came, &mut turn).await?),
+            };
             if !turn.is_trial() && backend.is_away() {
                 // It went away while this one was in the queue.
                 continue;
             }
             let link = if turn.is_trial() {
-                Box::pin(self.held(backend, request, backend.connect(request, &turn))).await?
+                let connected = backend.connect(request, &turn, held);
+                Box::pin(self.held(backend, request, connected)).await?
             } else {
                 // Not to be left half-way: the backend would see a connection without a request.
-                backend.connect(request, &turn).await
+                backend.connect(request, &turn, held).await
             };
             match link {
                 Ok(link) => {
                     self.may_go_on(request)?;
                     return Ok(link);
+                }
+                // Another one has a slot free, or the queue for it.
+                Err(_) if held.is_out() => {
+                    *slot = None;
+                    came = Came::Again;
                 }
                 Err(_) if backend.holds() => {}
                 Err(why) => return Err(Stopped::NoAnswer(why)),
@@ -72,11 +80,12 @@ impl Exchange {
         &self,
         backend: &Backend,
         request: &Outbound,
+        came: Came,
         turn: &mut Turn<'_>,
     ) -> Result<Slot, Stopped> {
-        let slot = match backend.free_slot() {
+        let slot = match backend.free_slot(Some(request)) {
             Some(slot) => slot,
-            None => Box::pin(self.queue(backend, request, turn)).await?,
+            None => Box::pin(self.queue(backend, request, came, turn)).await?,
         };
         turn.lets_the_next_go();
         self.may_go_on(request)?;
@@ -97,11 +106,12 @@ impl Exchange {
         &self,
         backend: &Backend,
         request: &Outbound,
+        came: Came,
         turn: &mut Turn<'_>,
     ) -> Result<Slot, Stopped> {
         let queued = Instant::now();
         self.happened(What::Queued, queued);
-        let mut slot = pin!(backend.slot(turn.was_held(), queued));
+        let mut slot = pin!(backend.slot(request, came, turn.was_held(), queued));
         let in_order = poll_fn(|cx| {
             let polled = slot.as_mut().poll(cx);
             // Its place in the queue is taken by now.

@@ -2,7 +2,7 @@
 
 use std::{task::Poll, time::Duration};
 
-use http::response;
+use http::{header::SET_COOKIE, response};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     admission::queue::NoSlot,
-    backend::{Answer, Backend, Fault, Link, Outbound, Piece, Sent, Switched, Watched as _},
+    backend::{Answer, Backend, Fault, Link, Outbound, Piece, Sent, Slot, Switched, Watched as _},
     headers,
     observe::record::Ended,
     refusal::Refusal,
@@ -86,8 +86,13 @@ async fn shielded(
                 Ok(link) => link,
                 Err(stopped) => break Err(stopped),
             };
+            let Some(held) = &slot else { unreachable!("reached with a slot") };
+            if let Some(name) = backend.server_of(held) {
+                exchange.record().note(|outcome| outcome.server = Some(name));
+            }
             let sent = link.since;
-            let heard = exchange.ask(&backend, link, request, policy, &spool, &mut handed).await;
+            let asked = exchange.ask(&backend, (held, link), request, policy, &spool, &mut handed);
+            let heard = asked.await;
             let over = Instant::now();
             let goes_on = matches!(heard, Ok(Heard::Nothing(_) | Heard::Switched(_)));
             exchange.record().note(|outcome| {
@@ -96,7 +101,7 @@ async fn shielded(
             });
             match heard {
                 Ok(Heard::All(end, link)) => {
-                    backend.keep(link, over);
+                    Backend::keep(held, link, over);
                     break Ok(end);
                 }
                 Ok(Heard::Nothing(again)) => request = again,
@@ -142,7 +147,7 @@ impl Exchange {
     async fn ask(
         &self,
         backend: &Backend,
-        link: Box<Link>,
+        (slot, link): (&Slot, Box<Link>),
         request: Outbound,
         policy: &Policy,
         spool: &Spool,
@@ -150,7 +155,7 @@ impl Exchange {
     ) -> Result<Heard, Stopped> {
         let sent = tokio::select! {
             biased;
-            sent = backend.send(link, request, self) => sent.map_err(Stopped::NoAnswer)?,
+            sent = backend.send(slot, link, request, self) => sent.map_err(Stopped::NoAnswer)?,
             // What is dropped here is the exchange itself: it is cut.
             reason = self.outlived(policy.allowance(false, None)) => return Err(Stopped::Cut(reason)),
         };
@@ -178,7 +183,7 @@ impl Exchange {
         spool: &Spool,
         handed: &mut Option<response::Parts>,
     ) -> Result<(End, Box<Link>), Stopped> {
-        let Answer { head: mut parts, mut link } = answer;
+        let Answer { head: mut parts, cookie, mut link } = answer;
         self.record().note(|outcome| outcome.backend_status = Some(parts.status));
         let overruled =
             headers::accept(&mut parts, self.record().id()).map_err(Stopped::NoAnswer)?;
@@ -193,6 +198,10 @@ impl Exchange {
                 // Small bodies come with their head, and then nothing is to be kept of that.
                 if !matches!(first, Poll::Ready(None | Some(Ok(_)))) {
                     *handed = Some(parts.clone());
+                }
+                // Of another server's answer, should it come to one, all else must be the same.
+                if let Some(cookie) = cookie {
+                    parts.headers.append(SET_COOKIE, *cookie);
                 }
                 // What has come whole is over in a moment: the clock is read then.
                 let answered = (!is_whole).then(Instant::now);

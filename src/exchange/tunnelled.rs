@@ -4,8 +4,7 @@ use tokio::time::Instant;
 
 use super::{Exchange, Watcher, run::Stopped};
 use crate::{
-    admission::queue::Slot,
-    backend::Switched,
+    backend::{Slot, Switched},
     headers,
     observe::record::{Ended, Record},
     refusal::Refusal,

@@ -90,6 +90,10 @@ pub(super) fn json(
         text.extend_from_slice(b",\"received_bytes\":");
         number(text, received);
     }
+    if let Some(server) = &outcome.server {
+        text.extend_from_slice(b",\"server\":");
+        foreign(text, Some(server));
+    }
     if let Some(sample) = sample {
         // Writing to memory does not fail.
         let _ = write!(text, ",\"sample\":{sample}");
@@ -183,6 +187,9 @@ pub(super) fn pretty(
             as_millis(outcome.backend),
             outcome.discarded,
         );
+    }
+    if let Some(server) = &outcome.server {
+        let _ = write!(text, "; by {server}");
     }
     if outcome.queue >= Duration::from_millis(1) {
         let _ = write!(text, "; queued {:.1} ms", as_millis(outcome.queue));

@@ -1,7 +1,7 @@
 //! What becomes of an exchange and its client: how far it has come, how it ended, and what is found out on
 //! the way.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -52,6 +52,8 @@ pub(crate) enum Source {
 pub(crate) struct Outcome {
     /// Of the backend, once it is chosen.
     pub account: Account,
+    /// Where the backend has several: which of them.
+    pub server: Option<Arc<str>>,
     pub stage: Stage,
     /// When the request was sent last.
     pub sent: Option<Instant>,
@@ -94,6 +96,7 @@ impl Outcome {
     pub(super) fn unknown() -> Self {
         Self {
             account: Account::NONE,
+            server: None,
             sent: None,
             answered: None,
             over: None,

@@ -43,7 +43,7 @@ impl House {
         request: Outbound,
         asked: Option<Box<Asked>>,
     ) -> Prepared {
-        let Admitted { share, caller, trusted } = admitted;
+        let Admitted { share, caller, trusted, .. } = admitted;
         let request = if asked.is_some() { request.upgrading() } else { request };
         let mut ready =
             self.ready(share, visit.record().clone(), backend, route.on_disconnect, request);
@@ -107,7 +107,9 @@ impl House {
         if !route.join || !ready.plan.request.only_asks() {
             return exchange::start(ready);
         }
-        let identity = Identity::of(ready.plan.backend.server, ready.plan.request.head(), trusted);
+        // Whoever is to come to another server asks for something else.
+        let number = ready.plan.request.number().unwrap_or(ready.plan.backend.number);
+        let identity = Identity::of(number, ready.plan.request.head(), trusted);
         self.registry.join_or_start(identity, caller, ready)
     }
 

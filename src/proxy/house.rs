@@ -1,7 +1,7 @@
 //! What all requests share, as one configuration has it. Read again, the next one takes over what must
 //! not be there twice: backends, accounts of clients, what runs and can be joined, what is kept.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     admission::per_client::Clients,
@@ -35,6 +35,10 @@ pub(super) struct House {
     /// must not have its slots twice.
     retired: Vec<Retired>,
 }
+
+/// What is written at which servers. Backends that have one in common share the count of it, and so do
+/// those that share one with such a backend.
+struct WritesOf(Vec<(HashSet<Url>, Arc<Writes>)>);
 
 /// A backend as it was before, with its probe, if it was in the configuration.
 struct Former<'a> {
@@ -99,11 +103,7 @@ fn backends(
     child: &Behind,
     former: &mut Vec<Former<'_>>,
 ) -> (Vec<Arc<Backend>>, Vec<Probe>) {
-    // Those that are one server share the count of what is written there.
-    let mut writes: HashMap<Url, Arc<Writes>> = HashMap::new();
-    for Former { backend, .. } in &*former {
-        writes.entry(backend.config.url.clone()).or_insert_with(|| backend.shared.writes.clone());
-    }
+    let writes = WritesOf::new(config, former);
     let by_name: Vec<_> = config
         .backends
         .iter()
@@ -111,10 +111,11 @@ fn backends(
         .collect();
     let mut made = (Vec::new(), Vec::new());
     for (index, (next, found)) in config.backends.iter().zip(by_name).enumerate() {
-        let found = found.or_else(|| take(former, |backend| backend.config.url == next.url));
+        let found =
+            found.or_else(|| take(former, |backend| backend.config.servers == next.servers));
         let shared = Shared {
             account: books.account(&next.name),
-            writes: writes.entry(next.url.clone()).or_default().clone(),
+            writes: writes.at(next.url()),
             child: if index == 0 { child.clone() } else { Behind::default() },
         };
         let (backend, probe) = match found {
@@ -128,6 +129,34 @@ fn backends(
         });
     }
     made
+}
+
+impl WritesOf {
+    fn new(config: &Config, former: &[Former<'_>]) -> Self {
+        let mut all = Self(Vec::new());
+        for Former { backend, .. } in former {
+            all.add(&backend.config.servers, backend.shared.writes.clone());
+        }
+        for next in &config.backends {
+            all.add(&next.servers, Arc::default());
+        }
+        all
+    }
+
+    fn add(&mut self, servers: &[Url], writes: Arc<Writes>) {
+        let is_ours =
+            |(urls, _): &mut (HashSet<Url>, _)| servers.iter().any(|url| urls.contains(url));
+        let mut ours = self.0.extract_if(.., is_ours);
+        let (mut urls, writes) = ours.next().unwrap_or_else(|| (HashSet::new(), writes));
+        urls.extend(ours.flat_map(|(urls, _)| urls));
+        urls.extend(servers.iter().cloned());
+        self.0.push((urls, writes));
+    }
+
+    fn at(&self, url: &Url) -> Arc<Writes> {
+        let found = self.0.iter().find(|(urls, _)| urls.contains(url));
+        found.map(|(_, writes)| writes.clone()).unwrap_or_default()
+    }
 }
 
 fn take<'a>(former: &mut Vec<Former<'a>>, is_it: impl Fn(&Backend) -> bool) -> Option<Former<'a>> {

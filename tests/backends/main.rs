@@ -34,6 +34,7 @@ mod scenes;
 mod seawall;
 mod server;
 mod servers;
+mod several;
 mod shielded;
 mod sockets;
 mod stage;

@@ -234,7 +234,7 @@ impl Restarting {
 }
 
 /// Where it fails, all is told: it may not do so again soon.
-fn assert_held(name: &str, load: &Load, output: &Output, seawall: Option<&Seawall>) {
+pub(crate) fn assert_held(name: &str, load: &Load, output: &Output, seawall: Option<&Seawall>) {
     let (gets, posts) = (load.tally("GET", output), load.tally("POST", output));
     println!(
         "{name}, shielded: {} of {} GETs failed, {} ran twice; {} of {} POSTs failed",
@@ -266,13 +266,13 @@ fn assert_held(name: &str, load: &Load, output: &Output, seawall: Option<&Seawal
     );
 }
 
-fn wait_for_lives(output: &Output, tells: &str, count: usize) {
+pub(crate) fn wait_for_lives(output: &Output, tells: &str, count: usize) {
     let begun = output.look_for(|written| (written.matches(tells).count() >= count).then_some(()));
     assert!(begun.is_some(), "{tells:?} did not come {count} times:\n{}", output.text());
 }
 
 /// A port that nobody else gets while its server is away.
-fn reserve() -> (Socket, u16) {
+pub(crate) fn reserve() -> (Socket, u16) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_reuse_address(true).expect("SO_REUSEADDR");
     socket.bind(&address(0).into()).expect("a free port");
@@ -280,12 +280,12 @@ fn reserve() -> (Socket, u16) {
     (socket, own.port())
 }
 
-fn address(port: u16) -> SocketAddr {
+pub(crate) fn address(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
 /// How long a killed server is away.
-const AWAY: Duration = Duration::from_millis(500);
+pub(crate) const AWAY: Duration = Duration::from_millis(500);
 /// A reloader that has not acted by then has not seen the change.
 const UNSEEN: Duration = Duration::from_secs(6);
 const LOOK: Duration = Duration::from_millis(20);

@@ -21,11 +21,19 @@ pub(crate) struct Seawall {
 impl Seawall {
     /// Before one backend, with the defaults but for what `more` says of that backend.
     pub(crate) fn start(backend: SocketAddr, more: &str) -> Self {
+        Self::run(&format!("url = \"http://{backend}\"\n{more}"))
+    }
+
+    /// Before one backend that has several servers.
+    pub(crate) fn before(servers: &[SocketAddr]) -> Self {
+        let urls: Vec<_> = servers.iter().map(|server| format!("http://{server}")).collect();
+        Self::run(&format!("servers = {urls:?}\n[log]\nlevel = \"seawall=debug\""))
+    }
+
+    fn run(backend: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("proxy.toml");
-        let text = format!(
-            "listen = \"127.0.0.1:0\"\n\n[[backend]]\nurl = \"http://{backend}\"\n{more}\n"
-        );
+        let text = format!("listen = \"127.0.0.1:0\"\n\n[[backend]]\n{backend}\n");
         fs::write(&file, text).expect("a configuration file");
 
         let (access_log, stdout) = Output::pipe();

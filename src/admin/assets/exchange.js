@@ -185,7 +185,7 @@ function facts(one, clock) {
     ["Began", at(one.began)], ["Sent", at(one.sent)], ["Head came", at(one.answered)],
     ["Backend done", at(one.over)], ["Client left", one.left ? `${at(one.left_at)}, ${LEFT[one.left]}` : null],
     ["Ended", one.ended ? `${one.ended}, ${at(one.until)}` : null],
-    ["Client", one.client], ["Backend", one.backend], ["Request id", one.id],
+    ["Client", one.client], ["Backend", one.backend], ["Server", one.server], ["Request id", one.id],
     ["Status of the backend", one.backend_status && String(one.backend_status)],
     ["Shared", one.shared ? SOURCE[one.shared] : null],
     ["Delivered", bytes(one.delivered_bytes)], ["Discarded", one.discarded_bytes ? bytes(one.discarded_bytes) : null],

@@ -67,6 +67,8 @@ pub(super) struct Detail {
     client_ms: f64,
     delivered_bytes: u64,
     discarded_bytes: u64,
+    /// Where the backend has several.
+    server: Option<Arc<str>>,
     /// Of a tunnel alone: what its client sent.
     received_bytes: Option<u64>,
     /// Such as `HTTP/1.1`.
@@ -154,6 +156,7 @@ impl Detail {
             client_ms: millis(outcome.visit),
             delivered_bytes: outcome.delivered,
             discarded_bytes: outcome.discarded,
+            server: outcome.server.clone(),
             received_bytes: outcome.received,
             version: head.map(|head| format!("{:?}", head.version)),
             url: head.and_then(|head| message::url(facts, head)),

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use super::{super::House, page::Page};
-use crate::backend::{Backend, Condition};
+use crate::backend::{Backend, Condition, ServerState};
 
 pub(super) fn write(page: &mut Page<'_>, house: &House) -> fmt::Result {
     backends(page, house)?;
     bounds(page, house)?;
+    servers(page, house)?;
     this_house(page, house)
 }
 
@@ -40,7 +41,7 @@ fn bounds(page: &mut Page<'_>, house: &House) -> fmt::Result {
     };
     page.gauge(
         "seawall_slots",
-        "Exchanges that the backend may have at once (max_concurrency).",
+        "Exchanges that the backend may have at once (max_concurrency of each server).",
         each(|backend| backend.slots().count()),
     )?;
     page.gauge(
@@ -72,6 +73,39 @@ fn bounds(page: &mut Page<'_>, house: &House) -> fmt::Result {
         "seawall_kept_connections",
         "Idle connections to the backend, kept for the next request.",
         each(Backend::kept),
+    )
+}
+
+fn servers(page: &mut Page<'_>, house: &House) -> fmt::Result {
+    let backends = house.proxy.backends();
+    let all: Vec<_> = backends
+        .iter()
+        .flat_map(|one| one.servers().into_iter().map(move |server| (&*one.config.name, server)))
+        .collect();
+    let each = |number: fn(&ServerState) -> usize| {
+        all.iter().map(move |(backend, server)| {
+            ([("backend", *backend), ("server", &*server.name)], number(server))
+        })
+    };
+    page.gauge(
+        "seawall_server_up",
+        "0 while a server is sent nobody, since it cannot be reached and others can; else 1.",
+        each(|server| usize::from(!server.is_out)),
+    )?;
+    page.gauge(
+        "seawall_server_slots",
+        "Exchanges that the server may have at once (max_concurrency).",
+        each(|server| server.slots),
+    )?;
+    page.gauge(
+        "seawall_server_slots_in_use",
+        "Exchanges that it has, orphans and tunnels among them.",
+        each(|server| server.slots_in_use),
+    )?;
+    page.gauge(
+        "seawall_server_kept_connections",
+        "Idle connections to the server, kept for the next request.",
+        each(|server| server.kept),
     )
 }
 

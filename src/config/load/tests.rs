@@ -31,7 +31,7 @@ fn two_lines_are_a_whole_file() {
     let text = "listen = \"127.0.0.1:9\"\nbackend = \"http://127.0.0.1:5000\"\n";
     let config = from_text(text, &Overrides::default()).expect("valid").config;
     assert_eq!(config.listen[0].address.to_string(), "127.0.0.1:9");
-    assert_eq!(config.backends[0].url.to_string(), "http://127.0.0.1:5000/");
+    assert_eq!(config.backends[0].url().to_string(), "http://127.0.0.1:5000/");
     assert_eq!(config.backends[0].max_concurrency, 32);
     assert_eq!(config.client.wait, Limit::Off);
     assert_eq!(config.runtime.workers, Workers::Auto);
@@ -158,7 +158,30 @@ fn a_command_is_the_first_backend_whatever_is_written() {
     let overrides = Overrides { child: Some("http://127.0.0.1:9".into()), ..Overrides::default() };
     for text in ["", "backend = \"http://127.0.0.1:5000\"\n", "[backend]\nmax_concurrency = 1\n"] {
         let loaded = from_text(text, &overrides).unwrap_or_else(|found| panic!("{found}"));
-        assert_eq!(loaded.config.backends[0].url.to_string(), "http://127.0.0.1:9/");
+        assert_eq!(loaded.config.backends[0].url().to_string(), "http://127.0.0.1:9/");
         assert!(loaded.explain().contains("# command line -- command"), "{}", loaded.explain());
+    }
+}
+
+#[test]
+fn servers_stand_in_the_place_of_a_url() {
+    let text = "[[backend]]\nservers = [\"http://127.0.0.1:1\", \"unix:/run/a\"]\n";
+    let config = from_text(text, &Overrides::default()).expect("valid").config;
+    assert_eq!(config.backends[0].urls(), "http://127.0.0.1:1/, unix:/run/a");
+    let over = Overrides { backend: Some("http://127.0.0.1:2".to_owned()), ..Overrides::default() };
+    let config = from_text(text, &over).expect("the upper one holds").config;
+    assert_eq!(config.backends[0].urls(), "http://127.0.0.1:2/");
+    let variable = ("SEAWALL_BACKEND__SERVERS".to_owned(), "[\"http://127.0.0.1:3\"]".to_owned());
+    let over = Overrides { environment: vec![variable], ..Overrides::default() };
+    let config = from_text("backend = \"http://127.0.0.1:1\"", &over).expect("valid").config;
+    assert_eq!(config.backends[0].urls(), "http://127.0.0.1:3/");
+    for (servers, bad) in [
+        ("url = \"http://a\"\nservers = [\"http://b\"]", "there is url as well"),
+        ("servers = [\"http://a\", \"http://a\"]", "is named twice"),
+        ("servers = [\"ftp://a\"]", "cannot be dialled"),
+        ("servers = []", "url = \"http://127.0.0.1:5000\""),
+    ] {
+        let found = mistakes(&format!("[[backend]]\n{servers}"));
+        assert!(found.len() == 1 && found[0].contains(bad), "{servers}: {found:?}");
     }
 }

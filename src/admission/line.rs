@@ -1,0 +1,231 @@
+//! The line before the slots of one or more servers: first come, first served, by whichever server has a
+//! slot free. Where several have, the least busy one is chosen.
+//!
+//! Nobody waits for what is free: whoever comes may take it, and each slot that comes free is handed to the
+//! first in line who can use it. A server that is out gives none, as long as another is not.
+
+mod order;
+
+use std::{
+    sync::{Arc, Weak},
+    task::{Context, Poll, Waker},
+};
+
+use parking_lot::Mutex;
+
+pub(crate) use self::order::Came;
+use self::order::{Number, Order, Waiting};
+use super::seats::{Out, Seats, Servers, is_among};
+
+/// The right to have one exchange running at a server. Owned by the exchange until its end, so that an
+/// orphan keeps it.
+#[derive(Debug)]
+pub(crate) struct Slot<S> {
+    line: Arc<Line<S>>,
+    seats: Arc<Seats<S>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Line<S> {
+    order: Mutex<Order<S>>,
+}
+
+/// A place in the line, given up when dropped.
+#[derive(Debug)]
+struct InLine<'a, S> {
+    line: &'a Arc<Line<S>>,
+    at: Option<Arc<Seats<S>>>,
+    came: Came,
+    number: Option<Number>,
+}
+
+impl<S> Slot<S> {
+    pub(crate) fn seats(&self) -> &Arc<Seats<S>> {
+        &self.seats
+    }
+
+    pub(crate) fn server(&self) -> &S {
+        &self.seats.server
+    }
+
+    /// Is it one of a server that nobody is to be sent to?
+    pub(crate) fn is_out(&self) -> bool {
+        self.seats.is_out()
+    }
+
+    /// Becomes one of another server that has one free. Those that are out are asked only by who looks
+    /// for any.
+    pub(crate) fn move_on(&mut self, to_any: bool) -> bool {
+        let mut order = self.line.order.lock();
+        let Some(next) = order.other_than(&self.seats, to_any) else { return false };
+        next.take();
+        let former = std::mem::replace(&mut self.seats, next);
+        drop(order);
+        self.line.give_back(&former);
+        true
+    }
+}
+
+impl<S> Line<S> {
+    pub(crate) fn new(servers: impl IntoIterator<Item = Arc<Seats<S>>>) -> Arc<Self> {
+        Arc::new(Self { order: Mutex::new(Order::new(servers)) })
+    }
+
+    /// A slot that is free now, of this server where it is there.
+    pub(crate) fn try_enter(self: &Arc<Self>, at: Option<&Arc<Seats<S>>>) -> Option<Slot<S>> {
+        let seats = self.order.lock().take(at)?;
+        Some(Slot { line: self.clone(), seats })
+    }
+
+    /// The same of this server alone, even if it is out. Overtakes who waits for any.
+    pub(crate) fn try_enter_only(self: &Arc<Self>, seats: &Arc<Seats<S>>) -> Option<Slot<S>> {
+        let order = self.order.lock();
+        let is_free = is_among(seats, &order.servers) && seats.are_free();
+        is_free.then(|| {
+            seats.take();
+            Slot { line: self.clone(), seats: seats.clone() }
+        })
+    }
+
+    /// Waits for a slot. Dropping the future leaves the line.
+    pub(crate) async fn enter(self: &Arc<Self>, at: Option<Arc<Seats<S>>>, came: Came) -> Slot<S> {
+        let mut place = InLine { line: self, at, came, number: None };
+        std::future::poll_fn(|cx| place.poll(cx)).await
+    }
+
+    /// Is it one of ours?
+    pub(crate) fn has(&self, seats: &Arc<Seats<S>>) -> bool {
+        is_among(seats, &self.order.lock().servers)
+    }
+
+    pub(crate) fn servers(&self) -> Servers<S> {
+        self.order.lock().servers.clone()
+    }
+
+    /// Those that are no longer among them and have exchanges still.
+    pub(crate) fn gone(&self) -> Vec<Arc<Seats<S>>> {
+        self.order.lock().gone.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// From here on these are the servers. What runs at others goes on.
+    pub(crate) fn replace(&self, servers: impl IntoIterator<Item = Arc<Seats<S>>>) {
+        self.change(|order| {
+            let before = std::mem::take(&mut order.servers);
+            order.servers = servers.into_iter().collect();
+            let Order { servers, gone, waiting, .. } = order;
+            for one in before.iter().filter(|one| !is_among(one, servers)) {
+                one.put_out(true);
+                gone.push(Arc::downgrade(one));
+            }
+            gone.retain(|one| one.upgrade().is_some_and(|one| !is_among(&one, servers)));
+            for one in servers.iter().filter(|one| !is_among(one, &before)) {
+                one.put_out(false);
+            }
+            if servers.iter().all(|one| one.is_out()) {
+                servers.iter().for_each(|one| one.put_out(false));
+            }
+            // Whoever waits for one that is out is served by any.
+            waiting.values_mut().for_each(Waiting::look_elsewhere);
+        });
+    }
+
+    /// From here on each server has so many slots. Where they become fewer nobody is sent away, and who
+    /// is too many is not replaced.
+    pub(crate) fn resize(&self, count: usize) {
+        self.change(|order| order.servers.iter().for_each(|one| one.resize(count)));
+    }
+
+    /// Nobody is sent there any more, unless it is the last one.
+    pub(crate) fn put_out(&self, seats: &Arc<Seats<S>>) -> Out {
+        let mut out = Out::Already;
+        self.change(|order| {
+            let mut others = order.servers.iter().filter(|one| !Arc::ptr_eq(one, seats));
+            if seats.is_out() {
+                return;
+            }
+            if others.all(|one| one.is_out()) {
+                out = Out::Last;
+                return;
+            }
+            out = Out::Now;
+            seats.put_out(true);
+            order.waiting.values_mut().for_each(Waiting::look_elsewhere);
+        });
+        out
+    }
+
+    /// It is there again. False where it was, or is none of the servers any more.
+    pub(crate) fn let_in(&self, seats: &Arc<Seats<S>>) -> bool {
+        let mut is_news = false;
+        self.change(|order| {
+            is_news = seats.is_out() && is_among(seats, &order.servers);
+            if is_news {
+                seats.put_out(false);
+            }
+        });
+        is_news
+    }
+
+    /// There may be free slots after it.
+    fn change(&self, change: impl FnOnce(&mut Order<S>)) {
+        let mut order = self.order.lock();
+        change(&mut order);
+        let served = order.serve();
+        drop(order);
+        served.into_iter().for_each(Waker::wake);
+    }
+
+    fn give_back(&self, seats: &Arc<Seats<S>>) {
+        let mut order = self.order.lock();
+        seats.give_back();
+        if order.waiting.is_empty() {
+            return;
+        }
+        let served = order.serve_at(seats);
+        drop(order);
+        served.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl<S> InLine<'_, S> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Slot<S>> {
+        let mut order = self.line.order.lock();
+        let seats = match self.number {
+            None => order.take(self.at.as_ref()),
+            Some(number) => order.given.remove(&number),
+        };
+        if let Some(seats) = seats {
+            self.number = None;
+            return Poll::Ready(Slot { line: self.line.clone(), seats });
+        }
+        if let Some(one) = self.number.and_then(|number| order.waiting.get_mut(&number)) {
+            one.waker.clone_from(cx.waker());
+            return Poll::Pending;
+        }
+        let number = order.number(self.came);
+        self.number = Some(number);
+        let at = self.at.take().filter(|at| !at.is_out());
+        order.waiting.insert(number, Waiting { at, waker: cx.waker().clone() });
+        Poll::Pending
+    }
+}
+
+impl<S> Drop for InLine<'_, S> {
+    fn drop(&mut self) {
+        let Some(number) = self.number else { return };
+        let mut order = self.line.order.lock();
+        order.waiting.remove(&number);
+        let given = order.given.remove(&number);
+        drop(order);
+        if let Some(seats) = given {
+            // It came in this very moment: it is the next one's.
+            self.line.give_back(&seats);
+        }
+    }
+}
+
+impl<S> Drop for Slot<S> {
+    fn drop(&mut self) {
+        self.line.give_back(&self.seats);
+    }
+}

@@ -1,0 +1,140 @@
+//! Who waits, and who gets which slot. All of it under one lock.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    task::Waker,
+};
+
+use smallvec::SmallVec;
+
+use crate::admission::seats::{Seats, Servers};
+
+#[derive(Debug)]
+pub(super) struct Order<S> {
+    pub(super) servers: Servers<S>,
+    /// Those that are no longer among them, as long as anything runs there.
+    pub(super) gone: Vec<Weak<Seats<S>>>,
+    /// Where the search for the least busy begins: among equals they take turns.
+    turn: usize,
+    /// In the order in which they are served.
+    pub(super) waiting: BTreeMap<Number, Waiting<S>>,
+    /// Those who waited and have not heard yet that they have a slot.
+    pub(super) given: BTreeMap<Number, Arc<Seats<S>>>,
+    next: u64,
+}
+
+/// Who had a slot already, at a server that was not there, comes before all others; then in the order in
+/// which they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Number(Came, u64);
+
+/// To the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Came {
+    /// Once more.
+    Again,
+    /// For the first time.
+    New,
+}
+
+#[derive(Debug)]
+pub(super) struct Waiting<S> {
+    /// For this server, as long as it is there.
+    pub(super) at: Option<Arc<Seats<S>>>,
+    pub(super) waker: Waker,
+}
+
+impl<S> Order<S> {
+    pub(super) fn new(servers: impl IntoIterator<Item = Arc<Seats<S>>>) -> Self {
+        Self {
+            servers: servers.into_iter().collect(),
+            gone: Vec::new(),
+            turn: 0,
+            waiting: BTreeMap::new(),
+            given: BTreeMap::new(),
+            next: 0,
+        }
+    }
+
+    pub(super) fn take(&mut self, at: Option<&Arc<Seats<S>>>) -> Option<Arc<Seats<S>>> {
+        let seats = match (at.filter(|at| !at.is_out()), &*self.servers) {
+            (Some(at), _) => at.are_free().then(|| at.clone()),
+            (None, [only]) => only.are_free().then(|| only.clone()),
+            (None, _) => self.least_busy(),
+        }?;
+        seats.take();
+        Some(seats)
+    }
+
+    pub(super) fn least_busy(&mut self) -> Option<Arc<Seats<S>>> {
+        let count = self.servers.len();
+        let in_turn = (self.turn..self.turn + count).map(|index| index % count);
+        let free = in_turn.filter(|index| {
+            let one = &self.servers[*index];
+            one.are_free() && !one.is_out()
+        });
+        let chosen = free.reduce(|best, index| {
+            match self.servers[index].is_less_busy(&self.servers[best]) {
+                true => index,
+                false => best,
+            }
+        })?;
+        self.turn = chosen + 1;
+        Some(self.servers[chosen].clone())
+    }
+
+    pub(super) fn other_than(&mut self, seats: &Arc<Seats<S>>, any: bool) -> Option<Arc<Seats<S>>> {
+        let (before, from) = match self.servers.iter().position(|one| Arc::ptr_eq(one, seats)) {
+            Some(index) => self.servers.split_at(index),
+            None => self.servers.split_at(0),
+        };
+        let mut others = from.iter().chain(before).filter(|one| !Arc::ptr_eq(one, seats));
+        others.find(|one| one.are_free() && (any || !one.is_out())).cloned()
+    }
+
+    /// Hands what is free to those who wait, and gives back who is to be told.
+    pub(super) fn serve(&mut self) -> SmallVec<[Waker; 1]> {
+        let mut served = SmallVec::new();
+        let numbers: Vec<Number> = self.waiting.keys().copied().collect();
+        let mut nothing_is_free = false;
+        for number in numbers {
+            let at = self.waiting.get(&number).and_then(|one| one.at.clone());
+            if at.is_none() && nothing_is_free {
+                continue;
+            }
+            match self.take(at.as_ref()) {
+                Some(seats) => served.extend(self.give(number, seats)),
+                None => nothing_is_free |= at.is_none(),
+            }
+        }
+        served
+    }
+
+    /// The same where it is one of these that has come free.
+    pub(super) fn serve_at(&mut self, seats: &Arc<Seats<S>>) -> Option<Waker> {
+        if seats.is_out() || !seats.are_free() {
+            return None;
+        }
+        let is_for = |one: &Waiting<S>| one.at.as_ref().is_none_or(|at| Arc::ptr_eq(at, seats));
+        let number = *self.waiting.iter().find(|(_, one)| is_for(one))?.0;
+        seats.take();
+        self.give(number, seats.clone())
+    }
+
+    pub(super) fn number(&mut self, came: Came) -> Number {
+        self.next += 1;
+        Number(came, self.next)
+    }
+
+    pub(super) fn give(&mut self, number: Number, seats: Arc<Seats<S>>) -> Option<Waker> {
+        self.given.insert(number, seats);
+        self.waiting.remove(&number).map(|one| one.waker)
+    }
+}
+
+impl<S> Waiting<S> {
+    pub(super) fn look_elsewhere(&mut self) {
+        self.at = self.at.take().filter(|at| !at.is_out());
+    }
+}

@@ -1,0 +1,135 @@
+//! Clients that are to come to the same server again (`backend.sticky`), as long as that is there.
+//!
+//! By cookie: one of ours, which the backend never sees. It names the server by a few bits of a hash: the
+//! same after a restart and at each seawall, while they leave open which address it is. By client: each
+//! server bids for each client, and the highest bid has it, so that few move when the servers change.
+//! Whoever comes back waits in the queue for that server, where it is busy.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
+
+use http::{HeaderMap, HeaderValue, header::COOKIE};
+
+use super::{
+    Backend,
+    server::{Seats, Slot},
+};
+use crate::{client::ClientKey, config::Sticky, headers::Digest};
+
+/// Where a request is to go.
+#[derive(Debug)]
+pub(crate) struct Stuck {
+    /// None where any server will do.
+    pub(super) at: Option<Arc<Seats>>,
+    /// What the cookie is called that says so.
+    cookie: Option<Arc<str>>,
+}
+
+impl Backend {
+    /// To which server the request is to go, where that is asked for.
+    pub(crate) fn stick(&self, headers: &mut HeaderMap, client: ClientKey) -> Option<Box<Stuck>> {
+        let cookie = match (self.config.sticky, &self.cookie) {
+            (Sticky::Off, _) => return None,
+            (_, cookie) => cookie.clone(),
+        };
+        let named = cookie.as_ref().and_then(|name| take(headers, name));
+        let servers = self.lasting.slots.servers();
+        if servers.len() == 1 {
+            return None;
+        }
+        let mut there = servers.into_iter().filter(|one| !one.is_out());
+        let at = match cookie {
+            Some(_) => there.find(|one| Some(mark(one)) == named),
+            None => there.max_by_key(|one| {
+                let mut bid = DefaultHasher::new();
+                (one.server.place().mark, client).hash(&mut bid);
+                bid.finish()
+            }),
+        };
+        Some(Box::new(Stuck { at, cookie }))
+    }
+}
+
+impl Stuck {
+    /// For the client, where it is to come to this server from now on.
+    pub(super) fn cookie(&self, slot: &Slot) -> Option<Box<HeaderValue>> {
+        let name = self.cookie.as_ref()?;
+        if self.at.as_ref().is_some_and(|at| Arc::ptr_eq(at, slot.seats())) {
+            return None;
+        }
+        let mark = mark(slot.seats());
+        let text = format!("{name}={mark:04x}; Path=/; HttpOnly; SameSite=Lax");
+        HeaderValue::try_from(text).ok().map(Box::new)
+    }
+}
+
+/// Backends share a client's cookies: each has one of its own.
+pub(super) fn cookie_name(backend: &str) -> Arc<str> {
+    format!("seawall-{:08x}", digest(&[backend]) >> 32).into()
+}
+
+/// By which a server of this backend is known.
+pub(super) fn digest(texts: &[&str]) -> u64 {
+    let mut digest = Digest::default();
+    for text in texts {
+        digest.text(text.as_bytes());
+    }
+    let end = digest.end();
+    end.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
+}
+
+/// So short that many addresses have the same.
+fn mark(seats: &Seats) -> u64 {
+    seats.server.place().mark >> 48
+}
+
+/// Takes the cookie of this name away.
+fn take(headers: &mut HeaderMap, name: &str) -> Option<u64> {
+    let is_ours = |pair: &str| pair.split('=').next().is_some_and(|found| found.trim() == name);
+    let mut texts = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    if !texts.any(|text| text.split(';').any(is_ours)) {
+        return None;
+    }
+    let mut found = None;
+    let values: Vec<HeaderValue> = headers.get_all(COOKIE).into_iter().cloned().collect();
+    headers.remove(COOKIE);
+    for value in values {
+        let Ok(text) = value.to_str() else {
+            headers.append(COOKIE, value);
+            continue;
+        };
+        let (ours, others): (Vec<&str>, Vec<&str>) =
+            text.split(';').partition(|pair| is_ours(pair));
+        let marks = ours.iter().filter_map(|pair| pair.split_once('='));
+        let mut marks = marks.filter_map(|(_, mark)| u64::from_str_radix(mark.trim(), 16).ok());
+        found = found.or_else(|| marks.next());
+        let rest = others.join(";");
+        match HeaderValue::from_str(rest.trim()) {
+            Ok(rest) if !rest.is_empty() => drop(headers.append(COOKIE, rest)),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_cookie_is_taken_away_and_all_others_stay_as_they_were() {
+        for (before, after, mark) in [
+            ("a=1; b=2", Some("a=1; b=2"), None),
+            ("s=00ff", None, Some(0xff)),
+            ("a=1; s=1; b=\"x=y\"", Some("a=1; b=\"x=y\""), Some(1)),
+            ("s=none; ss=2", Some("ss=2"), None),
+        ] {
+            let mut headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_static(before))]);
+            assert_eq!(take(&mut headers, "s"), mark, "{before}");
+            let left = headers.get(COOKIE).map(|value| value.to_str().expect("text"));
+            assert_eq!(left, after, "{before}");
+        }
+    }
+}

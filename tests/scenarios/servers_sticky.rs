@@ -1,0 +1,147 @@
+//! Clients that come to the same of several servers again: by a cookie, or by their address.
+
+use std::net::IpAddr;
+
+use crate::harness::{Answer, Backend, Client, Seawall, Site};
+
+#[test]
+fn a_cookie_leads_its_client_back_and_the_server_never_sees_it() {
+    let servers = [named("a"), named("b")];
+    let seawall = start(&servers.each_ref().map(Backend::url), "sticky = \"cookie\"");
+    let mut given = Vec::new();
+    for name in ["a", "b"] {
+        let first = ask(&seawall, "Cookie: session=1\r\n");
+        assert_eq!(first.text(), name);
+        let set = first.head.field("set-cookie").unwrap();
+        let (cookie, rules) = set.split_once("; ").unwrap();
+        given.push(cookie.to_owned());
+        assert_eq!(rules, "Path=/; HttpOnly; SameSite=Lax");
+        // Name and hash, and no more of the address than they leave open.
+        assert_eq!(cookie.len(), "seawall-12345678=1234".len());
+        for fields in [
+            format!("Cookie: {cookie}\r\n"),
+            format!("Cookie: session=1; {cookie}; b=2\r\n"),
+            format!("Cookie: session=1\r\nCookie: {cookie}\r\nCookie: b=2\r\n"),
+        ] {
+            let next = ask(&seawall, &fields);
+            assert_eq!((next.text().as_str(), next.head.field("set-cookie")), (name, None));
+        }
+    }
+    for server in &servers {
+        let seen: Vec<String> = server
+            .exchanges()
+            .iter()
+            .map(|exchange| String::from_utf8_lossy(&exchange.head.raw).into_owned())
+            .collect();
+        let name = given[0].split('=').next().unwrap();
+        assert!(seen.iter().all(|head| !head.contains(name)), "{seen:?}");
+        let count = |part: &str| seen.iter().filter(|head| head.contains(part)).count();
+        assert_eq!((count("session=1"), count("b=2")), (3, 2), "{seen:?}");
+        server.assert_unharmed();
+    }
+}
+
+#[test]
+fn whoever_comes_back_waits_for_the_same_server_though_another_is_free() {
+    let servers = [Backend::held(), Backend::held()];
+    let settings = "max_concurrency = 1\nsticky = \"cookie\"";
+    let seawall = start(&servers.each_ref().map(Backend::url), settings);
+    servers[0].release("/first");
+    let cookie = cookie_of(&get(&seawall, "/first", "").answer());
+    let mut others = [get(&seawall, "/b", ""), get(&seawall, "/a", "")];
+    servers[1].wait_begun("/b");
+    servers[0].wait_begun("/a");
+    let mut back = get(&seawall, "/back", &cookie);
+    seawall.settle();
+    servers[1].release("/b");
+    assert_eq!(others[0].answer().text(), "/b");
+    seawall.settle();
+    assert!(back.hears_nothing());
+    // Whoever has no cookie is not kept waiting by who has.
+    servers[1].release("/next");
+    assert_eq!(get(&seawall, "/next", "").answer().text(), "/next");
+    servers[0].release("/a");
+    servers[0].wait_begun("/back");
+    servers[0].release("/back");
+    assert_eq!((others[1].answer().text(), back.answer().text()), ("/a".into(), "/back".into()));
+    servers.iter().for_each(Backend::assert_unharmed);
+}
+
+#[test]
+fn when_the_server_is_away_another_is_asked_and_the_cookie_is_a_new_one() {
+    let (site, there) = (Site::new(), named("there"));
+    let gone = site.open(|talk| {
+        talk.close();
+        talk.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ngone")
+    });
+    let settings = "sticky = \"cookie\"\neject = { for = \"1h\", max = \"1h\" }";
+    let seawall = start(&[site.url(), there.url()], settings);
+    let cookie = cookie_of(&ask(&seawall, ""));
+    assert_eq!(ask(&seawall, &cookie).text(), "gone");
+    gone.close();
+    let moved = ask(&seawall, &cookie);
+    assert_eq!(moved.text(), "there");
+    let cookie = cookie_of(&moved);
+    let next = ask(&seawall, &cookie);
+    assert_eq!((next.text().as_str(), next.head.field("set-cookie")), ("there", None));
+}
+
+#[test]
+fn a_cookie_that_names_nobody_is_replaced() {
+    let servers = [named("a"), named("b")];
+    let seawall = start(&servers.each_ref().map(Backend::url), "sticky = \"cookie\"");
+    let cookie = cookie_of(&ask(&seawall, ""));
+    let name = cookie.split('=').next().unwrap();
+    for mark in ["", "nonsense", "fffff", "\"", "-1"] {
+        let answer = ask(&seawall, &format!("{name}={mark}\r\n"));
+        assert!(answer.head.field("set-cookie").is_some(), "{mark}");
+    }
+}
+
+#[test]
+fn an_address_comes_to_the_same_server_and_few_move_when_one_is_taken_out() {
+    let servers = [named("a"), named("b"), named("c")];
+    let urls = servers.each_ref().map(Backend::url);
+    let seawall = start(&urls, "sticky = \"client\"");
+    let ask_all = || -> Vec<String> {
+        let from = (1..=32).map(|last| IpAddr::from([127, 0, 1, last]));
+        let ask = |from| Client::from_address(from, seawall.address).get("/").answer().text();
+        from.map(ask).collect()
+    };
+    let before = ask_all();
+    assert_eq!(ask_all(), before);
+    assert!(["a", "b", "c"].iter().all(|name| before.iter().any(|one| one == name)), "{before:?}");
+    seawall.reload(&toml(&urls[..2], "sticky = \"client\""));
+    for (before, after) in before.iter().zip(ask_all()) {
+        assert!(before == "c" || *before == after);
+    }
+}
+
+/// As its client sends it.
+fn cookie_of(answer: &Answer) -> String {
+    let set = answer.head.field("set-cookie").unwrap();
+    format!("Cookie: {}\r\n", set.split(';').next().unwrap())
+}
+
+/// Its name is its answer.
+fn named(name: &'static str) -> Backend {
+    Backend::start(move |talk| talk.answer(name))
+}
+
+fn start(urls: &[String], settings: &str) -> Seawall {
+    Seawall::start(&toml(urls, settings))
+}
+
+fn toml(urls: &[String], settings: &str) -> String {
+    format!("listen = \"127.0.0.1:0\"\n[[backend]]\nservers = {urls:?}\n{settings}")
+}
+
+fn ask(seawall: &Seawall, fields: &str) -> Answer {
+    get(seawall, "/", fields).answer()
+}
+
+fn get(seawall: &Seawall, target: &str, fields: &str) -> Client {
+    let mut client = seawall.client();
+    client.get_with(target, fields);
+    client
+}
