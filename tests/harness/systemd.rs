@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{DEADLINE, until};
+use super::DEADLINE;
 
 pub(crate) const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docker/systemd");
 const BINARY: &str = env!("CARGO_BIN_EXE_seawall");
@@ -104,7 +104,7 @@ impl Systemd {
             .spawn()
             .unwrap();
         let systemd = Self { child, folder, group };
-        until("systemd runs", || {
+        patiently("systemd runs", || {
             let pid = systemd.pid()?;
             let asked = within(pid, "systemctl").args(["is-active", "scene.target"]).output();
             asked.unwrap().status.success().then_some(())
@@ -213,6 +213,14 @@ impl Service<'_> {
         String::from_utf8(said.stdout).unwrap().trim().to_owned()
     }
 
+    /// It reads what it is told in its own time.
+    #[track_caller]
+    pub(crate) fn wait_for_property(&self, name: &str, matches: impl Fn(&str) -> bool) {
+        patiently(&format!("{name} is as expected"), || {
+            matches(&self.property(name)).then_some(())
+        });
+    }
+
     pub(crate) fn uid(&self) -> u32 {
         let process = format!("/proc/{}", self.property("MainPID"));
         let said = self.systemd.run("stat", &["-c", "%u", &process]);
@@ -233,7 +241,7 @@ impl Service<'_> {
 
     #[track_caller]
     pub(crate) fn wait_for_line(&self, matches: impl Fn(&Value) -> bool) -> Value {
-        until("there is such a line", || {
+        patiently("there is such a line", || {
             let output = self.output();
             let mut lines = output.lines().filter_map(|line| serde_json::from_str(line).ok());
             lines.find(|line| matches(line))
@@ -246,7 +254,7 @@ impl Order {
     #[track_caller]
     pub(crate) fn wait(self) {
         let mut child = self.0;
-        let status = until("it is carried out", || child.try_wait().unwrap());
+        let status = patiently("it is carried out", || child.try_wait().unwrap());
         let mut said = String::new();
         child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         assert!(status.success(), "{said}");
@@ -255,7 +263,20 @@ impl Order {
     #[track_caller]
     pub(crate) fn ends_well(self) -> bool {
         let mut child = self.0;
-        until("it is carried out", || child.try_wait().unwrap()).success()
+        patiently("it is carried out", || child.try_wait().unwrap()).success()
+    }
+}
+
+/// Longer than others wait: each step is several programs, and a whole system has to start.
+#[track_caller]
+pub(crate) fn patiently<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < DEADLINE * 3, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
