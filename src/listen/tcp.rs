@@ -20,7 +20,7 @@ pub(super) struct Neighbours<'a> {
 }
 
 /// All that a name stands for, as far as this machine has it: "localhost" stands for `::1` also
-/// where there is no IPv6. Port 0 is chosen once, for all.
+/// where there is no IPv6, and there `[::]` is IPv4 alone. Port 0 is chosen once, for all.
 pub(super) fn bind(
     addresses: &[SocketAddr],
     neighbours: Neighbours<'_>,
@@ -34,7 +34,17 @@ pub(super) fn bind(
             address.set_port(chosen.port());
         }
         let shared = neighbours.leaving.contains(&address.port());
-        match bind_one(address, is_six_only(address, neighbours.all), shared, workers) {
+        let six_only = is_six_only(address, neighbours.all);
+        let listener = match bind_one(address, six_only, shared, workers) {
+            Err(NoListener::Other(_, error))
+                if is_not_here(&error) && address.ip() == Ipv6Addr::UNSPECIFIED && !six_only =>
+            {
+                address.set_ip(Ipv4Addr::UNSPECIFIED.into());
+                bind_one(address, false, shared, workers)
+            }
+            tried => tried,
+        };
+        match listener {
             Ok(listener) => bound.push(listener),
             Err(NoListener::Other(name, error)) if is_not_here(&error) => {
                 missing = Some(NoListener::Other(name, error));
@@ -89,8 +99,9 @@ fn socket(address: SocketAddr, six_only: bool, shared: bool) -> io::Result<Socke
     // Connections of a former process that linger on must not keep this one from starting.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    if six_only {
-        socket.set_only_v6(true)?;
+    if address.is_ipv6() {
+        // Whatever the system's default (`net.ipv6.bindv6only`).
+        socket.set_only_v6(six_only)?;
     }
     if shared {
         socket.set_reuse_port(true)?;

@@ -61,6 +61,22 @@ fn rude_clients_of_the_service_harm_nobody_and_it_ends_in_order() {
 }
 
 #[test]
+fn on_a_machine_without_ipv6_all_addresses_are_those_of_ipv4() {
+    let Some(systemd) = Systemd::start() else { return };
+    let backend = Backend::start(|talk| talk.answer("here"));
+    let service = systemd.install(&backend.url(), "");
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    service.drop_in(&format!(
+        "[Service]\nRestrictAddressFamilies=\nRestrictAddressFamilies=AF_INET AF_UNIX\n\
+         Environment=SEAWALL_LISTEN=[::]:{}\n",
+        address.port()
+    ));
+    service.order(&["start", "seawall.service"]).wait();
+    assert_eq!(Client::connect(address).get("/").answer().text(), "here");
+    assert_eq!(service.property("StatusText"), format!("listening on 0.0.0.0:{}", address.port()));
+}
+
+#[test]
 fn nobody_is_refused_while_the_service_restarts() {
     let Some(systemd) = Systemd::start() else { return };
     let backend = Backend::held();
