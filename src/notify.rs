@@ -47,7 +47,8 @@ pub(crate) fn reloading() {
 
 /// The drain has begun, and may take so long: the manager is to wait, whatever its own bound.
 pub(crate) fn stopping(connections: usize, exchanges: usize, longest: Duration) {
-    let micros = longest.as_micros();
+    // What is longer than it can count is no bound.
+    let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
     tell(&format!(
         "STOPPING=1\nEXTEND_TIMEOUT_USEC={micros}\n\
          STATUS=draining: {connections} connections, {exchanges} exchanges"
