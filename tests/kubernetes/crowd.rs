@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -35,6 +35,11 @@ pub(crate) struct Seen {
     pub(crate) answered: AtomicUsize,
     /// Requests, or beginnings of such, whose clients left.
     pub(crate) left: AtomicUsize,
+    /// Requests a second, when all is over. Each client waits for its answer before it asks again: a pod that
+    /// stands still makes them fewer.
+    pub(crate) rate: AtomicUsize,
+    /// Of patient ones for their answers, in milliseconds.
+    longest_wait: AtomicU64,
     /// What no client should ever see.
     wrong: Mutex<Vec<String>>,
 }
@@ -65,7 +70,7 @@ impl Crowd {
         self.seen.answered.load(Relaxed)
     }
 
-    /// All have ended, and nothing went wrong.
+    /// All have ended, nothing went wrong, and nobody stood still.
     pub(crate) fn end(self) -> Arc<Seen> {
         self.seen.over.store(true, Relaxed);
         for client in self.clients {
@@ -75,7 +80,10 @@ impl Crowd {
         let (answered, left) = (self.seen.answered.load(Relaxed), self.seen.left.load(Relaxed));
         let rate =
             (answered + left) * 1000 / usize::try_from(self.began.elapsed().as_millis()).unwrap();
-        eprintln!("{answered} answered, {left} left; {rate} requests a second");
+        let longest = Duration::from_millis(self.seen.longest_wait.load(Relaxed));
+        eprintln!(
+            "{answered} answered, after {longest:?} at most, {left} left; {rate} requests a second"
+        );
         assert!(
             wrong.is_empty(),
             "{} of them, such as {:#?}",
@@ -83,6 +91,8 @@ impl Crowd {
             &wrong[..wrong.len().min(5)]
         );
         drop(wrong);
+        self.seen.rate.store(rate, Relaxed);
+        assert!(longest < BEARABLE, "somebody waited for {longest:?}");
         self.seen
     }
 }
@@ -103,6 +113,7 @@ fn one(number: usize, address: SocketAddr, kept: &mut Option<Kept>, seen: &Seen)
         }
         return;
     }
+    let start = Instant::now();
     let answer = match number % 4 {
         1 | 3 => kept_asks(address, kept),
         _ if fastrand::u8(..10) == 0 => {
@@ -111,6 +122,8 @@ fn one(number: usize, address: SocketAddr, kept: &mut Option<Kept>, seen: &Seen)
         }
         _ => Client::asks(address, get("/", "close")).and_then(|body| is(&body, HELLO)),
     };
+    let waited = start.elapsed().as_millis().try_into().unwrap();
+    seen.longest_wait.fetch_max(waited, Relaxed);
     match answer {
         Ok(()) => _ = seen.answered.fetch_add(1, Relaxed),
         Err(why) => seen.wrong.lock().unwrap().push(format!("client {number}: {why}")),
@@ -187,4 +200,6 @@ fn upload(connection: &str) -> String {
     )
 }
 
+/// Far more than any answer here takes, on a machine that has much else to do, and less than any drain.
+const BEARABLE: Duration = Duration::from_secs(5);
 const HELLO: &str = "Hello. Try /report, and leave before it is done.\n";

@@ -27,17 +27,23 @@ def mistakes(documents):
                 yield f"{version}: {name}: {path}: {error.message}"
 
 
-def chart(folder, values):
-    """As `helm lint --strict` and `helm template` would."""
-    found = helm_python.chart.lint(folder, values, strict=True, kube_version=f"v{VERSIONS[-1]}.0")
+def chart(folder, version, values):
+    """As `helm lint --strict` and `helm template` would, for one of the versions, or the newest."""
+    version = f"v{version or VERSIONS[-1]}"
+    found = helm_python.chart.lint(folder, values, strict=True, kube_version=version)
     # 1 is a recommendation: the chart has no icon.
     words = [message["error"] for message in found["messages"] if message["severity"] > 1]
     if words or found["errors"]:
         return {"mistakes": words + found["errors"]}
     loaded = helm_python.chart.Chart.load(folder)
     loaded.validate_schema(values)
-    rendered = loaded.render(values, name="shop", namespace="default")
-    texts = [text for name, text in sorted(rendered.items()) if name.endswith(".yaml")]
+    # Not by `render`, which knows one version alone.
+    options = {"name": "shop", "namespace": "default", "kube_version": version}
+    rendered = helm_python.chart._native.call_string(
+        "helm_render", loaded._raw(), json.dumps(values), json.dumps(options)
+    )
+    rendered = sorted(json.loads(rendered).items())
+    texts = [text for name, text in rendered if name.endswith(".yaml")]
     return {"documents": [document for text in texts for document in parsed(text)]}
 
 
@@ -47,7 +53,7 @@ def main(task, *arguments):
     if task == "mistakes":
         return {"versions": VERSIONS, "mistakes": list(mistakes(json.load(sys.stdin)))}
     try:
-        return chart(arguments[0], json.load(sys.stdin))
+        return chart(*arguments, json.load(sys.stdin))
     except helm_python.errors.HelmError as error:
         return {"mistakes": [str(error)]}
 

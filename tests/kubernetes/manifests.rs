@@ -6,40 +6,34 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::engine;
-
 /// In the order of the files.
 #[derive(Clone)]
 pub(crate) struct Manifests(pub(crate) Vec<Value>);
 
 impl Manifests {
-    /// Of a folder in `docker/kubernetes`. None where nothing is there that could read it.
-    pub(crate) fn of_kustomize(folder: &str) -> Option<Self> {
+    /// Of a folder in `docker/kubernetes`.
+    pub(crate) fn of_kustomize(folder: &str) -> Self {
         Self::of_folder(&path(folder))
     }
 
     /// Of any with a `kustomization.yaml`.
-    pub(crate) fn of_folder(folder: &Path) -> Option<Self> {
-        let kustomize = [("kubectl", "kustomize"), ("kustomize", "build")];
-        let there = |(program, task): &(&str, &str)| {
-            let help = Command::new(program).args([task, "--help"]).output();
-            help.is_ok_and(|help| help.status.success())
-        };
-        let Some((program, task)) = kustomize.into_iter().find(there) else {
-            engine::skip("there is neither kubectl nor kustomize");
-            return None;
-        };
-        let built = Command::new(program).arg(task).arg(folder).output().unwrap();
+    pub(crate) fn of_folder(folder: &Path) -> Self {
+        let built = Command::new(tool("kubectl")).arg("kustomize").arg(folder).output().unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         assert!(built.stderr.is_empty(), "{}", String::from_utf8_lossy(&built.stderr));
         let Value::Array(all) = asked(&["parse"], &built.stdout) else { panic!("no list") };
-        Some(Self(all))
+        Self(all)
     }
 
-    /// Of the chart with these values; else what is wrong with it, or with them.
+    /// Of the chart with these values, for the newest Kubernetes; else what is wrong with it, or with them.
     pub(crate) fn of_chart(values: &Value) -> Result<Self, String> {
+        Self::of_chart_for("", values)
+    }
+
+    /// For one such as "1.29.0".
+    pub(crate) fn of_chart_for(version: &str, values: &Value) -> Result<Self, String> {
         let folder = path("chart").display().to_string();
-        let made = asked(&["chart", &folder], values.to_string().as_bytes());
+        let made = asked(&["chart", &folder, version], values.to_string().as_bytes());
         match &made["documents"] {
             Value::Array(all) => Ok(Self(all.clone())),
             _ => Err(made["mistakes"].to_string()),
@@ -75,11 +69,9 @@ fn path(folder: &str) -> PathBuf {
 
 /// Of `manifests.py`.
 fn asked(arguments: &[&str], input: &[u8]) -> Value {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join("target/backends/venv-kubernetes/bin/python");
-    assert!(python.exists(), "nothing there to check manifests with: run tests/backends/setup");
-    let mut child = Command::new(python)
-        .arg(root.join("tests/kubernetes/manifests.py"))
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes/manifests.py");
+    let mut child = Command::new(tool("python"))
+        .arg(script)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -89,4 +81,12 @@ fn asked(arguments: &[&str], input: &[u8]) -> Value {
     let said = child.wait_with_output().unwrap();
     assert!(said.status.success());
     serde_json::from_slice(&said.stdout).unwrap()
+}
+
+/// Of those that `tests/backends/setup` installs.
+fn tool(name: &str) -> PathBuf {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/backends/venv-kubernetes/bin");
+    let tool = Path::new(folder).join(name);
+    assert!(tool.exists(), "there is no {name} to check manifests with: run tests/backends/setup");
+    tool
 }

@@ -1,5 +1,6 @@
 //! A pod of a manifest, run by podman, begun and ended as a kubelet does it: native sidecars first and last,
-//! probes, hooks, the grace period. podman itself knows none of these.
+//! probes, hooks, the grace period. podman itself knows none of these, so they are carried out here, as the
+//! documentation of Kubernetes has them.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -22,7 +23,7 @@ pub(crate) struct Pod {
     /// The sidecar as it is in the manifest, and the server.
     sidecar: Value,
     server: Value,
-    grace: Duration,
+    pub(crate) grace: Duration,
     /// Its volumes, as folders here.
     volumes: TempDir,
     /// How often its configuration was laid.
@@ -144,21 +145,9 @@ impl Pod {
         let start = Instant::now();
         thread::scope(|scope| {
             for (name, container) in [("seawall", &self.sidecar), ("app", &self.server)] {
-                let hook = words(&container["lifecycle"]["preStop"]["exec"]["command"]);
-                let mut command = self.exec(name, &hook);
                 let pod = &self;
                 scope.spawn(move || {
-                    let mut hook = command.spawn().unwrap();
-                    let code = loop {
-                        if let Some(status) = hook.try_wait().unwrap() {
-                            break status.code();
-                        }
-                        if start.elapsed() > pod.grace {
-                            let _ = hook.kill();
-                            break None;
-                        }
-                        thread::sleep(Duration::from_millis(20));
-                    };
+                    let code = pod.hook(name, container, start + pod.grace);
                     assert_eq!(code, Some(0), "preStop of {name}\n{}", pod.said());
                 });
             }
@@ -171,6 +160,37 @@ impl Pod {
         let code =
             podman(["inspect", "--format", "{{.State.ExitCode}}", &self.container("seawall")]);
         assert_eq!(code, "0", "{}", self.said());
+    }
+
+    /// As when its livenessProbe has failed: its hook, then the end, within the grace of the probe if it has one.
+    /// Gives how long it took.
+    pub(crate) fn restart_server(&self) -> Duration {
+        let start = Instant::now();
+        let own = self.server["livenessProbe"]["terminationGracePeriodSeconds"].as_u64();
+        let grace = own.map_or(self.grace, Duration::from_secs);
+        self.hook("app", &self.server, start + grace);
+        // It has at least these two seconds.
+        let left = grace.saturating_sub(start.elapsed()).as_secs().max(2).to_string();
+        podman(["stop", "--time", &left, &self.container("app")]);
+        podman(["start", &self.container("app")]);
+        start.elapsed()
+    }
+
+    /// `preStop` of a container, and its exit code if it ends in time.
+    fn hook(&self, name: &str, container: &Value, until: Instant) -> Option<i32> {
+        let command = words(&container["lifecycle"]["preStop"]["exec"]["command"]);
+        let mut hook = self.exec(name, &command).spawn().unwrap();
+        loop {
+            if let Some(status) = hook.try_wait().unwrap() {
+                return status.code();
+            }
+            if Instant::now() > until {
+                let _ = hook.kill();
+                let _ = hook.wait();
+                return None;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn exec(&self, name: &str, command: &[String]) -> Command {

@@ -4,13 +4,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::balancer::Balancer;
 use crate::crowd::{Crowd, UPLOAD};
-use crate::engine;
+use crate::engine::{self, podman};
 use crate::harm;
 use crate::manifests::Manifests;
 use crate::output::{Output, PATIENCE};
 use crate::pod::Pod;
+use crate::rude::Client;
 
 #[test]
 fn a_flask_server_in_a_pod_never_hears_of_rude_clients_nor_of_a_change_of_configuration() {
@@ -21,7 +24,7 @@ fn a_flask_server_in_a_pod_never_hears_of_rude_clients_nor_of_a_change_of_config
     until_answered(&crowd, 200);
     pod.lay(&manifests.config().replace("max_concurrency = 32", "max_concurrency = 8"));
     seawall.wait_for("max_concurrency: 32 -> 8");
-    pod.lay(&manifests.config().replace("[drain]", "[drian]"));
+    pod.lay(&manifests.config().replace("[admin]", "[amdin]"));
     seawall.wait_for("configuration refused");
     until_answered(&crowd, 400);
     crowd.end();
@@ -60,16 +63,39 @@ fn a_rolling_restart_under_200_requests_a_second_breaks_nothing() {
     }
     let seen = crowd.end();
     assert!(seen.left.load(Relaxed) > 100);
+    assert!(seen.rate.load(Relaxed) > 150);
+    thread::scope(|scope| {
+        for pod in new {
+            scope.spawn(move || pod.end());
+        }
+    });
     for (app, _) in &logs {
         is_clean(app);
     }
+}
+
+#[test]
+fn a_server_that_hangs_is_started_again_long_before_a_drain_would_be_over() {
+    if !engine::is_there() {
+        return;
+    }
+    let manifests = Manifests::of_chart(&json!({"probe": "/"})).unwrap();
+    let pod = Pod::begin(&manifests, "hangs");
+    podman(["kill", "--signal", "STOP", &pod.container("app")]);
+    let address = pod.address;
+    let client = thread::spawn(move || Client::asks(address, ASK));
+    let took = pod.restart_server();
+    assert!(took < pod.grace / 2, "{took:?}");
+    // It has waited for that.
+    assert!(client.join().unwrap().unwrap().starts_with(b"Hello."));
+    pod.end();
 }
 
 fn base() -> Option<Manifests> {
     if !engine::is_there() {
         return None;
     }
-    Manifests::of_kustomize("base")
+    Some(Manifests::of_kustomize("base"))
 }
 
 fn until_answered(crowd: &Crowd, count: usize) {
@@ -80,8 +106,9 @@ fn until_answered(crowd: &Crowd, count: usize) {
     }
 }
 
+/// Of a container that has ended.
 fn is_clean(app: &Output) {
-    let log = app.text();
+    let log = app.whole();
     assert_eq!(harm::complaint(&log), None, "in:\n{log}");
     assert!(!log.contains("lines stopped"), "a view was stopped:\n{log}");
     let uploads = log.lines().filter(|line| line.contains("received "));
@@ -90,5 +117,6 @@ fn is_clean(app: &Output) {
     assert!(half.is_empty(), "{half:?}");
 }
 
+const ASK: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 /// Of endpoints that are withdrawn.
 const LAG: Duration = Duration::from_secs(1);
