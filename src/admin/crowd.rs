@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -17,8 +18,10 @@ pub(super) struct Crowd {
 #[derive(Debug, Default)]
 struct Idle {
     next: u64,
-    /// Who has no place yet, while nobody is idle.
+    /// Newcomers who have no place yet.
     waiting: usize,
+    /// Those who were told to give way, and have not gone yet.
+    leaving: usize,
     connections: BTreeMap<u64, Arc<Notify>>,
 }
 
@@ -31,6 +34,9 @@ pub(super) struct Place {
     since: Mutex<Option<u64>>,
     _permit: OwnedSemaphorePermit,
 }
+
+/// A newcomer who has no place yet.
+struct Waits<'a>(&'a Mutex<Idle>);
 
 /// Something is under way for a connection, until this is dropped.
 #[derive(Debug)]
@@ -46,7 +52,7 @@ impl Crowd {
         let permit = match self.places.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                self.idle.lock().send_away();
+                let _waits = Waits::on(&self.idle);
                 self.places.clone().acquire_owned().await.ok()?
             }
         };
@@ -62,18 +68,47 @@ impl Crowd {
 }
 
 impl Idle {
+    /// One for each who waits, if there is one.
     fn send_away(&mut self) {
-        match self.connections.pop_first() {
-            Some((_, leave)) => leave.notify_one(),
-            None => self.waiting += 1,
+        if self.waiting > self.leaving
+            && let Some((_, leave)) = self.connections.pop_first()
+        {
+            self.leaving += 1;
+            leave.notify_one();
         }
+    }
+
+    /// This one is idle no more. One who had been told to give way is replaced by another.
+    fn take(&mut self, since: u64) {
+        if self.connections.remove(&since).is_none() {
+            self.leaving -= 1;
+            self.send_away();
+        }
+    }
+}
+
+impl<'a> Waits<'a> {
+    fn on(idle: &'a Mutex<Idle>) -> Self {
+        let mut state = idle.lock();
+        state.waiting += 1;
+        state.send_away();
+        drop(state);
+        Self(idle)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
     }
 }
 
 impl Place {
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
         if let Some(since) = self.since.lock().take() {
-            self.idle.lock().connections.remove(&since);
+            self.idle.lock().take(since);
+            // Whoever asked before he went need not go.
+            let _ = self.left().now_or_never();
         }
         Busy(self.clone())
     }
@@ -89,10 +124,7 @@ impl Place {
         let since = idle.next;
         idle.next += 1;
         idle.connections.insert(since, self.leave.clone());
-        if idle.waiting > 0 {
-            idle.waiting -= 1;
-            idle.send_away();
-        }
+        idle.send_away();
         drop(idle);
         *self.since.lock() = Some(since);
     }
@@ -107,15 +139,13 @@ impl Drop for Busy {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(since) = self.since.get_mut().take() {
-            self.idle.lock().connections.remove(&since);
+            self.idle.lock().take(since);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
-
     use super::*;
 
     fn goes(place: &Place) -> bool {
@@ -137,12 +167,38 @@ mod tests {
         let fourth = enter().expect("room");
         // Nobody is sent away for whom something is under way.
         let still = [first.busy(), fourth.busy()];
-        assert!(enter().is_none());
+        let mut waits = std::pin::pin!(crowd.enter());
+        assert!(waits.as_mut().now_or_never().is_none());
         assert!(!goes(&first) && !goes(&second) && !goes(&fourth));
         // But at once when it is over, for who has waited.
         drop(busy);
         assert!(goes(&second));
         drop(still);
         assert!(!goes(&first) && !goes(&fourth));
+    }
+
+    #[tokio::test]
+    async fn who_gets_the_place_of_one_that_left_by_himself_stays() {
+        let crowd = Crowd::of(2);
+        let mut enter = std::pin::pin!(crowd.enter());
+        let [first, second] = [(); 2].map(|()| crowd.enter().now_or_never().flatten());
+        let (first, second) = (first.expect("room"), second.expect("room"));
+        let busy = [first.busy(), second.busy()];
+        assert!(enter.as_mut().now_or_never().is_none());
+        drop((busy, first));
+        let third = enter.await.expect("room");
+        assert!(!goes(&third) && goes(&second), "told before somebody left");
+    }
+
+    #[tokio::test]
+    async fn who_asks_before_he_went_need_not_go() {
+        let crowd = Crowd::of(1);
+        let only = crowd.enter().now_or_never().flatten().expect("room");
+        let mut enter = std::pin::pin!(crowd.enter());
+        assert!(enter.as_mut().now_or_never().is_none());
+        let busy = only.busy();
+        assert!(!goes(&only));
+        drop(busy);
+        assert!(goes(&only));
     }
 }

@@ -51,6 +51,8 @@ pub(crate) enum Malformed {
     Length,
     #[error("HTTP/1.0 has no Transfer-Encoding")]
     Coding,
+    #[error("a Transfer-Encoding behind that of chunks")]
+    Codings,
     #[error("no chunk where one has to be")]
     Chunk,
 }
@@ -83,7 +85,7 @@ pub(super) fn write(head: &request::Parts, keep_alive: bool, text: &mut Text) {
 
 /// Does the request end its connection?
 pub(super) fn closes(head: &request::Parts) -> bool {
-    head.headers.get(CONNECTION).is_some_and(|value| names(value, "close"))
+    head.headers.get_all(CONNECTION).iter().any(|value| names(value, "close"))
 }
 
 /// Takes a head, once it is whole.
@@ -127,6 +129,7 @@ pub(super) fn read(come: &mut Bytes) -> Result<Option<Head>, Malformed> {
                 }
             }
             TRANSFER_ENCODING if parsed.version == Some(0) => return Err(Malformed::Coding),
+            TRANSFER_ENCODING if length == Length::Chunked => return Err(Malformed::Codings),
             // The last coding is the outermost one.
             TRANSFER_ENCODING => {
                 length = if ends_chunked(&value) { Length::Chunked } else { Length::Coded };

@@ -43,6 +43,8 @@ enum Body {
     Trailers,
     /// Its end is that of the connection.
     UntilClose,
+    /// Said where none may be; the backend closes after it, if it sends it.
+    Loose,
 }
 
 impl Inbound {
@@ -110,9 +112,15 @@ impl Inbound {
             }
             self.speaks_http10 = parts.version == http::Version::HTTP_10;
             self.body = self.body_of(parts.status, length);
-            // Behind an answer that ends with its connection, or has left HTTP, there is none.
+            // Behind an answer that ends with its connection, or has left HTTP, there is none. And some
+            // send a body where none may be: one that is said may come later, behind the next request.
             let is_last = self.body == Body::UntilClose || parts.status.is_informational();
-            self.is_kept &= is_kept && !is_last;
+            let is_said = !matches!(length, Length::Unsaid | Length::Bytes(0));
+            let is_loose = self.body == Body::Ended && is_said;
+            if is_loose && !is_kept {
+                self.body = Body::Loose;
+            }
+            self.is_kept &= is_kept && !is_last && !is_loose;
             return Ok(Some(parts));
         }
     }
@@ -146,7 +154,7 @@ impl Inbound {
                 return Ok(None);
             }
             match &mut self.body {
-                Body::Ended => return Ok(None),
+                Body::Ended | Body::Loose => return Ok(None),
                 Body::UntilClose => {
                     return Ok(Some(Piece::Data(std::mem::take(&mut self.come))));
                 }
@@ -165,8 +173,9 @@ impl Inbound {
                     return Ok(Some(Piece::Data(data)));
                 }
                 Body::ChunkSize => {
-                    let Some(end) = self.come.iter().position(|byte| *byte == b'\n') else {
-                        let is_long = self.come.len() > LINE;
+                    let start = &self.come[..self.come.len().min(LINE)];
+                    let Some(end) = start.iter().position(|byte| *byte == b'\n') else {
+                        let is_long = start.len() == LINE;
                         return if is_long { Err(Malformed::Chunk) } else { Ok(None) };
                     };
                     let line = self.come.split_to(end + 1);
@@ -204,14 +213,20 @@ impl Inbound {
         self.is_read()
     }
 
-    /// The connection serves no other exchange.
+    /// The connection serves no other exchange, and what comes over it is for nobody.
     pub(super) fn spoil(&mut self) {
         self.is_kept = false;
+        self.come = Bytes::new();
+    }
+
+    /// Does a body perhaps come where none may be?
+    pub(super) fn is_loose(&self) -> bool {
+        self.body == Body::Loose
     }
 
     /// Is the body at its end?
     pub(super) fn is_read(&self) -> bool {
-        self.body == Body::Ended
+        matches!(self.body, Body::Ended | Body::Loose)
     }
 
     /// Is the answer at its end, and may another one come? What is there already is an answer to nobody.
@@ -266,6 +281,11 @@ pub(crate) fn of_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<To
                 Piece::Trailers(trailers) => told.trailers = Some(trailers),
             }
         }
+    }
+    if !is_answered {
+        // Of the pieces, lines alone were looked at.
+        inbound.looked_at = 0;
+        inbound.head(|_| ()).ok()?;
     }
     told.is_whole = is_answered && inbound.close();
     Some(told)

@@ -97,8 +97,9 @@ impl Link {
         body: &Received,
     ) -> Result<(), Fault> {
         (self.is_sent, self.has_heard) = (false, false);
-        let keep_alive = self.inbound.speaks_http10;
-        self.inbound.expect(head.method == Method::HEAD, !head::closes(head));
+        let closes = head::closes(head);
+        let keep_alive = self.inbound.speaks_http10 && !closes;
+        self.inbound.expect(head.method == Method::HEAD, !closes);
         poll_fn(|cx| {
             if let Poll::Ready(read) = self.poll_hear(cx) {
                 return Poll::Ready(Err(if read? == 0 { Fault::Closed } else { Fault::Unasked }));
@@ -194,6 +195,10 @@ impl Link {
     /// The answer is read. Some backends answer before they have read the request: this sends the
     /// rest of it, until all is out, or nobody takes it any more.
     pub(crate) async fn settle(&mut self) {
+        if self.inbound.is_loose() {
+            // Cancel-safe: nobody wants what is read.
+            let _ = timeout(LOOSE, poll_fn(|cx| self.poll_closed(cx))).await;
+        }
         if self.is_out() {
             return;
         }
@@ -211,6 +216,14 @@ impl Link {
         if !self.is_out() {
             self.inbound.spoil();
         }
+    }
+
+    /// Discards what comes until the backend closes, as it has said.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Ok(1..) = ready!(self.poll_hear(cx)) {
+            self.inbound.spoil();
+        }
+        Poll::Ready(())
     }
 
     /// The backend has left HTTP, as it was asked to.
@@ -232,6 +245,12 @@ impl Link {
     /// Can it serve another exchange?
     pub(super) fn is_ready(&self) -> bool {
         self.inbound.is_ready() && self.is_out()
+    }
+
+    /// It is to be kept.
+    pub(super) fn rest(&mut self) {
+        self.was_kept = true;
+        (self.room, self.bulk) = (SMALL, BytesMut::new());
     }
 
     /// Is the request out?
@@ -289,7 +308,12 @@ impl Link {
             self.bulk.reserve(self.room);
         }
         let room = self.bulk.capacity();
-        let len = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.bulk))?;
+        let Poll::Ready(len) = poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.bulk) else {
+            // An orphan may wait for long.
+            self.bulk = BytesMut::new();
+            return Poll::Pending;
+        };
+        let len = len?;
         self.has_heard |= len > 0;
         self.inbound.hear_all(self.bulk.split().freeze());
         if len == room {
@@ -310,6 +334,9 @@ fn next_of(body: &mut SendBody, cx: &mut Context<'_>) -> Result<Option<Bytes>, B
     }
 }
 
+/// Where a backend sends a body with an answer that may have none, and closes then, it is heard out for so
+/// long: else it would write into a closed socket.
+const LOOSE: Duration = Duration::from_secs(1);
 /// What is read at once where no more is expected.
 const SMALL: usize = 8 * 1024;
 /// The most that is read at once.

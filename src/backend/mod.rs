@@ -270,7 +270,7 @@ impl Backend {
     /// gives its slot away: connections, busy and idle together, never outnumber the slots.
     pub(crate) fn keep(slot: &Slot, mut link: Box<Link>, now: Instant) {
         if link.is_ready() {
-            link.was_kept = true;
+            link.rest();
             let number = link.server;
             slot.server().pool.keep(link, number, now);
         }

@@ -5,7 +5,7 @@ use std::{num::NonZeroU64, pin::pin, sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Method, Response, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH},
+    header::{CONNECTION, CONTENT_LENGTH, TE},
     request, response,
 };
 use tokio::time::{Instant, sleep};
@@ -103,7 +103,9 @@ impl Outbound {
             // A server that does not look for a body there takes it for the next request, if there
             // may be one.
             if len > 0 && !expects_body(&head.method) {
-                head.headers.append(CONNECTION, HeaderValue::from_static("close"));
+                // In one line, and that the only one: some read the first.
+                head.headers.remove(TE);
+                head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
         }
         // What the connection left there is not for the backend's connection.
@@ -317,13 +319,13 @@ impl Backend {
             }
             Err(fault) => fault,
         };
+        // Neither would what is no HTTP be any the second time, nor what is lost be there again.
+        let is_lasting = matches!(fault, Fault::Malformed(_) | Fault::Request(_));
         // One that was kept is often closed in this moment, and that is no fault.
-        if is_unseen && !matches!(fault, Fault::Malformed(_)) {
+        if is_unseen && !is_lasting {
             self.lasting.cut(slot.seats());
         }
-        // What is no HTTP would not be any the second time.
-        let can_repeat = can_repeat && !matches!(fault, Fault::Malformed(_));
-        let may_repeat = can_repeat || !(link.is_sent || link.has_heard);
+        let may_repeat = !is_lasting && (can_repeat || !(link.is_sent || link.has_heard));
         match request.filter(|_| may_repeat) {
             Some(request) if watched.is_wanted() => {
                 tracing::debug!(
@@ -348,6 +350,7 @@ impl Backend {
         );
         match fault {
             Fault::Malformed(_) => Refusal::AnswerMalformed,
+            Fault::Request(_) => Refusal::Internal,
             _ => Refusal::ClosedEarly,
         }
     }

@@ -1,6 +1,6 @@
 //! Messages of the rarer kinds: without a body, with interim ones before them, with odd methods.
 
-use crate::harness::{Backend, Seawall};
+use crate::harness::{Backend, Seawall, Talk};
 
 #[test]
 fn a_request_without_a_body_says_so_where_one_is_looked_for() {
@@ -35,7 +35,8 @@ fn head_is_answered_with_the_length_and_without_the_body() {
         (Some("6"), Some("1"))
     );
     assert_eq!(client.get("/").answer().text(), "served");
-    assert_eq!(backend.connections(), 1);
+    // There are servers that send the body nevertheless: nothing is asked behind it.
+    assert_eq!(backend.connections(), 2);
     backend.assert_unharmed();
 }
 
@@ -51,6 +52,39 @@ fn a_body_sent_in_answer_to_head_is_nobodys_answer() {
     let mut other = seawall.client();
     assert_eq!(other.get("/").answer().text(), "served");
     assert_eq!(client.get("/").answer().text(), "served");
+}
+
+#[test]
+fn a_body_that_comes_late_in_answer_to_head_is_nobodys_answer() {
+    let backend = Backend::start(|talk| {
+        if talk.request().head.method() != "HEAD" {
+            return talk.answer("served");
+        }
+        talk.write("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")?;
+        talk.hold("body")?;
+        talk.write("poison")
+    });
+    let seawall = Seawall::with(&backend, "max_concurrency = 1");
+    let [mut client, mut other] = [seawall.client(), seawall.client()];
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").answer_to_head();
+    // Over the same connection, that body would be the beginning of its answer.
+    assert_eq!(other.get("/").answer().text(), "served");
+    backend.release("body");
+}
+
+#[test]
+fn who_sends_a_body_in_answer_to_head_and_closes_is_heard_out() {
+    let backend = Backend::start(|talk| {
+        talk.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\n")?;
+        Talk::pause();
+        talk.close();
+        talk.write("poison")
+    });
+    let seawall = Seawall::before(&backend);
+    let mut client = seawall.client();
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").answer_to_head();
+    backend.wait_answered("/");
+    backend.assert_unharmed();
 }
 
 #[test]
