@@ -1,5 +1,6 @@
 //! The fields of messages that pass through: what is refused, removed, and added.
 
+mod answer;
 mod digest;
 mod forwarding;
 mod hop_by_hop;
@@ -10,14 +11,18 @@ use std::sync::LazyLock;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
     header::{
-        ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, SET_COOKIE, TE, TRAILER,
-        TRANSFER_ENCODING, UPGRADE, VIA,
+        ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, TE, TRAILER,
+        TRANSFER_ENCODING, VIA,
     },
-    request, response,
+    request,
     uri::{Authority, PathAndQuery},
 };
 
 pub(crate) use self::{
+    answer::{
+        accept, accept_interim, accept_trailers, collapsed, is_endless, is_same_answer, replayed,
+        switched,
+    },
     digest::Digest,
     forwarding::{PeerFields, Scheme, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
     http2::{check_http2, join_cookies},
@@ -26,14 +31,10 @@ use self::{
     forwarding::{append, forward},
     hop_by_hop::{strip_doubles, strip_hop_by_hop},
 };
-use crate::{config::OnDisconnect, refusal::Refusal};
+use crate::refusal::Refusal;
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-/// By this the application overrules `on_disconnect` for one response.
-const SEAWALL_ON_DISCONNECT: HeaderName = HeaderName::from_static("seawall-on-disconnect");
 
 /// Fields that a request may get here: room for them is made at once.
 const ADDED: usize = 7;
@@ -219,106 +220,6 @@ fn takes_trailers(te: &HeaderValue) -> bool {
     codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Turns the head of a response into the one that the client gets. Gives back what the
-/// application says of clients that leave.
-pub(crate) fn accept(
-    head: &mut response::Parts,
-    id: &HeaderValue,
-) -> Result<Option<OnDisconnect>, Refusal> {
-    // Nobody asked for an upgrade, and interim answers end where they are not passed on.
-    if head.status.is_informational() {
-        return Err(Refusal::AnswerMalformed);
-    }
-    clear(head, id)
-}
-
-/// The same for an answer that opens a tunnel. Gives back the protocol that it names.
-pub(crate) fn switched(
-    head: &mut response::Parts,
-    id: &HeaderValue,
-) -> Result<Option<HeaderValue>, Refusal> {
-    let protocol = head.headers.get(UPGRADE).cloned();
-    clear(head, id)?;
-    // It has no body (RFC 9112, section 6).
-    head.headers.remove(CONTENT_LENGTH);
-    Ok(protocol)
-}
-
-fn clear(head: &mut response::Parts, id: &HeaderValue) -> Result<Option<OnDisconnect>, Refusal> {
-    let mut overrules = false;
-    let mut has_id = false;
-    let mut is_coded = false;
-    let mut lengths = 0;
-    for (name, value) in &head.headers {
-        if *name == TRANSFER_ENCODING {
-            if !is(value, "chunked") {
-                return Err(Refusal::AnswerMalformed);
-            }
-            is_coded = true;
-        }
-        lengths += usize::from(*name == CONTENT_LENGTH);
-        has_id |= *name == X_REQUEST_ID;
-        overrules |= *name == SEAWALL_ON_DISCONNECT;
-    }
-    strip_hop_by_hop(&mut head.headers);
-    if is_coded {
-        // The coding rules over it, and it may lie (RFC 9112, section 6.3).
-        head.headers.remove(CONTENT_LENGTH);
-    } else if lengths > 1
-        && let Some(length) = head.headers.get(CONTENT_LENGTH).cloned()
-    {
-        // All the same, else the answer would have been refused.
-        head.headers.insert(CONTENT_LENGTH, length);
-    }
-    if !has_id {
-        head.headers.append(X_REQUEST_ID, id.clone());
-    }
-    head.version = Version::HTTP_11;
-    Ok(if overrules { overruled(&mut head.headers) } else { None })
-}
-
-/// Can the body of one answer go with the head of the other? Only the time may differ.
-pub(crate) fn is_same_answer(one: &response::Parts, other: &response::Parts) -> bool {
-    let fields = |head: &response::Parts| {
-        let mut fields = head.headers.clone();
-        fields.remove(http::header::DATE);
-        fields
-    };
-    one.status == other.status && fields(one) == fields(other)
-}
-
-/// Marks the answer of an exchange that is another client's (RFC 9211, section 2.6), and gives it
-/// the id of the request that it answers.
-pub(crate) fn collapsed(head: &mut response::Parts, id: &HeaderValue) {
-    append(&mut head.headers, CACHE_STATUS, HeaderValue::from_static("seawall; collapsed"));
-    head.headers.insert(X_REQUEST_ID, id.clone());
-}
-
-/// Marks an answer that an earlier request has brought about.
-pub(crate) fn replayed(headers: &mut HeaderMap, id: &HeaderValue) {
-    headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    headers.insert(X_REQUEST_ID, id.clone());
-}
-
-fn overruled(headers: &mut HeaderMap) -> Option<OnDisconnect> {
-    headers.remove(SEAWALL_ON_DISCONNECT).and_then(|value| {
-        let policy = value.to_str().ok().and_then(OnDisconnect::from_header);
-        if policy.is_none() {
-            tracing::warn!(?value, "Seawall-On-Disconnect is not finish, cancel or finish_for=30s");
-        }
-        policy
-    })
-}
-
-/// Does this response go on for ever, by its type?
-pub(crate) fn is_endless(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(http::header::CONTENT_TYPE) else { return false };
-    let kind = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    let kind = kind.trim_ascii();
-    kind.eq_ignore_ascii_case(b"text/event-stream")
-        || kind.eq_ignore_ascii_case(b"multipart/x-mixed-replace")
-}
-
 /// The head of a request of our own, by which the backend is asked how it is.
 pub(crate) fn of_probe(
     path: &str,
@@ -346,24 +247,6 @@ pub(crate) fn is_page_load(head: &request::Parts) -> bool {
 /// Browsers say for what they ask (Fetch Metadata), and so shows that one asks.
 pub(crate) fn is_of_browser(head: &request::Parts) -> bool {
     head.headers.contains_key(SEC_FETCH_MODE)
-}
-
-/// Turns the trailers of a response into those that the client gets. Some clients merge them with the
-/// fields of the head, so none may be there that would have been acted on in the head (RFC 9110,
-/// section 6.5.1).
-pub(crate) fn accept_trailers(mut trailers: HeaderMap) -> Option<HeaderMap> {
-    strip_hop_by_hop(&mut trailers);
-    for name in [CONTENT_LENGTH, TRAILER, HOST, SET_COOKIE, SEAWALL_ON_DISCONNECT, X_REQUEST_ID] {
-        trailers.remove(name);
-    }
-    (!trailers.is_empty()).then_some(trailers)
-}
-
-/// Turns the head of an interim answer into the one that the client gets.
-pub(crate) fn accept_interim(head: &mut http::Response<()>) {
-    strip_hop_by_hop(head.headers_mut());
-    // It has no body (RFC 9110, section 15.2), and what it says of one would be read as framing.
-    head.headers_mut().remove(CONTENT_LENGTH);
 }
 
 /// The client's own id where it is fit to be logged, else a new one.

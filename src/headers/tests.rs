@@ -1,6 +1,7 @@
 use http::Request;
 
 use super::*;
+use crate::config::OnDisconnect;
 
 fn rebuilt(request: http::request::Builder, trusted: bool) -> request::Parts {
     let (mut head, ()) = request.body(()).expect("a request").into_parts();

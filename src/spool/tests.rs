@@ -1,4 +1,4 @@
-use super::*;
+use super::{state::SMALL, *};
 use crate::config;
 
 fn store(memory: u64, total_disk: u64) -> Store {

@@ -79,6 +79,7 @@ mod reload_file;
 mod reload_listeners;
 mod reload_under_load;
 mod replay;
+mod replay_kept;
 mod replay_redis;
 mod reuse;
 mod servers;
