@@ -3,7 +3,7 @@
 use crate::harness::{Backend, Client, Leave, Seawall};
 
 #[test]
-fn the_least_busy_server_is_asked_and_equals_take_turns() {
+fn the_least_busy_server_is_asked() {
     let servers = [Backend::held(), Backend::held()];
     let seawall = Seawall::start(&with(&servers, "max_concurrency = 4"));
     let mut clients: Vec<Client> = Vec::new();
@@ -26,6 +26,14 @@ fn the_least_busy_server_is_asked_and_equals_take_turns() {
         assert_eq!(clients[number].answer().text(), format!("/{number}"));
     }
     servers.iter().for_each(Backend::assert_unharmed);
+}
+
+#[test]
+fn equals_take_turns() {
+    let servers = ["a", "b", "c"].map(named);
+    let seawall = Seawall::start(&with(&servers, "max_concurrency = 4"));
+    let answers: String = (0..6).map(|_| ask(&seawall, "/").answer().text()).collect();
+    assert_eq!(answers, "abcabc");
 }
 
 #[test]
