@@ -24,10 +24,16 @@ use super::transport::Transport;
 use crate::socket::Socket;
 
 const QUESTION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-/// When to ask again: a client can half-close first and leave later. No more often, since there
-/// are clients that bear only five interim responses.
-const AGAIN: [Duration; 3] =
-    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60)];
+/// When to ask again: a client can half-close first and leave later. And where a relay stands between, such
+/// as that of a container's published port, the first question is answered by a reset to the relay, the second
+/// makes it close, and only the third is answered to us. No more often, since there are clients that bear
+/// only five interim responses.
+const AGAIN: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_secs(10),
+    Duration::from_secs(60),
+];
 
 /// Once an answer has begun, nothing can be put before it. The kernel asks then: a client that has
 /// closed is forgotten by its own kernel after `tcp_fin_timeout` (60 s), and answers by a reset.

@@ -1,7 +1,11 @@
 //! Promise 9: a half-closed client gets its whole answer (RFC 9112 section 9.6), and a departed one
 //! is still noticed.
 
-use crate::harness::{Backend, Leave, Seawall, pattern};
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+
+use crate::harness::{Backend, Client, Leave, Seawall, pattern};
 
 #[test]
 fn a_client_that_says_fin_after_its_request_gets_its_whole_answer() {
@@ -160,6 +164,41 @@ fn a_half_closed_client_that_then_goes_is_noticed() {
         seawall.line_of("/quits");
         backend.assert_unharmed();
     }
+}
+
+#[test]
+fn one_that_leaves_behind_a_relay_that_passes_on_its_fin_leaves_the_queue() {
+    let backend = echo_when_released();
+    let seawall = Seawall::with(&backend, "max_concurrency = 1");
+    let mut running = seawall.client();
+    running.get("/running");
+    backend.wait_held("view", 1);
+    // As the published port of a container is one: it closes when it can write nothing any more.
+    let relay = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = relay.local_addr().unwrap();
+    let to = seawall.address;
+    let relaying = thread::spawn(move || {
+        let (client, seawall) = (relay.accept().unwrap().0, TcpStream::connect(to).unwrap());
+        let back = (seawall.try_clone().unwrap(), client.try_clone().unwrap());
+        let returning = thread::spawn(move || copy(&back.0, &back.1));
+        copy(&client, &seawall);
+        seawall.shutdown(Shutdown::Write).unwrap();
+        returning.join().unwrap();
+    });
+    let mut client = Client::connect(address);
+    client.get("/queued");
+    seawall.settle();
+    client.leave(Leave::Fin);
+    assert_eq!(seawall.line_of("/queued")["ended"], "abandoned");
+    backend.release("view");
+    assert_eq!(running.answer().text(), "");
+    relaying.join().unwrap();
+    assert_eq!(backend.targets(), ["/running"]);
+}
+
+/// Until nothing comes, or nobody takes it any more.
+fn copy(mut from: &TcpStream, mut to: &TcpStream) {
+    let _ = io::copy(&mut from, &mut to);
 }
 
 fn echo_when_released() -> Backend {
