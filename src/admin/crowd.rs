@@ -139,7 +139,11 @@ impl Drop for Busy {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(since) = self.since.get_mut().take() {
-            self.idle.lock().take(since);
+            let mut idle = self.idle.lock();
+            // Who was told to give way has given it, to whoever waits.
+            if idle.connections.remove(&since).is_none() {
+                idle.leaving -= 1;
+            }
         }
     }
 }
@@ -175,6 +179,9 @@ mod tests {
         assert!(goes(&second));
         drop(still);
         assert!(!goes(&first) && !goes(&fourth));
+        // One goes for one who comes.
+        drop(second);
+        assert!(!goes(&first) && !goes(&fourth));
     }
 
     #[tokio::test]
@@ -187,7 +194,7 @@ mod tests {
         assert!(enter.as_mut().now_or_never().is_none());
         drop((busy, first));
         let third = enter.await.expect("room");
-        assert!(!goes(&third) && goes(&second), "told before somebody left");
+        assert!(!goes(&third) && !goes(&second), "one has gone for one who came");
     }
 
     #[tokio::test]

@@ -23,6 +23,8 @@ use crate::{admission::queue::Out, refusal::Refusal, tasks::Tasks};
 pub(super) struct Conduct {
     /// Exchanges that it has cut before their answers, one after the other.
     cut: AtomicU32,
+    /// Looks that have not gone well, one after the other: whatever it answers to others.
+    unwell: AtomicU32,
     /// How often it was put out since it answered last.
     ejected: AtomicU32,
     /// We have asked how it is, and it has not answered yet.
@@ -34,8 +36,16 @@ impl Conduct {
         // Looked at first: a line of memory that all workers write to is dear.
         if self.cut.load(Relaxed) != 0 || self.ejected.load(Relaxed) != 0 {
             self.cut.store(0, Relaxed);
-            self.ejected.store(0, Relaxed);
+            if self.unwell.load(Relaxed) == 0 {
+                self.ejected.store(0, Relaxed);
+            }
         }
+    }
+
+    /// A look has gone well.
+    pub(super) fn is_well(&self) {
+        self.unwell.store(0, Relaxed);
+        self.answered();
     }
 }
 
@@ -49,12 +59,13 @@ impl Lasting {
 
     /// It has cut an exchange before the answer.
     pub(super) fn cut(self: &Arc<Self>, seats: &Arc<Seats>) {
-        self.failed(seats, "it cuts exchanges before it answers");
+        self.failed(seats, &seats.server.conduct.cut, "it cuts exchanges before it answers");
     }
 
     /// It was asked how it is, and not well.
     pub(super) fn was_unwell(self: &Arc<Self>, seats: &Arc<Seats>) {
-        self.failed(seats, "it does not answer backend.health.path as it should");
+        let reason = "it does not answer backend.health.path as it should";
+        self.failed(seats, &seats.server.conduct.unwell, reason);
     }
 
     /// It can be reached.
@@ -66,9 +77,9 @@ impl Lasting {
         self.hold.back(backend);
     }
 
-    fn failed(self: &Arc<Self>, seats: &Arc<Seats>, reason: &str) {
-        let cut = 1 + seats.server.conduct.cut.fetch_add(1, Relaxed);
-        if cut >= seats.server.place().eject.after {
+    fn failed(self: &Arc<Self>, seats: &Arc<Seats>, times: &AtomicU32, reason: &str) {
+        let times = 1 + times.fetch_add(1, Relaxed);
+        if times >= seats.server.place().eject.after {
             self.eject(seats, reason);
         }
     }
@@ -80,7 +91,9 @@ impl Lasting {
             Out::Now => {}
         }
         let conduct = &seats.server.conduct;
-        conduct.cut.store(0, Relaxed);
+        for times in [&conduct.cut, &conduct.unwell] {
+            times.store(0, Relaxed);
+        }
         let place = seats.server.place();
         let (backend, server) = (&*place.backend, &*place.name);
         tracing::warn!(backend, server, reason, "the server is out: others are asked");
@@ -95,7 +108,7 @@ async fn look_again(lasting: Weak<Lasting>, seats: Weak<Seats>) {
         let Some(pause) = seats.upgrade().map(|seats| pause(&seats)) else { return };
         sleep(pause).await;
         let (Some(lasting), Some(seats)) = (lasting.upgrade(), seats.upgrade()) else { return };
-        if !seats.is_out() || !lasting.slots.line().has(&seats) {
+        if !seats.is_out() || !lasting.slots.line().has(&seats) || lasting.is_over() {
             return;
         }
         match lasting.look_at(&seats).await {

@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
 use http::{HeaderValue, StatusCode};
 use tokio::{
     sync::oneshot,
@@ -68,9 +67,22 @@ impl Lasting {
         let (tell, told) = oneshot::channel();
         seats.server.conduct.asked.store(true, Relaxed);
         let within = config.health.timeout;
+        let tasks = self.tasks.get().cloned();
         let asking = async move {
-            let asked = timeout(config.orphan.max_duration, ask(link, &config));
-            let heard = asked.await.unwrap_or(Err(Unwell::Silent));
+            // Whoever hears it out does so as for an orphan, and a drain waits no longer than for its answer.
+            let most = config.orphan.max_duration.max(within);
+            let drained = async {
+                match &tasks {
+                    Some(tasks) => tasks.closing().cancelled().await,
+                    None => std::future::pending().await,
+                }
+                sleep(within).await;
+            };
+            let heard = tokio::select! {
+                // Cancel-safe: what is dropped is the look.
+                heard = timeout(most, ask(link, &config)) => heard.unwrap_or(Err(Unwell::Silent)),
+                () = drained => Err(Unwell::Silent),
+            };
             slot.server().conduct.asked.store(false, Relaxed);
             drop(slot);
             // Whoever asked may have ceased to wait.
@@ -98,17 +110,19 @@ impl Lasting {
         let servers = self.slots.servers();
         // Who is out is looked at when its time has come.
         let there = servers.iter().filter(|one| servers.len() > 1 && !one.is_out());
-        let looks = there.map(async |one| match self.look_at(one).await {
-            None => {}
-            Some(Ok(())) => one.server.conduct.answered(),
-            Some(Err(why)) => {
-                let place = one.server.place();
-                let (backend, server) = (&*place.backend, &*place.name);
-                tracing::warn!(backend, server, error = %why, "the server is not well");
-                self.was_unwell(one);
+        // One after the other: else there would be a moment in which none has a slot.
+        for one in there {
+            match self.look_at(one).await {
+                None => {}
+                Some(Ok(())) => one.server.conduct.is_well(),
+                Some(Err(why)) => {
+                    let place = one.server.place();
+                    let (backend, server) = (&*place.backend, &*place.name);
+                    tracing::warn!(backend, server, error = %why, "the server is not well");
+                    self.was_unwell(one);
+                }
             }
-        });
-        join_all(looks).await;
+        }
     }
 }
 
@@ -117,10 +131,12 @@ async fn look_regularly(lasting: Weak<Lasting>) {
         let Some(pause) = lasting.upgrade().and_then(|lasting| pause(&lasting)) else { return };
         sleep(pause).await;
         let Some(lasting) = lasting.upgrade() else { return };
-        if lasting.tasks.get().is_some_and(Tasks::is_draining) {
+        if lasting.is_over() {
             return;
         }
-        lasting.look_at_all().await;
+        if !lasting.is_retired() {
+            lasting.look_at_all().await;
+        }
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Named {
     pub config: config::Backend,
     /// Another for other servers.
     pub number: u64,
+    /// None has it any more, and what runs still is not to be disturbed.
+    pub is_retired: bool,
 }
 
 impl Lasting {
@@ -52,7 +54,11 @@ impl Lasting {
             looking: Looking::default(),
             tasks: OnceLock::new(),
             has_several: AtomicBool::new(config.servers.len() > 1),
-            named: Mutex::new(Named { config: config.clone(), number: number() }),
+            named: Mutex::new(Named {
+                config: config.clone(),
+                number: number(),
+                is_retired: false,
+            }),
         })
     }
 
@@ -62,7 +68,7 @@ impl Lasting {
         let mut named = self.named.lock();
         let is_same = named.config.servers == config.servers;
         let number = if is_same { named.number } else { number() };
-        *named = Named { config: config.clone(), number };
+        *named = Named { config: config.clone(), number, is_retired: false };
         let before = self.slots.servers();
         let servers = match (&*before, &*config.servers) {
             ([only], [url]) => {
@@ -78,9 +84,20 @@ impl Lasting {
     }
 
     pub(super) fn retire(&self) {
+        let mut named = self.named.lock();
+        named.is_retired = true;
         for one in self.slots.servers() {
             one.server.retire();
         }
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.named.lock().is_retired
+    }
+
+    /// Is the process to end?
+    pub(super) fn is_over(&self) -> bool {
+        self.tasks.get().is_some_and(Tasks::is_draining)
     }
 
     /// Of the servers that the configuration names.

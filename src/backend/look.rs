@@ -88,9 +88,13 @@ impl Backend {
         let (None | Some(Some(_)), Some(mut slot)) = (&first, self.free_slot(None)) else {
             return self.guess();
         };
+        // One that is silent must leave time for the others.
+        let servers = self.lasting.slots.servers().len();
+        let bound = u32::try_from(servers).ok().filter(|servers| *servers > 1);
+        let bound = bound.map_or(Duration::MAX, |servers| PATIENCE / (servers + 1));
         loop {
-            // Bounded by who calls. What accepts in place of a server that is not there is no server.
-            let why = match self.attempt(&slot, Duration::MAX, Some(LISTEN)).await {
+            // Bounded by who calls, too. What accepts in place of a server that is not there is no server.
+            let why = match self.attempt(&slot, bound, Some(LISTEN)).await {
                 Ok(link) => {
                     drop(link);
                     self.lasting.reached(slot.seats());

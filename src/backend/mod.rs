@@ -39,6 +39,7 @@ pub(crate) use self::{
     link::{Fault, Link},
     send::{Answer, Outbound, Sent, Switched, Watched},
     server::{Server, Slot},
+    stick::is_of_server,
     writes::Writes,
 };
 use crate::{

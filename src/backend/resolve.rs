@@ -35,7 +35,7 @@ impl Lasting {
     /// A name stands for these servers now.
     pub(super) fn resolved(self: &Arc<Self>, url: &Url, found: &[Ways]) {
         let named = self.named.lock();
-        if !named.config.servers.contains(url) {
+        if named.is_retired || !named.config.servers.contains(url) {
             return;
         }
         let before = self.slots.servers();
@@ -128,6 +128,9 @@ async fn ask_regularly(lasting: Weak<Lasting>) {
         };
         sleep(pause).await;
         let Some(lasting) = lasting.upgrade() else { return };
+        if lasting.is_retired() {
+            continue;
+        }
         let urls = lasting.named.lock().config.servers.clone();
         for url in &urls {
             let servers = lasting.slots.servers();

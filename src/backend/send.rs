@@ -309,6 +309,7 @@ impl Backend {
         };
         let fault = match answered {
             Ok(head) if upgrades && head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                slot.server().conduct.answered();
                 let wire = link.into_wire().await;
                 return Ok(Sent::Switched(Box::new(Switched { head, wire })));
             }

@@ -67,7 +67,7 @@ impl Stuck {
 
 /// Backends share a client's cookies: each has one of its own.
 pub(super) fn cookie_name(backend: &str) -> Arc<str> {
-    format!("seawall-{:08x}", digest(&[backend]) >> 32).into()
+    format!("{PREFIX}{:08x}", digest(&[backend]) >> 32).into()
 }
 
 /// By which a server of this backend is known.
@@ -85,34 +85,45 @@ fn mark(seats: &Seats) -> u64 {
     seats.server.place().mark >> 48
 }
 
-/// Takes the cookie of this name away.
+/// Takes the cookie of this name away. In bytes: others hold what they like.
 fn take(headers: &mut HeaderMap, name: &str) -> Option<u64> {
-    let is_ours = |pair: &str| pair.split('=').next().is_some_and(|found| found.trim() == name);
-    let mut texts = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    if !texts.any(|text| text.split(';').any(is_ours)) {
+    let is_ours = |pair: &&[u8]| {
+        let found = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        found.trim_ascii() == name.as_bytes()
+    };
+    let mut lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+    if !lines.any(|line| line.split(|byte| *byte == b';').any(|pair| is_ours(&pair))) {
         return None;
     }
     let mut found = None;
-    let values: Vec<HeaderValue> = headers.get_all(COOKIE).into_iter().cloned().collect();
+    let lines: Vec<HeaderValue> = headers.get_all(COOKIE).into_iter().cloned().collect();
     headers.remove(COOKIE);
-    for value in values {
-        let Ok(text) = value.to_str() else {
-            headers.append(COOKIE, value);
-            continue;
-        };
-        let (ours, others): (Vec<&str>, Vec<&str>) =
-            text.split(';').partition(|pair| is_ours(pair));
-        let marks = ours.iter().filter_map(|pair| pair.split_once('='));
-        let mut marks = marks.filter_map(|(_, mark)| u64::from_str_radix(mark.trim(), 16).ok());
-        found = found.or_else(|| marks.next());
-        let rest = others.join(";");
-        match HeaderValue::from_str(rest.trim()) {
-            Ok(rest) if !rest.is_empty() => drop(headers.append(COOKIE, rest)),
-            _ => {}
+    for line in lines {
+        let (ours, others): (Vec<&[u8]>, Vec<&[u8]>) =
+            line.as_bytes().split(|byte| *byte == b';').partition(is_ours);
+        found = found.or_else(|| ours.iter().find_map(|pair| mark_of(pair)));
+        let others = others.join(&b';');
+        if let Ok(others) = HeaderValue::from_bytes(others.trim_ascii())
+            && !others.is_empty()
+        {
+            headers.append(COOKIE, others);
         }
     }
     found
 }
+
+fn mark_of(pair: &[u8]) -> Option<u64> {
+    let (_, mark) = std::str::from_utf8(pair).ok()?.split_once('=')?;
+    u64::from_str_radix(mark.trim(), 16).ok()
+}
+
+/// Is it one by which a server is known?
+pub(crate) fn is_of_server(cookie: &HeaderValue) -> bool {
+    cookie.as_bytes().starts_with(PREFIX.as_bytes())
+}
+
+/// Of the names of our cookies.
+const PREFIX: &str = "seawall-";
 
 #[cfg(test)]
 mod tests {
@@ -125,11 +136,13 @@ mod tests {
             ("s=00ff", None, Some(0xff)),
             ("a=1; s=1; b=\"x=y\"", Some("a=1; b=\"x=y\""), Some(1)),
             ("s=none; ss=2", Some("ss=2"), None),
+            ("name=J\u{f6}rg; s=2; b=1", Some("name=J\u{f6}rg; b=1"), Some(2)),
         ] {
-            let mut headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_static(before))]);
+            let value = HeaderValue::from_bytes(before.as_bytes()).expect("a value");
+            let mut headers = HeaderMap::from_iter([(COOKIE, value)]);
             assert_eq!(take(&mut headers, "s"), mark, "{before}");
-            let left = headers.get(COOKIE).map(|value| value.to_str().expect("text"));
-            assert_eq!(left, after, "{before}");
+            let left = headers.get(COOKIE).map(HeaderValue::as_bytes);
+            assert_eq!(left, after.map(str::as_bytes), "{before}");
         }
     }
 }

@@ -200,7 +200,8 @@ impl Exchange {
                     *handed = Some(parts.clone());
                 }
                 // Of another server's answer, should it come to one, all else must be the same.
-                if let Some(cookie) = cookie {
+                // And what a cache has for all must not lead all of them to one server.
+                if let Some(cookie) = cookie.filter(|_| !headers::is_public(&parts.headers)) {
                     parts.headers.append(SET_COOKIE, *cookie);
                 }
                 // What has come whole is over in a moment: the clock is read then.

@@ -12,6 +12,7 @@ use http::{
 };
 
 use super::identity;
+use crate::backend::is_of_server;
 
 /// How far an answer goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +27,9 @@ pub(super) enum Sharing {
 
 impl Sharing {
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        // A cookie may be a session; two who got the same one would be one and the same user.
-        if headers.contains_key(SET_COOKIE) {
+        // A cookie may be a session; two who got the same one would be one and the same user. That of ours
+        // leads both to one server, and tells nobody who they are.
+        if headers.get_all(SET_COOKIE).iter().any(|cookie| !is_of_server(cookie)) {
             return Self::One;
         }
         let varies: HashSet<HeaderName> = list(headers, &VARY)

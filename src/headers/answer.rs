@@ -2,7 +2,9 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
-    header::{CONTENT_LENGTH, HOST, SET_COOKIE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{
+        CACHE_CONTROL, CONTENT_LENGTH, HOST, SET_COOKIE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    },
     response,
 };
 
@@ -107,6 +109,15 @@ pub(crate) fn is_endless(headers: &HeaderMap) -> bool {
     let kind = kind.trim_ascii();
     kind.eq_ignore_ascii_case(b"text/event-stream")
         || kind.eq_ignore_ascii_case(b"multipart/x-mixed-replace")
+}
+
+/// May a cache that many share keep it for all of them (RFC 9111, section 5.2.2)?
+pub(crate) fn is_public(headers: &HeaderMap) -> bool {
+    let texts = headers.get_all(CACHE_CONTROL).into_iter().filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).any(|directive| {
+        let name = directive.split('=').next().unwrap_or_default().trim();
+        name.eq_ignore_ascii_case("public") || name.eq_ignore_ascii_case("s-maxage")
+    })
 }
 
 /// Turns the trailers of a response into those that the client gets. Some clients merge them with the

@@ -20,8 +20,8 @@ use http::{
 
 pub(crate) use self::{
     answer::{
-        accept, accept_interim, accept_trailers, collapsed, is_endless, is_same_answer, replayed,
-        switched,
+        accept, accept_interim, accept_trailers, collapsed, is_endless, is_public, is_same_answer,
+        replayed, switched,
     },
     digest::Digest,
     forwarding::{PeerFields, Scheme, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},

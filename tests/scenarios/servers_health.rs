@@ -86,6 +86,47 @@ fn an_answer_that_comes_too_late_is_read_to_its_end_and_nothing_else_is_asked_me
     [silent, well].iter().for_each(Backend::assert_unharmed);
 }
 
+#[test]
+fn one_that_is_not_well_is_out_although_it_answers_its_users() {
+    let sick = Backend::start(|talk| match talk.target().as_str() {
+        "/healthz" => talk.answer_with("503 Unwell", "", "unwell"),
+        _ => talk.answer("sick"),
+    });
+    let well = Backend::start(|talk| talk.answer("well"));
+    let seawall =
+        start(&[&sick, &well], "10s", "eject = { after = 3, for = \"10s\", max = \"10s\" }");
+    // It is asked by users more often than by us.
+    until("it is out", || {
+        let mut answers = (0..20).map(|_| seawall.client().get("/").answer().text());
+        answers.all(|answer| answer == "well").then_some(())
+    });
+    assert!(seawall.diagnostics().iter().any(|line| line["message"] == OUT));
+}
+
+#[test]
+fn how_long_orphans_may_take_does_not_end_a_look() {
+    let servers = [(); 2].map(|()| Backend::start(|talk| talk.answer("well")));
+    let seawall = start(&[&servers[0], &servers[1]], "10s", "orphan = { max_duration = \"0s\" }");
+    for server in &servers {
+        until("it is asked", || (server.exchanges().len() > 5).then_some(()));
+        server.assert_unharmed();
+    }
+    assert!(seawall.diagnostics().iter().all(|line| line["message"] != OUT));
+}
+
+#[test]
+fn one_that_never_answers_holds_up_no_drain() {
+    let silent = Backend::start(|talk| match talk.target().as_str() {
+        "/healthz" => script_of("never", talk),
+        _ => talk.answer("silent"),
+    });
+    let well = Backend::start(|talk| talk.answer("well"));
+    let mut seawall = start(&[&silent, &well], "20ms", "");
+    silent.wait_held("never", 1);
+    seawall.signal("TERM");
+    assert_eq!(seawall.wait_exit(), Some(0));
+}
+
 fn script(talk: &mut Talk) -> std::io::Result<()> {
     match talk.target().as_str() {
         "/held" => script_of("held", talk),

@@ -117,6 +117,37 @@ fn an_address_comes_to_the_same_server_and_few_move_when_one_is_taken_out() {
     }
 }
 
+#[test]
+fn newcomers_share_an_answer_and_its_cookie_and_caches_have_none() {
+    let servers = [(); 2].map(|()| {
+        Backend::start(|talk| {
+            let target = talk.target();
+            talk.hold(&target)?;
+            match target.as_str() {
+                "/cached" => talk.answer_with("200 OK", "Cache-Control: public, max-age=9\r\n", ""),
+                _ => talk.answer(target),
+            }
+        })
+    });
+    let urls = servers.each_ref().map(Backend::url);
+    let seawall = start(&urls, "sticky = \"cookie\"\n[[route]]\njoin = true");
+    let mut clients: Vec<_> = (0..5).map(|_| get(&seawall, "/page", "")).collect();
+    servers[0].wait_held("/page", 1);
+    seawall.settle();
+    servers[0].release("/page");
+    let cookies: Vec<_> = clients.iter_mut().map(|client| cookie_of(&client.answer())).collect();
+    assert!(cookies.iter().all(|cookie| *cookie == cookies[0]), "{cookies:?}");
+    assert_eq!(servers.each_ref().map(|server| server.exchanges().len()), [1, 0]);
+    for server in &servers {
+        server.release("/cached");
+    }
+    assert_eq!(ask_for(&seawall, "/cached").head.field("set-cookie"), None);
+}
+
+fn ask_for(seawall: &Seawall, target: &str) -> Answer {
+    get(seawall, target, "").answer()
+}
+
 /// As its client sends it.
 fn cookie_of(answer: &Answer) -> String {
     let set = answer.head.field("set-cookie").unwrap();
