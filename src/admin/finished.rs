@@ -69,7 +69,7 @@ impl Finished {
             shared: outcome.source.map(Source::word),
             began: at(facts.began),
             sent: outcome.sent.map(at),
-            answered: outcome.answered.map(at),
+            answered: outcome.answered_at().map(at),
             over: outcome.over.map(at),
             left_at: outcome.left.map(|_| at(facts.began + outcome.visit)),
             orphaned_at: outcome.orphaned.map(at),

@@ -87,7 +87,15 @@ impl Admin {
             AdminListen::Auto => {
                 let usual = AdminListen::USUAL;
                 // There may be a second seawall on this machine.
-                vec![bind(usual).or_else(|_| bind(SocketAddr::new(usual.ip(), 0)))?]
+                vec![bind(usual).or_else(|taken| {
+                    let socket = bind(SocketAddr::new(usual.ip(), 0))?;
+                    tracing::warn!(
+                        error = %taken.error,
+                        "{usual} is another's, and it is that one that seawall health, top and drain reach \
+                         here; set admin.listen to an address of this one's own"
+                    );
+                    Ok(socket)
+                })?]
             }
             AdminListen::At(addresses) => {
                 addresses.iter().copied().map(bind).collect::<Result<_, _>>()?

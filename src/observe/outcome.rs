@@ -134,6 +134,9 @@ impl Outcome {
         let sent = self.stage > Stage::Queued;
         self.ended = Some(if sent { Ended::Cut } else { Ended::Abandoned });
         self.reason = Some(reason);
+        if self.over.is_none() {
+            self.backend = self.sent.map_or(self.backend, |sent| sent.elapsed());
+        }
     }
 
     /// When both sides were over. Its head came when it `began`.
@@ -154,6 +157,12 @@ impl Outcome {
         let last = self.orphaned.map(|since| over.saturating_duration_since(since));
         let time = self.orphaned_before + last.unwrap_or_default();
         (!time.is_zero()).then_some(time)
+    }
+
+    /// When the head of the answer came, as far as that is known: what has come whole in one piece came when
+    /// it was over.
+    pub(crate) fn answered_at(&self) -> Option<Instant> {
+        self.answered.or(self.over.filter(|_| self.backend_status.is_some()))
     }
 
     /// There is nothing to look into: the client has what it came for.

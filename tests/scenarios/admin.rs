@@ -291,6 +291,10 @@ fn a_taken_usual_port_is_no_reason_not_to_start() {
     let [one, other] = both.each_ref().map(Seawall::admin);
     assert_ne!(one, other);
     assert!(one.ip().is_loopback() && other.ip().is_loopback());
+    // Who has another one says that it is not the one that is found without being told.
+    let said: Vec<_> = both.iter().flat_map(Seawall::diagnostics).collect();
+    let says = |line: &Value| line["message"].as_str().unwrap_or_default().contains("is another's");
+    assert!(said.iter().any(says), "{said:?}");
     assert_eq!(fetch(&both[0], "/healthz").status(), 200);
     assert_eq!(fetch(&both[1], "/healthz").status(), 200);
 }

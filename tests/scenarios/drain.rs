@@ -146,6 +146,7 @@ fn what_is_not_done_at_the_bound_is_cut_and_said_so() {
         let line = seawall.line_of(path);
         assert_eq!((line["ended"].as_str(), line["left"].as_str()), (Some(ended), left), "{line}");
         assert_eq!(line["reason"], "drain.timeout reached", "{line}");
+        assert_eq!(line["backend_ms"].as_f64().unwrap() > 0.0, ended == "cut", "{line}");
     }
     assert_eq!(backend.exchanges().len(), 2);
 }

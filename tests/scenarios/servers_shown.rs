@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::harness::command::run_to_end;
 use crate::harness::{Backend, Seawall, Site, until};
 
 const ON: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
@@ -45,8 +46,11 @@ fn metrics_and_state_tell_what_each_server_does() {
     let state: Value = serde_json::from_slice(&seawall.admin_page("/api/state", "").body).unwrap();
     assert_eq!(state["running"][0]["server"], there_name);
     let servers = &state["backends"][0]["servers"];
-    assert_eq!((&servers[0]["name"], &servers[0]["out"]), (&gone.into(), &true.into()));
+    assert_eq!((&servers[0]["name"], &servers[0]["out"]), (&gone.clone().into(), &true.into()));
     assert_eq!((&servers[1]["out"], &servers[1]["slots_in_use"]), (&false.into(), &1.into()));
+    let place = format!("http://{}", seawall.admin());
+    let top = run_to_end(None, |command| command.args(["top", "--once", "--admin", &place]));
+    assert!(top.out.contains(&format!("up, without {gone}")), "{top:?}");
     there.release("/running");
     assert_eq!(client.answer().text(), "/running");
     until("its slot is free", || {

@@ -109,6 +109,7 @@ impl Summary {
         Self {
             number: Some(one.number),
             ended: Some(outcome.ended().word()),
+            stage: outcome.stage.word(),
             until: Some(house.millis(outcome.ended_at(facts.began))),
             ..Self::of(house, one.serial, facts, outcome)
         }
@@ -148,7 +149,7 @@ impl Detail {
             orphaned_at: outcome.orphaned.map(at),
             refusal: outcome.refusal,
             sent: outcome.sent.map(at),
-            answered: outcome.answered.map(at),
+            answered: outcome.answered_at().map(at),
             over: outcome.over.map(at),
             queue_ms: millis(outcome.queue),
             held_ms: millis(outcome.held),

@@ -29,6 +29,15 @@ pub(super) struct Backend {
     pub(super) queued: u32,
     pub(super) queue_max: u32,
     pub(super) held: u32,
+    /// Where there are several.
+    #[serde(default)]
+    pub(super) servers: Vec<Server>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Server {
+    pub(super) name: String,
+    pub(super) out: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -26,9 +26,11 @@ pub(super) fn sentence(state: &State) -> String {
 
 /// Of a backend, with the reason.
 pub(super) fn condition(backend: &Backend) -> String {
+    let out: Vec<_> = backend.servers.iter().filter(|one| one.out).map(|one| &*one.name).collect();
     match &backend.reason {
         Some(reason) => format!("{}: {reason}", backend.condition),
-        None => backend.condition.clone(),
+        None if out.is_empty() => backend.condition.clone(),
+        None => format!("{}, without {}", backend.condition, out.join(", ")),
     }
 }
 
