@@ -7,8 +7,9 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use super::board::{Board, Exchange, Harm, State};
 use super::message::Head;
@@ -18,9 +19,9 @@ use super::wire::Wire;
 pub(crate) struct Backend {
     /// Of TCP; nobody's, where it listens at a file.
     pub(crate) address: SocketAddr,
-    place: SockAddr,
     board: Arc<Board>,
-    accepting: Mutex<Option<JoinHandle<()>>>,
+    /// With the socket at which it listens.
+    accepting: Mutex<Option<(Socket, JoinHandle<()>)>>,
 }
 
 /// An address at which nobody listens yet, or any more. It is nobody else's meanwhile: whoever
@@ -76,12 +77,18 @@ impl Backend {
         let address = listener.local_addr().unwrap();
         let board = Arc::new(Board::default());
         let watched = board.clone();
+        let listens = listener.try_clone().unwrap();
         let accepting = thread::spawn(move || {
             loop {
-                let Ok((socket, _)) = listener.accept() else { continue };
+                let accepted = listener.accept();
                 if watched.state().closed {
                     return;
                 }
+                // Out of descriptors, for a moment.
+                let Ok((socket, _)) = accepted else {
+                    thread::sleep(Duration::from_millis(1));
+                    continue;
+                };
                 let (wire, connection) = watched.accept(socket);
                 let (script, board, only_thread) =
                     (script.clone(), watched.clone(), only_thread.clone());
@@ -91,8 +98,8 @@ impl Backend {
                 });
             }
         });
-        let (address, place) = (address.as_socket().unwrap_or(NOBODY), address);
-        Self { address, place, board, accepting: Mutex::new(Some(accepting)) }
+        let address = address.as_socket().unwrap_or(NOBODY);
+        Self { address, board, accepting: Mutex::new(Some((listens, accepting))) }
     }
 
     /// One that holds each request at a gate of its target's name, and answers with that.
@@ -106,10 +113,10 @@ impl Backend {
 
     /// Nobody listens any more when this returns. What was accepted goes on.
     pub(crate) fn close(&self) {
-        let Some(accepting) = self.accepting.lock().unwrap().take() else { return };
+        let Some((listens, accepting)) = self.accepting.lock().unwrap().take() else { return };
         self.board.change(|state| state.closed = true);
-        let caller = Socket::new(self.place.domain(), Type::STREAM, None).unwrap();
-        let _ = caller.connect(&self.place);
+        // Not closed alone: a process that is just being started has a copy of it, and would listen on.
+        listens.shutdown(Shutdown::Both).unwrap();
         let _ = accepting.join();
     }
 
