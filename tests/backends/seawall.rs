@@ -33,7 +33,8 @@ impl Seawall {
     fn run(backend: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("proxy.toml");
-        let text = format!("listen = \"127.0.0.1:0\"\n\n[[backend]]\n{backend}\n");
+        let free = "listen = \"127.0.0.1:0\"";
+        let text = format!("{free}\n\n[admin]\n{free}\n\n[[backend]]\n{backend}\n");
         fs::write(&file, text).expect("a configuration file");
 
         let (access_log, stdout) = Output::pipe();
