@@ -5,7 +5,7 @@ use std::{num::NonZeroU64, pin::pin, sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Method, Response, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, TE},
+    header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TE},
     request, response,
 };
 use tokio::time::{Instant, sleep};
@@ -308,8 +308,12 @@ impl Backend {
             Err(fault) => Err(fault),
         };
         let fault = match answered {
-            Ok(head) if upgrades && head.status == StatusCode::SWITCHING_PROTOCOLS => {
+            Ok(mut head) if upgrades && head.status == StatusCode::SWITCHING_PROTOCOLS => {
                 slot.server().conduct.answered();
+                // Nobody else has this answer, and no cache.
+                if let Some(cookie) = cookie {
+                    head.headers.append(SET_COOKIE, *cookie);
+                }
                 let wire = link.into_wire().await;
                 return Ok(Sent::Switched(Box::new(Switched { head, wire })));
             }

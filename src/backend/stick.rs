@@ -16,7 +16,11 @@ use super::{
     Backend,
     server::{Seats, Slot},
 };
-use crate::{client::ClientKey, config::Sticky, headers::Digest};
+use crate::{
+    client::ClientKey,
+    config::Sticky,
+    headers::{Digest, is_over_tls},
+};
 
 /// Where a request is to go.
 #[derive(Debug)]
@@ -25,10 +29,12 @@ pub(crate) struct Stuck {
     pub(super) at: Option<Arc<Seats>>,
     /// What the cookie is called that says so.
     cookie: Option<Arc<str>>,
+    /// The client is to show it over TLS alone, as it came.
+    is_over_tls: bool,
 }
 
 impl Backend {
-    /// To which server the request is to go, where that is asked for.
+    /// To which server the request is to go, where that is asked for. Its head says by now what the backend is told.
     pub(crate) fn stick(&self, headers: &mut HeaderMap, client: ClientKey) -> Option<Box<Stuck>> {
         let cookie = match (self.config.sticky, &self.cookie) {
             (Sticky::Off, _) => return None,
@@ -48,7 +54,8 @@ impl Backend {
                 bid.finish()
             }),
         };
-        Some(Box::new(Stuck { at, cookie }))
+        let is_over_tls = cookie.is_some() && is_over_tls(headers);
+        Some(Box::new(Stuck { at, cookie, is_over_tls }))
     }
 }
 
@@ -60,7 +67,8 @@ impl Stuck {
             return None;
         }
         let mark = mark(slot.seats());
-        let text = format!("{name}={mark:04x}; Path=/; HttpOnly; SameSite=Lax");
+        let secure = if self.is_over_tls { "; Secure" } else { "" };
+        let text = format!("{name}={mark:04x}; Path=/; HttpOnly; SameSite=Lax{secure}");
         HeaderValue::try_from(text).ok().map(Box::new)
     }
 }

@@ -84,6 +84,14 @@ impl Scheme {
     }
 }
 
+/// Was the request made over TLS, by what the backend is told? Of several proxies, the first one knows what the client
+/// spoke; some tell tunnels apart.
+pub(crate) fn is_over_tls(headers: &HeaderMap) -> bool {
+    let told = headers.get(X_FORWARDED_PROTO).and_then(|value| value.to_str().ok());
+    let first = told.and_then(|told| told.split(',').next()).unwrap_or_default().trim();
+    ["https", "wss"].iter().any(|scheme| first.eq_ignore_ascii_case(scheme))
+}
+
 /// Says for whom the request is forwarded. From peers that are not trusted, nothing is kept. A peer
 /// without an address adds nothing to `X-Forwarded-For`: whoever reads that expects addresses.
 pub(super) fn forward(headers: &mut HeaderMap, peer: Peer<'_>, host: HeaderValue) {

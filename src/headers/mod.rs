@@ -24,7 +24,9 @@ pub(crate) use self::{
         replayed, switched,
     },
     digest::Digest,
-    forwarding::{PeerFields, Scheme, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
+    forwarding::{
+        PeerFields, Scheme, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, is_over_tls,
+    },
     http2::{check_http2, join_cookies},
 };
 use self::{

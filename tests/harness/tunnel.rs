@@ -46,9 +46,13 @@ impl Door {
         Self { listener }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
     /// seawall before it. The settings begin with keys of the backend's table.
     pub(crate) fn seawall(&self, settings: &str) -> Seawall {
-        let address = self.listener.local_addr().unwrap();
+        let address = self.address();
         Seawall::start(&format!(
             "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"http://{address}\"\n{settings}"
         ))
@@ -56,7 +60,7 @@ impl Door {
 
     /// The same, with listeners of its own.
     pub(crate) fn seawall_listening(&self, listeners: &str) -> Seawall {
-        let address = self.listener.local_addr().unwrap();
+        let address = self.address();
         Seawall::start(&format!("backend = \"http://{address}\"\n{listeners}"))
     }
 
@@ -115,10 +119,15 @@ impl End {
 
     /// A request for a WebSocket.
     pub(crate) fn ask(&mut self, target: &str) -> &mut Self {
+        self.ask_with(target, "")
+    }
+
+    /// The fields end in CRLF each.
+    pub(crate) fn ask_with(&mut self, target: &str, fields: &str) -> &mut Self {
         self.send(format!(
             "GET {target} HTTP/1.1\r\nHost: app.test\r\nConnection: keep-alive, Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{fields}\r\n"
         ))
     }
 

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::harness::{Answer, Backend, Client, Seawall, Site};
+use crate::harness::tunnel::{Door, End};
+use crate::harness::{Answer, Authority, Backend, Client, Seawall, Site};
 
 #[test]
 fn a_cookie_leads_its_client_back_and_the_server_never_sees_it() {
@@ -142,6 +143,66 @@ fn newcomers_share_an_answer_and_its_cookie_and_caches_have_none() {
         server.release("/cached");
     }
     assert_eq!(ask_for(&seawall, "/cached").head.field("set-cookie"), None);
+}
+
+#[test]
+fn a_cookie_that_was_given_over_tls_is_for_tls_alone() {
+    let servers = [named("a"), named("b")];
+    let urls = servers.each_ref().map(Backend::url);
+    let authority = Authority::new();
+    let listeners = |settings: &str| {
+        let tls = authority.sign("site", &["app.test"]);
+        Seawall::start(&format!(
+            "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = {tls}\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+             [[backend]]\nservers = {urls:?}\nsticky = \"cookie\"\n{settings}"
+        ))
+    };
+    let told = |mut client: Client, fields: &str| {
+        let answer = client.get_with("/", fields).answer();
+        let set = answer.head.field("set-cookie").unwrap();
+        set.split_once("; ").unwrap().1.to_owned()
+    };
+    let (plain, secure) =
+        ("Path=/; HttpOnly; SameSite=Lax", "Path=/; HttpOnly; SameSite=Lax; Secure");
+    for (settings, by_forwarder) in
+        [("", plain), ("[client]\ntrusted_proxies = [\"127.0.0.0/8\"]", secure)]
+    {
+        let seawall = listeners(settings);
+        let places = seawall.places(2);
+        let [tls, tcp] = [&places[0], &places[1]].map(|place| place.parse().unwrap());
+        let by_tls = Client::connect_tls(tls, &authority.trust(), "app.test");
+        assert_eq!(told(by_tls, ""), secure);
+        assert_eq!(told(Client::connect(tcp), ""), plain);
+        for said in ["https", "https, http", "WSS"] {
+            let fields = format!("X-Forwarded-Proto: {said}\r\n");
+            assert_eq!(told(Client::connect(tcp), &fields), by_forwarder, "{settings}: {said}");
+        }
+        assert_eq!(told(Client::connect(tcp), "X-Forwarded-Proto: http, https\r\n"), plain);
+    }
+}
+
+#[test]
+fn a_tunnel_leads_its_client_back_as_well() {
+    let doors = [Door::new(), Door::new()];
+    let urls = doors.each_ref().map(|door| format!("http://{}", door.address()));
+    let seawall = start(&urls, "sticky = \"cookie\"");
+    let mut client = End::connect(seawall.address);
+    client.ask("/first");
+    let mut backend = doors[0].accept();
+    backend.head();
+    backend.switch();
+    let head = client.head();
+    assert_eq!(head.status(), 101);
+    let cookie = head.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    // The other one is the less busy.
+    let mut again = End::connect(seawall.address);
+    again.ask_with("/again", &format!("Cookie: {cookie}\r\n"));
+    let mut backend = doors[0].accept();
+    assert_eq!(backend.head().field("cookie"), None);
+    backend.switch();
+    let head = again.head();
+    assert_eq!((head.status(), head.field("set-cookie")), (101, None));
+    assert!(doors[1].is_left_alone());
 }
 
 fn ask_for(seawall: &Seawall, target: &str) -> Answer {
