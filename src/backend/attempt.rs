@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::{dial::NoConnection, lasting::Lasting, link::Link, names, server::Slot};
+use super::{dial::NoConnection, lasting::Lasting, link::Link, server::Slot};
 use crate::refusal::Refusal;
 
 /// Why there is no connection to a server.
@@ -29,11 +29,8 @@ impl Lasting {
     ) -> Result<Box<Link>, NoLink> {
         let mut place = slot.server().place();
         let until = Instant::now() + bound.min(place.connect_timeout);
-        if let Some(name) = place.to_ask() {
-            let found = timeout(until - Instant::now(), names::look_up(name)).await;
-            let found = found.map_err(|_| NoConnection::TimedOut)?;
-            let found = found.map_err(|error| NoConnection::Name(error.into()))?;
-            self.resolved(&place.url, &found);
+        if place.to_ask().is_some() {
+            self.ask_before(slot.server(), until).await?;
             if !self.slots.line().has(slot.seats()) {
                 return Err(NoLink::Gone);
             }
@@ -41,7 +38,17 @@ impl Lasting {
         }
         // Before it is dialled: it is counted from here on.
         let open = slot.server().pool.open();
-        let socket = place.dialler.dial(until - Instant::now()).await?;
+        let dialled = tokio::select! {
+            biased;
+            dialled = place.dialler.dial(until - Instant::now()) => dialled,
+            // Cancel-safe: what is dropped would lead to where nobody is.
+            () = self.moved(slot.seats(), &place) => return Err(NoLink::Gone),
+        };
+        let socket = dialled.inspect_err(|error| {
+            if error.is_nobody() {
+                slot.server().is_gone();
+            }
+        })?;
         let mut link = Link::over(socket, place.number, open);
         match listen {
             Some(listen) if link.closes_within(listen).await => Err(NoLink::Closed),

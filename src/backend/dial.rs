@@ -112,20 +112,33 @@ async fn connect_unix(path: &Path) -> Result<Socket, NoConnection> {
 
 impl NoConnection {
     fn of(error: Box<dyn Error + Send + Sync>) -> Self {
-        // The connector's error type is private; its sources are not.
-        let mut source: Option<&(dyn Error + 'static)> = Some(&*error);
-        while let Some(cause) = source {
-            if let Some(error) = cause.downcast_ref::<io::Error>() {
-                match error.kind() {
-                    io::ErrorKind::ConnectionRefused => return Self::Refused,
-                    io::ErrorKind::TimedOut => return Self::TimedOut,
-                    _ => {}
-                }
-            }
-            source = cause.source();
+        match kind(&*error) {
+            Some(io::ErrorKind::ConnectionRefused) => Self::Refused,
+            Some(io::ErrorKind::TimedOut) => Self::TimedOut,
+            _ => Self::Unreachable(error),
         }
-        Self::Unreachable(error)
     }
+
+    /// Is there nobody, as far as can be known from here?
+    pub(super) fn is_nobody(&self) -> bool {
+        match self {
+            Self::Refused => true,
+            Self::Unreachable(error) => kind(&**error) == Some(io::ErrorKind::HostUnreachable),
+            Self::Name(_) | Self::TimedOut => false,
+        }
+    }
+}
+
+/// What the system says. The connector's error type is private; its sources are not.
+fn kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut source = Some(error);
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        source = cause.source();
+    }
+    None
 }
 
 /// The last of its causes. The connector says no more than in which step it failed, and an operator is

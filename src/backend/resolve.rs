@@ -3,21 +3,30 @@
 //! A name is asked at each new connection as long as it stands for one server: a container that was made
 //! anew has a new address. Where it stands for several it is asked every `resolve`, and when one of them
 //! cannot be reached. Who is no longer among them is sent nobody, and what runs there goes on.
+//!
+//! Where nobody can say what a name stands for, what it stood for before counts: when names are out, servers are
+//! not. Until it resolves again; but an address at which nobody is any more is forgotten.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{
-        AtomicBool,
-        Ordering::{Relaxed, SeqCst},
+use std::{
+    fmt::Display,
+    future::pending,
+    sync::{
+        Arc, Weak,
+        atomic::{
+            AtomicBool,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
+    time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
+    dial::NoConnection,
     lasting::Lasting,
     names::{self, Ways},
-    server::{Seats, Server},
+    server::{Place, Seats, Server},
 };
 use crate::{
     config::{self, Url},
@@ -40,6 +49,7 @@ impl Lasting {
         }
         let before = self.slots.servers();
         let is_ours = |one: &Arc<Seats>| one.server.is_at(url);
+        say_that_it_resolves(&named.config, before.iter().filter(|one| is_ours(one)), url);
         if let (Some(only), [ways]) = (only(before.iter().filter(|one| is_ours(one))), found) {
             only.server.lead(ways, false);
             return;
@@ -73,6 +83,52 @@ impl Lasting {
         self.tend();
     }
 
+    /// Asks what the name of a server stands for that is the only one of its name, before it is dialled.
+    pub(super) async fn ask_before(
+        self: &Arc<Self>,
+        server: &Server,
+        until: Instant,
+    ) -> Result<(), NoConnection> {
+        let place = server.place();
+        let Some(name) = place.to_ask() else { return Ok(()) };
+        let is_known = !place.ways.is_empty();
+        if is_known && server.is_nameless.load(Relaxed) {
+            // Else everybody would wait for an answer that nobody gives.
+            self.ask_meanwhile(&place);
+            return Ok(());
+        }
+        let left = until - Instant::now();
+        // The other half is for dialling what is known.
+        let found = timeout(if is_known { left / 2 } else { left }, names::look_up(name)).await;
+        let error = match found {
+            Ok(Ok(found)) => {
+                self.resolved(&place.url, &found);
+                return Ok(());
+            }
+            Ok(Err(error)) => NoConnection::Name(error.into()),
+            Err(_) => NoConnection::TimedOut,
+        };
+        if !is_known {
+            return Err(error);
+        }
+        self.unresolved(&place.url, &error);
+        Ok(())
+    }
+
+    /// Resolves when a server that is dialled where it was before is elsewhere: nobody waits for one that is gone.
+    pub(super) async fn moved(self: &Arc<Self>, seats: &Arc<Seats>, place: &Arc<Place>) {
+        if !seats.server.is_nameless.load(Relaxed) {
+            return pending().await;
+        }
+        loop {
+            sleep(PAUSE).await;
+            self.ask_meanwhile(place);
+            if seats.server.place().number != place.number || !self.slots.line().has(seats) {
+                return;
+            }
+        }
+    }
+
     /// Those that are no longer among them keep no connections.
     pub(super) fn put_in_place(
         &self,
@@ -91,8 +147,14 @@ impl Lasting {
     /// Asks again what the name stands for that this server came of, unless somebody does already.
     pub(super) fn ask_again(self: &Arc<Self>, seats: &Seats) {
         let place = seats.server.place();
-        if place.is_of_several && !self.asking.now.swap(true, SeqCst) {
-            let lasting = self.clone();
+        if place.is_of_several {
+            self.ask_meanwhile(&place);
+        }
+    }
+
+    fn ask_meanwhile(self: &Arc<Self>, place: &Arc<Place>) {
+        if !self.asking.now.swap(true, SeqCst) {
+            let (lasting, place) = (self.clone(), place.clone());
             Tasks::background(async move {
                 lasting.ask(&place.url).await;
                 lasting.asking.now.store(false, SeqCst);
@@ -111,11 +173,17 @@ impl Lasting {
         let Some(name) = names::name(url) else { return };
         match names::look_up(name).await {
             Ok(found) => self.resolved(url, &found),
-            // What is known of it is as good as before: whoever cannot be reached is out.
-            Err(error) => {
-                let backend = &self.named.lock().config.name;
-                tracing::debug!(backend, %url, %error, "the name does not resolve");
-            }
+            Err(error) => self.unresolved(url, &error),
+        }
+    }
+
+    /// Nobody can say what a name stands for: said once, until somebody can.
+    fn unresolved(&self, url: &Url, error: &dyn Display) {
+        let servers = self.slots.servers();
+        let ours = servers.iter().filter(|one| one.server.is_at(url));
+        if ours.filter(|one| !one.server.is_nameless.swap(true, Relaxed)).count() > 0 {
+            let backend = &self.named.lock().config.name;
+            tracing::warn!(backend, %url, %error, "nobody knows the name: what it stood for before counts");
         }
     }
 }
@@ -136,10 +204,25 @@ async fn ask_regularly(lasting: Weak<Lasting>) {
             let servers = lasting.slots.servers();
             let mut ours = servers.iter().filter(|one| one.server.is_at(url));
             // One alone is asked for at each new connection; it may have none for long, and be busy.
-            if ours.clone().count() > 1 || ours.any(|one| one.taken() > 0) {
+            let is_due = |one: &Arc<Seats>| one.taken() > 0 || one.server.is_nameless.load(Relaxed);
+            if ours.clone().count() > 1 || ours.any(is_due) {
                 lasting.ask(url).await;
             }
         }
+    }
+}
+
+/// Where it did not before.
+fn say_that_it_resolves<'a>(
+    config: &config::Backend,
+    ours: impl Iterator<Item = &'a Arc<Seats>>,
+    url: &Url,
+) {
+    // Looked at first: this is asked at each new connection.
+    let nameless = ours.filter(|one| one.server.is_nameless.load(Relaxed));
+    if nameless.filter(|one| one.server.is_nameless.swap(false, Relaxed)).count() > 0 {
+        let backend = &config.name;
+        tracing::info!(backend, %url, "the name is known again");
     }
 }
 
@@ -171,3 +254,6 @@ fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
 fn is_among(one: &Arc<Seats>, all: &[Arc<Seats>]) -> bool {
     all.iter().any(|other| Arc::ptr_eq(one, other))
 }
+
+/// Between two looks whether one that is dialled has moved.
+const PAUSE: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -33,6 +33,8 @@ pub(crate) type Slot = queue::Slot<Server>;
 pub(crate) struct Server {
     pub(super) pool: Pool,
     pub(super) conduct: Conduct,
+    /// Nobody could say what its name stands for, when it was asked last.
+    pub(super) is_nameless: AtomicBool,
     place: ArcSwap<Place>,
 }
 
@@ -71,7 +73,8 @@ impl Server {
         let place = Place::new(url, config, number());
         let pool = Pool::new(place.bounds);
         let conduct = Conduct::default();
-        let server = Self { pool, conduct, place: ArcSwap::from_pointee(place) };
+        let is_nameless = AtomicBool::default();
+        let server = Self { pool, conduct, is_nameless, place: ArcSwap::from_pointee(place) };
         Seats::new(server, config.max_concurrency)
     }
 
@@ -106,6 +109,14 @@ impl Server {
         let is_same = before.ways.is_empty() || before.ways.iter().any(|way| ways.contains(way));
         let number = if is_same { before.number } else { number() };
         self.go(before.numbered(number).to(ways.clone(), is_of_several));
+    }
+
+    /// Nobody is there any more. Where its name does not say where it is, the address is forgotten with it: whoever has
+    /// it next is somebody else.
+    pub(super) fn is_gone(&self) {
+        if self.is_nameless.load(Relaxed) && self.place.load().to_ask().is_some() {
+            self.lead(&Ways::new(), false);
+        }
     }
 
     /// What runs there goes to its end, and nothing is kept any more.

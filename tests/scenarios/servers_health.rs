@@ -100,7 +100,7 @@ fn one_that_is_not_well_is_out_although_it_answers_its_users() {
         let mut answers = (0..20).map(|_| seawall.client().get("/").answer().text());
         answers.all(|answer| answer == "well").then_some(())
     });
-    assert!(seawall.diagnostics().iter().any(|line| line["message"] == OUT));
+    seawall.wait_for_diagnostic(OUT);
 }
 
 #[test]
