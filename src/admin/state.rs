@@ -60,6 +60,8 @@ struct OfServer {
     name: Arc<str>,
     /// It is sent nobody, since others are there.
     out: bool,
+    /// It has not answered as it should when it was asked how it is, and not often enough to be out.
+    unwell: bool,
     slots: usize,
     slots_in_use: usize,
 }
@@ -181,8 +183,9 @@ impl BackendState {
 }
 
 impl From<ServerState> for OfServer {
-    fn from(ServerState { name, is_out, slots, slots_in_use, .. }: ServerState) -> Self {
-        Self { name, out: is_out, slots, slots_in_use }
+    fn from(state: ServerState) -> Self {
+        let ServerState { name, is_out: out, is_unwell, slots, slots_in_use, .. } = state;
+        Self { name, out, unwell: is_unwell && !out, slots, slots_in_use }
     }
 }
 

@@ -42,6 +42,11 @@ impl Conduct {
         }
     }
 
+    /// The last look has not gone well.
+    pub(super) fn is_unwell(&self) -> bool {
+        self.unwell.load(Relaxed) > 0
+    }
+
     /// A look has gone well.
     pub(super) fn is_well(&self) {
         self.unwell.store(0, Relaxed);

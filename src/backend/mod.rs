@@ -91,6 +91,8 @@ pub(crate) struct ServerState {
     pub(crate) name: Arc<str>,
     /// It is sent nobody, since others are there.
     pub(crate) is_out: bool,
+    /// It has not answered as it should when it was asked how it is.
+    pub(crate) is_unwell: bool,
     pub(crate) slots: usize,
     pub(crate) slots_in_use: usize,
     /// Connections that are kept for the next request.
@@ -102,6 +104,7 @@ impl ServerState {
         Self {
             name: seats.server.name(),
             is_out: seats.is_out(),
+            is_unwell: seats.server.conduct.is_unwell(),
             slots: seats.count(),
             slots_in_use: seats.taken(),
             kept: seats.server.pool.len(),

@@ -40,7 +40,26 @@ function backend(one, orphans, model) {
     gauge("Slots", one.slots <= PIPS ? pips(one.slots, one.slots_in_use, orphans) : meter(one.slots_in_use / one.slots, ""),
       `${many(one.slots_in_use)} of ${many(one.slots)} in use${orphans ? `, ${many(orphans)} for nobody` : ""}`),
     gauge("Queue", meter(one.queued / Math.max(one.queue_max, 1), "queue"), `${many(one.queued)} of ${many(one.queue_max)}`),
-    one.held ? gauge("Held", meter(1, "held"), `${counted(one.held, "request")}`) : null);
+    one.held ? gauge("Held", meter(1, "held"), `${counted(one.held, "request")}`) : null,
+    one.servers ? servers(one) : null);
+}
+
+/** A row for each of several; those in trouble first, where there are too many. */
+function servers(backend) {
+  const all = backend.servers;
+  const trouble = (one) => Number(one.out) * 2 + Number(one.unwell);
+  const shown = all.length > ROWS ? [...all].sort((one, other) => trouble(other) - trouble(one)).slice(0, ROWS) : all;
+  const more = all.length - shown.length;
+  return el("ul", { className: "servers", "aria-label": `Servers of ${backend.name}` },
+    ...shown.map(server), more ? el("li", { className: "soft" }, `and ${many(more)} more`) : null);
+}
+
+function server(one) {
+  const [word, kind] = one.out ? ["out", "bad"] : one.unwell ? ["unwell", "warn"] : ["up", "good"];
+  return el("li", {},
+    el("span", { className: "mono address" }, one.name), el("span", { className: `tag ${kind}` }, word),
+    meter(one.slots_in_use / Math.max(one.slots, 1), ""),
+    el("span", { className: "count" }, `${many(one.slots_in_use)} of ${many(one.slots)}`, el("span", { className: "unseen" }, " slots in use")));
 }
 
 function gauge(name, picture, words) {
@@ -82,5 +101,7 @@ const CONDITIONS = {
   restarting: ["restarting", "warn"],
   crash_loop: ["ends again and again", "bad"],
 };
+/** More servers than these are counted. */
+const ROWS = 12;
 /** More slots than these are a meter. */
 const PIPS = 64;

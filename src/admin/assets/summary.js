@@ -60,8 +60,21 @@ function ofBackend(backend, now) {
     case "crash_loop":
       return { level: "bad", text: `The command behind ${backend.name} ends again and again; its last output below says why. It is still tried.` };
     default:
-      return null;
+      return ofServers(backend);
   }
+}
+
+/** Of several servers, those that are not as they should be. */
+function ofServers({ name, servers = [] }) {
+  const out = servers.filter((one) => one.out);
+  const unwell = servers.filter((one) => one.unwell);
+  const named = (all) => (all.length > 3 ? counted(all.length, "server") : all.map((one) => one.name).join(", "));
+  const verb = (all) => (all.length === 1 ? "is" : "are");
+  if (out.length) {
+    return { level: "warn", text: `Backend ${name} has ${many(servers.length - out.length)} of its ${many(servers.length)} servers: ${named(out)} ${verb(out)} out, and the others are asked.` };
+  }
+  if (!unwell.length) return null;
+  return { level: "warn", text: `Backend ${name} has all of its ${many(servers.length)} servers, and ${named(unwell)} ${verb(unwell)} not well: see backend.health.` };
 }
 
 function ofUnanswered(model, now) {

@@ -1,25 +1,26 @@
 //! One look, as text: for scripts, and where there is no terminal.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, iter};
 
 use super::{
     screen::Order,
-    state::State,
+    state::{Server, State},
     words::{age, condition, sentence, visible},
 };
 
 /// The oldest exchange first.
 pub(super) fn text(state: &State) -> String {
     let mut text = sentence(state) + "\n\n";
-    let backends = state.backends.iter().map(|one| {
-        [
+    let backends = state.backends.iter().flat_map(|one| {
+        let own = [
             one.name.clone(),
             condition(one),
             format!("{}/{}", one.slots_in_use, one.slots),
             format!("{}/{}", one.queued, one.queue_max),
             one.held.to_string(),
             one.url.clone(),
-        ]
+        ];
+        iter::once(own).chain(one.servers.iter().map(server))
     });
     table(&mut text, ["backend", "condition", "slots", "queue", "held", "url"], backends);
     let mut running: Vec<_> = state.running.iter().collect();
@@ -39,6 +40,13 @@ pub(super) fn text(state: &State) -> String {
     });
     table(&mut text, ["age", "stage", "client", "backend", "method", "path"], running);
     text
+}
+
+/// Below its backend.
+fn server(one: &Server) -> [String; 6] {
+    let slots = format!("{}/{}", one.slots_in_use, one.slots);
+    let none = String::new;
+    [format!("  {}", one.name), one.condition().to_owned(), slots, none(), none(), none()]
 }
 
 /// Columns as wide as what is in them; nothing where there are no rows.

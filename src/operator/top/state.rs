@@ -37,7 +37,11 @@ pub(super) struct Backend {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Server {
     pub(super) name: String,
-    pub(super) out: bool,
+    out: bool,
+    #[serde(default)]
+    unwell: bool,
+    pub(super) slots: u32,
+    pub(super) slots_in_use: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -98,6 +102,34 @@ impl State {
             delivered_bytes: rate(|state| state.totals.iter().map(|one| one.delivered_bytes).sum()),
             discarded_bytes: rate(|state| state.totals.iter().map(|one| one.discarded_bytes).sum()),
         })
+    }
+}
+
+impl Backend {
+    /// So many of its servers, in the order in which they are named; where there are more, those in trouble first. And
+    /// how many there are besides.
+    pub(super) fn servers(&self, most: usize) -> (Vec<&Server>, usize) {
+        let mut shown: Vec<_> = self.servers.iter().collect();
+        let more = shown.len().saturating_sub(most);
+        if more > 0 {
+            shown.sort_by_key(|one| (!one.out, !one.unwell));
+            shown.truncate(most);
+        }
+        (shown, more)
+    }
+}
+
+impl Server {
+    pub(super) fn condition(&self) -> &'static str {
+        match (self.out, self.unwell) {
+            (true, _) => "out",
+            (false, true) => "unwell",
+            (false, false) => "up",
+        }
+    }
+
+    pub(super) fn is_out(&self) -> bool {
+        self.out
     }
 }
 

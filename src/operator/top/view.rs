@@ -1,5 +1,7 @@
 //! The screen, drawn.
 
+use std::iter;
+
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
@@ -10,17 +12,17 @@ use ratatui::{
 
 use super::{
     screen::{Mode, Screen},
-    state::{Backend, Running, State},
+    state::{Backend, Running, Server, State},
     words::{age, bytes, condition, sentence, visible},
 };
 
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
-    let backends = screen.state.as_ref().map_or(0, |state| state.backends.len());
-    let backends = u16::try_from(backends).unwrap_or(u16::MAX).saturating_add(1);
+    let lines = lines(screen, usize::from(frame.area().height / 2));
+    let count = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(1);
     let [head, rates, boxes, rows, foot] = Layout::vertical([
         Constraint::Length(2),
         Constraint::Length(2),
-        Constraint::Length(backends.saturating_add(1)),
+        Constraint::Length(count.saturating_add(1)),
         Constraint::Min(3),
         Constraint::Length(1),
     ])
@@ -28,7 +30,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
     frame.render_widget(Paragraph::new(said(screen)).wrap(Wrap { trim: true }), head);
     frame.render_widget(Paragraph::new(pace(screen)).dim(), rates);
     if let Some(state) = &screen.state {
-        frame.render_widget(house(state, boxes.width), boxes);
+        frame.render_widget(house(&lines, boxes.width), boxes);
         exchanges(frame, screen, state, rows);
     }
     frame.render_widget(Paragraph::new(keys(screen)), foot);
@@ -53,27 +55,61 @@ fn pace(screen: &Screen) -> String {
     )
 }
 
-fn house(state: &State, room: u16) -> Table<'static> {
+/// A line of the house.
+enum OfHouse<'a> {
+    Backend(&'a Backend),
+    /// One of several.
+    Server(&'a Server),
+    /// So many that there is no room for.
+    More(usize),
+}
+
+/// The backends, each with its servers where it has several: so many that exchanges have the other half.
+fn lines(screen: &Screen, most: usize) -> Vec<OfHouse<'_>> {
+    let backends = screen.state.as_ref().map_or(&[][..], |state| &state.backends);
+    let several = backends.iter().filter(|one| !one.servers.is_empty()).count();
+    let room = most.saturating_sub(backends.len() + several).checked_div(several).unwrap_or(0);
+    let of_one = |one| {
+        let (shown, more) = Backend::servers(one, room);
+        let servers = shown.into_iter().map(OfHouse::Server);
+        let more = (more > 0).then_some(OfHouse::More(more));
+        iter::once(OfHouse::Backend(one)).chain(servers).chain(more)
+    };
+    backends.iter().flat_map(of_one).collect()
+}
+
+fn house(lines: &[OfHouse<'_>], room: u16) -> Table<'static> {
     let has_bars = room >= 76;
     let widths = if has_bars { [19, 21] } else { [9, 11] };
-    let rows = state.backends.iter().map(|one| {
-        let colour = match one.condition.as_str() {
-            "up" => Color::Green,
-            "unknown" => Color::Reset,
-            _ => Color::Red,
+    let name = |line: &OfHouse<'_>| match line {
+        OfHouse::Backend(one) => one.name.clone(),
+        OfHouse::Server(one) => format!("  {}", one.name),
+        OfHouse::More(more) => format!("  and {more} more"),
+    };
+    let longest = lines.iter().map(|line| name(line).chars().count()).max().unwrap_or(0);
+    let first = u16::try_from(longest).unwrap_or(u16::MAX).clamp(14, (room / 4).max(14));
+    let rows = lines.iter().map(|line| {
+        let [condition, slots, queue, held] = match line {
+            OfHouse::Backend(one) => [
+                Line::from(condition(one)).style(colour(&one.condition)),
+                gauge(one.slots_in_use, one.slots, has_bars),
+                gauge(one.queued, one.queue_max, has_bars),
+                Line::from(held(one)),
+            ],
+            OfHouse::Server(one) => [
+                Line::from(one.condition()).style(colour(one.condition())),
+                gauge(one.slots_in_use, one.slots, has_bars),
+                Line::default(),
+                Line::default(),
+            ],
+            OfHouse::More(_) => Default::default(),
         };
-        Row::new([
-            Line::from(one.name.clone()),
-            Line::from(condition(one)).style(colour),
-            gauge(one.slots_in_use, one.slots, has_bars),
-            gauge(one.queued, one.queue_max, has_bars),
-            Line::from(held(one)),
-        ])
+        Row::new([Line::from(name(line)), condition, slots, queue, held])
     });
     Table::new(
         rows,
         [
-            Constraint::Length(14),
+            Constraint::Length(first),
             Constraint::Fill(1),
             Constraint::Length(widths[0]),
             Constraint::Length(widths[1]),
@@ -81,6 +117,15 @@ fn house(state: &State, room: u16) -> Table<'static> {
         ],
     )
     .header(Row::new(["backend", "condition", "slots", "queue", ""]).dim())
+}
+
+fn colour(condition: &str) -> Color {
+    match condition {
+        "up" => Color::Green,
+        "unwell" => Color::Yellow,
+        "unknown" => Color::Reset,
+        _ => Color::Red,
+    }
 }
 
 fn held(backend: &Backend) -> String {

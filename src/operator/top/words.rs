@@ -26,7 +26,8 @@ pub(super) fn sentence(state: &State) -> String {
 
 /// Of a backend, with the reason.
 pub(super) fn condition(backend: &Backend) -> String {
-    let out: Vec<_> = backend.servers.iter().filter(|one| one.out).map(|one| &*one.name).collect();
+    let out: Vec<_> =
+        backend.servers.iter().filter(|one| one.is_out()).map(|one| &*one.name).collect();
     match &backend.reason {
         Some(reason) => format!("{}: {reason}", backend.condition),
         None if out.is_empty() => backend.condition.clone(),
