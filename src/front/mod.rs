@@ -1,6 +1,7 @@
 //! One client connection, from accept to close.
 
 mod departure;
+mod encrypted;
 mod greeting;
 mod http1;
 mod http2;
@@ -18,7 +19,7 @@ use std::{
 
 use tokio::{io::AsyncWriteExt as _, time::Instant};
 
-pub(crate) use self::transport::Transport;
+pub(crate) use self::{encrypted::Encrypted, transport::Transport};
 use self::{
     io::{ClientIo, log_refusal},
     seldom::Seldom,

@@ -97,6 +97,7 @@ mod systemd_units;
 mod the_harness_sees_harm;
 mod tls;
 mod tls_ends;
+mod tls_records;
 mod top;
 mod traces;
 mod traces_sent;
