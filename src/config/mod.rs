@@ -193,6 +193,9 @@ pub struct Spool {
     /// Bytes of one body in memory; more goes to disk.
     #[serde(deserialize_with = "values::size")]
     pub memory: u64,
+    /// How long in all the backend waits for the reader of one answer; at most a tenth of it at a time.
+    #[serde(deserialize_with = "values::duration")]
+    pub patience: Duration,
     /// Bytes of all bodies in memory.
     #[serde(deserialize_with = "values::size")]
     pub total_memory: u64,

@@ -28,6 +28,7 @@ fn opened() -> (Exchange, Watcher) {
 fn spool() -> spool::Spool {
     spool::Store::new(&crate::config::Spool {
         memory: 1,
+        patience: std::time::Duration::ZERO,
         total_memory: 1,
         total_disk: 0,
         dir: std::path::PathBuf::new(),

@@ -1,7 +1,7 @@
 //! Bytes held in memory, then in an unlinked temporary file: one writer, many readers.
 //!
-//! The writer never waits for a reader as long as the bounds of `[spool]` hold; a reader gets
-//! what has come at once. Bytes that every reader has passed are let go, unless the spool retains
+//! The writer goes ahead of its readers as long as the bounds of `[spool]` hold, but for moments in which
+//! it waits for those that keep pace (`pace`); a reader gets what has come at once. Bytes that every reader has passed are let go, unless the spool retains
 //! them from the start ([`Retain`]). With no reader left (and nothing retained) what is written is
 //! only counted.
 //!
@@ -14,11 +14,15 @@
 mod body;
 mod budget;
 mod disk;
+mod pace;
 mod reader;
 mod spill;
 mod state;
 
-use std::{collections::VecDeque, future::poll_fn, io, path::PathBuf, sync::Arc, task::Waker};
+use std::{
+    collections::VecDeque, future::poll_fn, io, path::PathBuf, sync::Arc, task::Waker,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -45,6 +49,7 @@ pub(crate) struct Store {
 #[derive(Debug)]
 struct Limits {
     memory: u64,
+    patience: Duration,
     total_memory: Budget,
     total_disk: Budget,
     dir: PathBuf,
@@ -114,6 +119,10 @@ struct State {
     short: bool,
     /// The writer has waited for the readers; said once in the log.
     paced: bool,
+    /// What is left of it.
+    patience: Duration,
+    /// The readers were waited for in vain, and have not caught up since.
+    is_behind: bool,
     end: Option<End>,
     retain: Retain,
     /// How far the furthest reader ever was: what is let go beyond it was discarded.
@@ -144,6 +153,7 @@ impl Store {
     pub(crate) fn new(config: &crate::config::Spool) -> Self {
         let limits = Limits {
             memory: config.memory,
+            patience: config.patience,
             total_memory: Budget::new(config.total_memory),
             total_disk: Budget::new(config.total_disk),
             dir: config.dir.clone(),
@@ -161,6 +171,7 @@ impl Store {
     pub(crate) fn reloaded(&self, config: &crate::config::Spool) -> Self {
         let limits = Limits {
             memory: config.memory,
+            patience: config.patience,
             total_memory: self.limits.total_memory.bounded(config.total_memory),
             total_disk: self.limits.total_disk.bounded(config.total_disk),
             dir: config.dir.clone(),
@@ -180,6 +191,8 @@ impl Store {
             spilling: false,
             short: false,
             paced: false,
+            patience: self.limits.patience,
+            is_behind: false,
             end: None,
             retain,
             furthest: 0,
@@ -221,6 +234,10 @@ impl Spool {
             }
             // Registered before the spill looks, so that room made meanwhile is not missed.
             let room = self.shared.room.notified();
+            if let Some(patience) = self.patience() {
+                self.wait_for_readers(room, patience).await;
+                continue;
+            }
             // Boxed: rare, and larger than the rest of the exchange.
             match Box::pin(self.spill()).await {
                 Ok(()) => {}

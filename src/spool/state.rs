@@ -50,7 +50,7 @@ impl State {
         let held = self.written - self.memory_from;
         if held == 0 {
             self.charged.grow_anyway(len);
-        } else if held + len > memory || !self.charged.grow(len) {
+        } else if held + len > self.bound(memory) || !self.charged.grow(len) {
             self.short = true;
             return None;
         }
@@ -98,6 +98,9 @@ impl State {
             self.memory_from = self.written;
         }
         self.drop_passed_disk();
+        if self.chunks.is_empty() && self.disk.is_none() {
+            self.is_behind = false;
+        }
     }
 
     pub(super) fn drop_first(&mut self) {

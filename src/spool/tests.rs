@@ -2,7 +2,12 @@ use super::{state::SMALL, *};
 use crate::config;
 
 fn store(memory: u64, total_disk: u64) -> Store {
-    Store::new(&config::Spool { memory, total_memory: 1 << 20, total_disk, dir: PathBuf::new() })
+    patient_store(memory, total_disk, Duration::ZERO)
+}
+
+fn patient_store(memory: u64, total_disk: u64, patience: Duration) -> Store {
+    let (total_memory, dir) = (1 << 20, PathBuf::new());
+    Store::new(&config::Spool { memory, patience, total_memory, total_disk, dir })
 }
 
 async fn next(reader: &mut Reader) -> Option<Bytes> {
@@ -187,6 +192,58 @@ async fn a_cut_body_never_looks_whole() {
 }
 
 /// One poll of a future that is expected to wait.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_keeps_pace_is_waited_for() {
+    let store = patient_store(400, 1 << 20, Duration::from_secs(100));
+    let spool = store.spool(Retain::Nothing);
+    let mut reader = spool.reader();
+    for number in 0..50 {
+        spool.write(Bytes::from_static(&[1; 100])).await.expect("room");
+        let mut second = Box::pin(spool.write(Bytes::from_static(&[2; 100])));
+        assert!(futures_pending(second.as_mut()).await, "write {number} went ahead");
+        assert_eq!(next(&mut reader).await.expect("bytes"), [1; 100][..]);
+        second.await.expect("room");
+        assert_eq!(next(&mut reader).await.expect("bytes"), [2; 100][..]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_does_not_keep_pace_is_waited_for_once_until_it_has_caught_up() {
+    let store = patient_store(400, 1 << 20, Duration::from_secs(100));
+    let spool = store.spool(Retain::Nothing);
+    let mut reader = spool.reader();
+    let waited_in = async |bytes: usize| {
+        let since = tokio::time::Instant::now();
+        for _ in 0..bytes / 100 {
+            spool.write(Bytes::from_static(&[1; 100])).await.expect("room");
+        }
+        since.elapsed().as_secs()
+    };
+    assert_eq!(waited_in(1_000).await, 10, "by way of the disk, but for the first");
+    for round in 1..10 {
+        while reader.unread() > 0 {
+            next(&mut reader).await.expect("bytes");
+        }
+        assert_eq!(waited_in(1_000).await, 10, "after round {round}");
+    }
+    while reader.unread() > 0 {
+        next(&mut reader).await.expect("bytes");
+    }
+    assert_eq!(waited_in(1_000).await, 0, "its patience is at an end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_retained_makes_no_room_and_is_not_waited_for() {
+    let store = patient_store(400, 1 << 20, Duration::from_secs(100));
+    let spool = store.spool(Retain::All);
+    let _reader = spool.reader();
+    let since = tokio::time::Instant::now();
+    for _ in 0..10 {
+        spool.write(Bytes::from_static(&[1; 100])).await.expect("room");
+    }
+    assert_eq!(since.elapsed(), Duration::ZERO);
+}
+
 async fn futures_pending<F: Future + Unpin>(mut future: F) -> bool {
     poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut future).poll(cx).is_pending()))
         .await

@@ -1,0 +1,46 @@
+//! How far the writer goes ahead of a reader that keeps pace: not so far that what is written has left
+//! the processor's cache when it is read, or goes by way of the disk for nothing.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::futures::Notified,
+    time::{Instant, timeout},
+};
+
+use super::{Retain, Spool, State};
+
+impl Spool {
+    /// How long to wait for room now. None: the writer goes ahead.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        let state = self.shared.state.lock();
+        state.is_patient().then(|| state.patience.min(self.shared.limits.patience / AT_ONCE))
+    }
+
+    /// A reader that makes no room within this time is slow, and nothing waits for it until it has caught up.
+    pub(super) async fn wait_for_readers(&self, room: Notified<'_>, patience: Duration) {
+        let since = Instant::now();
+        // Cancel-safe: room that is made as this ends is seen by whoever looks next.
+        let is_behind = timeout(patience, room).await.is_err();
+        let mut state = self.shared.state.lock();
+        state.is_behind = is_behind;
+        state.patience = state.patience.saturating_sub(since.elapsed());
+    }
+}
+
+impl State {
+    /// Bytes that may be in memory.
+    pub(super) fn bound(&self, memory: u64) -> u64 {
+        if self.is_patient() { memory / PART } else { memory }
+    }
+
+    /// Where something is retained, no reader makes room.
+    fn is_patient(&self) -> bool {
+        self.retain == Retain::Nothing && !self.is_behind && !self.patience.is_zero()
+    }
+}
+
+/// So much of `spool.memory` is in use before the writer waits.
+const PART: u64 = 4;
+/// So much of `spool.patience` is spent at a time.
+const AT_ONCE: u32 = 10;
