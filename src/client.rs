@@ -1,13 +1,16 @@
 //! Who is calling: the address to log, and the key for per-client bounds.
 
 use std::{
-    fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
 };
 
 use http::{HeaderMap, HeaderName};
 
-use crate::{config::Trusted, headers::Scheme};
+use crate::{
+    config::Trusted,
+    headers::{Scheme, text_of},
+};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -28,13 +31,18 @@ impl Hop {
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.address.map(|address| address.ip())
     }
-}
 
-impl fmt::Display for Hop {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Its address and port, as the log has them.
+    pub(crate) fn name(&self) -> Arc<str> {
         match self.address {
-            Some(address) => address.fmt(to),
-            None => to.write_str("unix"),
+            Some(SocketAddr::V4(address)) => {
+                let mut name = text_of((*address.ip()).into());
+                name.push(':');
+                name.push_str(itoa::Buffer::new().format(address.port()));
+                name.into()
+            }
+            Some(address) => address.to_string().into(),
+            None => "unix".into(),
         }
     }
 }

@@ -74,7 +74,7 @@ impl Connection {
     pub(crate) fn new(hop: Hop, account: Arc<Account>, books: Books) -> Self {
         Self {
             hop,
-            name: hop.to_string().into(),
+            name: hop.name(),
             fields: PeerFields::new(hop.ip(), hop.scheme),
             account,
             books,

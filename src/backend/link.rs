@@ -291,6 +291,7 @@ impl Link {
             return self.poll_hear_bulk(cx);
         }
         // On the stack: a connection that waits has no buffer, and what comes takes as much as it is.
+        #[expect(clippy::large_stack_arrays, reason = "it is there for this read alone")]
         let mut room = [MaybeUninit::uninit(); SMALL];
         let mut buf = ReadBuf::uninit(&mut room);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
@@ -337,7 +338,7 @@ fn next_of(body: &mut SendBody, cx: &mut Context<'_>) -> Result<Option<Bytes>, B
 /// Where a backend sends a body with an answer that may have none, and closes then, it is heard out for so
 /// long: else it would write into a closed socket.
 const LOOSE: Duration = Duration::from_secs(1);
-/// What is read at once where no more is expected.
-const SMALL: usize = 8 * 1024;
+/// What is read at once where no more is expected: pages and pictures come whole.
+const SMALL: usize = 32 * 1024;
 /// The most that is read at once.
 const LARGE: usize = 256 * 1024;

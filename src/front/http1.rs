@@ -89,13 +89,13 @@ pub(super) async fn serve(
     let Some(result) = ended.await else {
         let parts = served.into_parts()?;
         let mut io = parts.io.into_inner();
-        tracing::debug!(client = %connection.hop, "client connection parked");
+        tracing::debug!(client = %connection.name, "client connection parked");
         io.put_back(parts.read_buf);
         return Some(io);
     };
     drop(served);
     if let Err(error) = result {
-        tracing::debug!(client = %connection.hop, %error, "client connection ended");
+        tracing::debug!(client = %connection.name, %error, "client connection ended");
     }
     upgrade.hand_over(connection, proxy.tunnel_bounds().keepalive).await;
     None

@@ -26,6 +26,7 @@ pub(crate) use self::{
     digest::Digest,
     forwarding::{
         PeerFields, Scheme, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, is_over_tls,
+        text_of,
     },
     http2::{check_http2, join_cookies},
 };

@@ -120,7 +120,7 @@ impl Entry {
             // Boxed: those who are welcome would bear its size.
             Ok(Err(unwelcome)) => Box::pin(turn_away(unwelcome, hop, proxy)).await,
             Err(_) => {
-                tracing::debug!(client = %hop, "nothing came within client.handshake_timeout");
+                tracing::debug!(client = %hop.name(), "nothing came within client.handshake_timeout");
             }
         }
     }
@@ -177,16 +177,16 @@ async fn turn_away(unwelcome: Unwelcome, hop: Hop, proxy: Proxy) {
         }
         Unwelcome::Closed(hop, refusal) => front::turn_away(hop, &proxy, &refusal),
         Unwelcome::Stranger => {
-            tracing::warn!(peer = %hop, "closed: it is not in listen.proxy_protocol_from");
+            tracing::warn!(peer = %hop.name(), "closed: it is not in listen.proxy_protocol_from");
         }
         Unwelcome::Header(_) => {
-            tracing::warn!(peer = %hop, error = %unwelcome, "no PROXY header; closed");
+            tracing::warn!(peer = %hop.name(), error = %unwelcome, "no PROXY header; closed");
         }
         // The user has asked for certificates, and looks for who is turned away.
         Unwelcome::Lost(error) if is_about_certificate(&error) => {
-            tracing::warn!(client = %hop, %error, "no handshake: listen.client_ca");
+            tracing::warn!(client = %hop.name(), %error, "no handshake: listen.client_ca");
         }
-        Unwelcome::Lost(error) => tracing::debug!(client = %hop, %error, "no handshake"),
+        Unwelcome::Lost(error) => tracing::debug!(client = %hop.name(), %error, "no handshake"),
     }
 }
 

@@ -45,7 +45,7 @@ impl House {
     fn name_of(&self, connection: &Connection, head: &request::Parts) -> Arc<str> {
         let hop = &connection.hop;
         match client::address(hop, &head.headers, &self.bounds.trusted_proxies) {
-            Some(address) if Some(address) != hop.ip() => address.to_string().into(),
+            Some(address) if Some(address) != hop.ip() => headers::text_of(address).into(),
             _ => connection.name.clone(),
         }
     }

@@ -1,9 +1,9 @@
 //! Bytes held in memory, then in an unlinked temporary file: one writer, many readers.
 //!
-//! The writer goes ahead of its readers as long as the bounds of `[spool]` hold, but for moments in which
-//! it waits for those that keep pace (`pace`); a reader gets what has come at once. Bytes that every reader has passed are let go, unless the spool retains
-//! them from the start ([`Retain`]). With no reader left (and nothing retained) what is written is
-//! only counted.
+//! The writer goes ahead of its readers as long as the bounds of `[spool]` hold, but for moments in
+//! which it waits for those that keep pace (`pace`); a reader gets what has come at once. Bytes that
+//! every reader has passed are let go, unless the spool retains them from the start ([`Retain`]). With
+//! no reader left (and nothing retained) what is written is only counted.
 //!
 //! Memory of one body is bounded by `spool.memory`; beyond it everything held goes to disk in one
 //! stride. Where `spool.total_disk` or the disk itself is full, [`Spool::write`] waits for the
@@ -38,6 +38,7 @@ pub(crate) use self::{
 use self::{
     budget::{Budget, Share},
     disk::Disk,
+    pace::Pace,
 };
 
 /// The house-wide place that all spools share.
@@ -119,10 +120,7 @@ struct State {
     short: bool,
     /// The writer has waited for the readers; said once in the log.
     paced: bool,
-    /// What is left of it.
-    patience: Duration,
-    /// The readers were waited for in vain, and have not caught up since.
-    is_behind: bool,
+    pace: Pace,
     end: Option<End>,
     retain: Retain,
     /// How far the furthest reader ever was: what is let go beyond it was discarded.
@@ -191,8 +189,7 @@ impl Store {
             spilling: false,
             short: false,
             paced: false,
-            patience: self.limits.patience,
-            is_behind: false,
+            pace: Pace::new(self.limits.patience),
             end: None,
             retain,
             furthest: 0,
@@ -235,7 +232,8 @@ impl Spool {
             // Registered before the spill looks, so that room made meanwhile is not missed.
             let room = self.shared.room.notified();
             if let Some(patience) = self.patience() {
-                self.wait_for_readers(room, patience).await;
+                // Boxed, as below.
+                Box::pin(self.wait_for_readers(room, patience)).await;
                 continue;
             }
             // Boxed: rare, and larger than the rest of the exchange.

@@ -10,11 +10,31 @@ use tokio::{
 
 use super::{Retain, Spool, State};
 
+/// Of the readers of one spool.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// What is left of `spool.patience`.
+    patience: Duration,
+    /// They were waited for in vain, and have not caught up since.
+    is_behind: bool,
+}
+
+impl Pace {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { patience, is_behind: false }
+    }
+
+    /// All that was written is read.
+    pub(super) fn caught_up(&mut self) {
+        self.is_behind = false;
+    }
+}
+
 impl Spool {
     /// How long to wait for room now. None: the writer goes ahead.
     pub(super) fn patience(&self) -> Option<Duration> {
         let state = self.shared.state.lock();
-        state.is_patient().then(|| state.patience.min(self.shared.limits.patience / AT_ONCE))
+        state.is_patient().then(|| state.pace.patience.min(self.shared.limits.patience / AT_ONCE))
     }
 
     /// A reader that makes no room within this time is slow, and nothing waits for it until it has caught up.
@@ -23,8 +43,8 @@ impl Spool {
         // Cancel-safe: room that is made as this ends is seen by whoever looks next.
         let is_behind = timeout(patience, room).await.is_err();
         let mut state = self.shared.state.lock();
-        state.is_behind = is_behind;
-        state.patience = state.patience.saturating_sub(since.elapsed());
+        state.pace.is_behind = is_behind;
+        state.pace.patience = state.pace.patience.saturating_sub(since.elapsed());
     }
 }
 
@@ -36,7 +56,7 @@ impl State {
 
     /// Where something is retained, no reader makes room.
     fn is_patient(&self) -> bool {
-        self.retain == Retain::Nothing && !self.is_behind && !self.patience.is_zero()
+        self.retain == Retain::Nothing && !self.pace.is_behind && !self.pace.patience.is_zero()
     }
 }
 

@@ -99,7 +99,7 @@ impl State {
         }
         self.drop_passed_disk();
         if self.chunks.is_empty() && self.disk.is_none() {
-            self.is_behind = false;
+            self.pace.caught_up();
         }
     }
 
