@@ -9,10 +9,15 @@ pub(crate) fn is_there() -> bool {
     if version.output().is_ok_and(|answer| answer.status.success()) {
         return true;
     }
-    let required = std::env::var_os("TEST_ENGINE").is_some_and(|word| word == "required");
-    assert!(!required, "no Docker engine answers");
-    eprintln!("skipped: no Docker engine answers");
+    skip("no Docker engine answers");
     false
+}
+
+/// The test is to return. Where CI says so, that is an error.
+pub(crate) fn skip(why: &str) {
+    let required = std::env::var_os("TEST_ENGINE").is_some_and(|word| word == "required");
+    assert!(!required, "{why}");
+    eprintln!("skipped: {why}");
 }
 
 pub(crate) fn docker<const N: usize>(arguments: [&str; N]) -> String {

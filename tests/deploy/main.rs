@@ -7,6 +7,7 @@
 //! - `image`: the image alone
 //! - `sidecar`, `wrapped`, `servers`: the compose files, each with its rude clients
 //! - `article`: what those do, and what must not be seen of it
+//! - `release`: what is published
 
 mod article;
 mod container;
@@ -22,6 +23,7 @@ mod image;
     reason = "scenes measure real time: nothing here has a paused clock"
 )]
 mod output;
+mod release;
 #[path = "../backends/rude.rs"]
 #[allow(dead_code, reason = "shared with tests/backends")]
 mod rude;
