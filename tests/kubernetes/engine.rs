@@ -15,7 +15,7 @@ pub(crate) fn is_there() -> bool {
         skip("pods are run by root");
         return false;
     }
-    for image in ["seawall", "seawall-app"] {
+    for image in ["seawall", "seawall-app", "redis:7-alpine"] {
         let exists = command().args(["image", "exists", image]).output();
         if !exists.is_ok_and(|exists| exists.status.success()) {
             skip("there is no podman with the images of tests/kubernetes/setup");

@@ -7,7 +7,7 @@
 //! - `crowd`: rude clients and patient ones, 200 requests a second; `balancer`: what stands between them and
 //!   the pods, as a Service does
 //! - `readme`: what it says of all this
-//! - `pods`: one pod, and a rolling restart of two
+//! - `pods`: one pod, and a rolling restart of two; `replicas`: two with the Redis that they share
 //!
 //! There is no kubelet here and no network of a cluster: what they do with a pod is carried out by `pod` as they are
 //! documented, one restart of a container after a failed probe included. Named ports, endpoints, a volume's limit and
@@ -34,6 +34,7 @@ mod output;
 mod pod;
 mod pods;
 mod readme;
+mod replicas;
 #[path = "../backends/rude.rs"]
 #[allow(dead_code, reason = "shared with tests/backends")]
 mod rude;

@@ -3,7 +3,7 @@
 //! documentation of Kubernetes has them.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 use std::thread;
@@ -28,11 +28,22 @@ pub(crate) struct Pod {
     volumes: TempDir,
     /// How often its configuration was laid.
     laid: u32,
+    /// The names of Services, and where those are.
+    services: Vec<(String, IpAddr)>,
 }
 
 impl Pod {
     /// Until it is ready.
     pub(crate) fn begin(manifests: &Manifests, name: &str) -> Self {
+        Self::begin_beside(manifests, name, &[])
+    }
+
+    /// The same, in a cluster that has these Services.
+    pub(crate) fn begin_beside(
+        manifests: &Manifests,
+        name: &str,
+        services: &[(&str, IpAddr)],
+    ) -> Self {
         let pod = manifests.pod();
         let name = format!("test-{name}-{}", std::process::id());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
@@ -43,6 +54,7 @@ impl Pod {
             grace: Duration::from_secs(pod["terminationGracePeriodSeconds"].as_u64().unwrap()),
             volumes: tempfile::tempdir().unwrap(),
             laid: 0,
+            services: services.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect(),
             name,
         };
         let spool = pod.volumes.path().join("spool");
@@ -97,6 +109,7 @@ impl Pod {
             let name = volume["name"].as_str().unwrap();
             json!({"name": name, "hostPath": {"path": self.volumes.path().join(name)}})
         });
+        let hosts = self.services.iter().map(|(name, at)| json!({"ip": at, "hostnames": [name]}));
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -106,6 +119,7 @@ impl Pod {
                 "securityContext": pod["securityContext"],
                 "containers": containers,
                 "volumes": volumes.collect::<Vec<_>>(),
+                "hostAliases": hosts.collect::<Vec<_>>(),
             },
         })
     }
