@@ -1,9 +1,14 @@
 //! What a compose file brings up.
 
-use std::{net::SocketAddr, path::Path, process::Command};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use crate::{
-    container::Log,
+    container::{Log, known},
     engine::{self, docker, said},
 };
 
@@ -18,11 +23,14 @@ impl Stack {
     pub(crate) fn up(file: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let name = file.trim_end_matches(".yaml").replace('.', "-");
+        // Scenes may run beside each other in one process, and a file is brought up by several.
+        let number = COUNT.fetch_add(1, Relaxed);
         let stack = Self {
             file: root.join("docker").join(file).display().to_string(),
-            project: format!("test-{name}-{}", std::process::id()),
+            project: format!("test-{name}-{}-{number}", std::process::id()),
         };
         stack.compose(["up", "--detach"]);
+        stack.has_named_volumes_alone();
         stack
     }
 
@@ -33,6 +41,17 @@ impl Stack {
     /// The one container of a service.
     pub(crate) fn container(&self, service: &str) -> String {
         self.compose(["ps", "--quiet", service])
+    }
+
+    /// The volumes of all of its containers are among those that it names: no `up` leaves one behind that nobody knows.
+    fn has_named_volumes_alone(&self) {
+        let mut all = String::new();
+        for container in self.compose(["ps", "--quiet"]).lines() {
+            all += &known(container, "{{range .Mounts}}{{.Name}} {{end}}");
+        }
+        let own = format!("{}_", self.project);
+        assert!(all.split_whitespace().all(|name| name.starts_with(&own)), "{all}");
+        assert!(!all.trim().is_empty(), "nothing is spooled on disk");
     }
 
     pub(crate) fn network(&self) -> String {
@@ -66,3 +85,6 @@ impl Drop for Stack {
             self.command().args(["down", "--volumes", "--rmi", "local", "--timeout", "1"]).output();
     }
 }
+
+/// Of those that this process has brought up.
+static COUNT: AtomicU32 = AtomicU32::new(0);
