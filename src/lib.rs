@@ -29,7 +29,8 @@
 //! - `observe`: the books, logs, traces
 //! - `notify`: what the service manager is told
 //! - `supervise`: **the life of the child**, the command that may be run behind us; its keeper
-//! - `demo`: the comparison that `seawall demo` plays; `fuzzing`: what the targets in `fuzz/` reach
+//! - `demo`: the comparison that `seawall demo` plays; `fuzzing`: what the targets in `fuzz/` reach;
+//!   `steps`: what the micro-benchmarks reach
 //!
 //! # Words
 //!
@@ -88,6 +89,8 @@ mod reload;
 mod replay;
 mod socket;
 mod spool;
+#[cfg(feature = "steps")]
+pub mod steps;
 mod supervise;
 mod visit;
 mod wishes;

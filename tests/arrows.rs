@@ -7,12 +7,13 @@ use std::{
 };
 
 /// The order of the map in `lib.rs`, roughly: who stands later is used by those before.
-const ORDER: [&str; 31] = [
+const ORDER: [&str; 32] = [
     "main",
     "cli",
     "demo",
     "operator",
     "fuzzing",
+    "steps",
     "server",
     "reload",
     "listen",

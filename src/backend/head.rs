@@ -83,6 +83,15 @@ pub(super) fn write(head: &request::Parts, keep_alive: bool, text: &mut Text) {
     text.extend_from_slice(b"\r\n");
 }
 
+/// Writes the head of a request, and gives back its length.
+#[cfg(feature = "steps")]
+#[must_use]
+pub fn written(head: &request::Parts) -> usize {
+    let mut text = Text::new();
+    write(head, false, &mut text);
+    std::hint::black_box(text).len()
+}
+
 /// Does the request end its connection?
 pub(super) fn closes(head: &request::Parts) -> bool {
     head.headers.get_all(CONNECTION).iter().any(|value| names(value, "close"))

@@ -263,6 +263,15 @@ fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
 /// Bytes of the line before a chunk.
 const LINE: usize = 4096;
 
+/// Reads the head of an answer that comes whole.
+#[cfg(feature = "steps")]
+#[must_use]
+pub fn head_of(bytes: &[u8]) -> Option<response::Parts> {
+    let mut inbound = Inbound::new();
+    inbound.hear(bytes);
+    inbound.head(drop).ok()?
+}
+
 /// What is made of a stream that comes in these pieces and then ends.
 #[cfg(fuzzing)]
 pub(crate) fn of_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Told> {

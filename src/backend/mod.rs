@@ -42,6 +42,8 @@ pub(crate) use self::{
     stick::is_of_server,
     writes::Writes,
 };
+#[cfg(feature = "steps")]
+pub use self::{head::written as write_head, inbound::head_of as read_head};
 use crate::{
     admission::queue::{Came, NoSlot, Slots},
     config,

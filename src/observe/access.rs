@@ -77,7 +77,7 @@ pub struct NoAccessLog {
 
 impl AccessLog {
     /// A log that writes nothing.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, feature = "steps"))]
     pub(crate) fn off() -> Self {
         Self::over(1.0, None)
     }

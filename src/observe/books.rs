@@ -99,7 +99,7 @@ impl Books {
     }
 
     /// Books whose lines are written nowhere.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, feature = "steps"))]
     pub(crate) fn unwritten() -> Self {
         Self::new(AccessLog::off(), Recent::off(), None)
     }

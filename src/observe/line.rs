@@ -16,13 +16,13 @@ pub(super) enum Form {
 
 /// Formats times of RFC 3339; what repeats within a second is formatted once.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     second: u64,
     text: String,
 }
 
 impl Clock {
-    pub(super) fn format(&mut self, at: SystemTime) -> &str {
+    pub(crate) fn format(&mut self, at: SystemTime) -> &str {
         let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         if since.as_secs() != self.second || self.text.is_empty() {
             self.second = since.as_secs();
@@ -44,7 +44,7 @@ impl Clock {
 /// One object a line. This is the price of every request: what is ours needs no escaping, and what
 /// others wrote goes through the serialiser only where it does.
 /// `sample`: the line stands for others, which are not written.
-pub(super) fn json(
+pub(crate) fn json(
     text: &mut Vec<u8>,
     time: &str,
     facts: &Facts,

@@ -6,7 +6,7 @@ pub(crate) mod books;
 pub(crate) mod capture;
 pub(crate) mod counts;
 pub(crate) mod diagnostics;
-mod line;
+pub(crate) mod line;
 mod log_file;
 mod mask;
 mod outcome;
