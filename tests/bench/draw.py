@@ -2,6 +2,7 @@
 
 COLOURS = {"seawall": "#1f6f8b", "nginx": "#8a9a5b", "HAProxy": "#b08968", "Varnish": "#9d8189", "Caddy": "#adb5bd",
            "Envoy": "#6d6875"}
+BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 
 
 def rows(results):
@@ -36,10 +37,24 @@ def table(results):
     for what, unit, figures in rows(results):
         cells = [cell(figures[name]) if name in figures else "" for name in names]
         lines.append(f"| {what} | {unit} | " + " | ".join(cells) + " |")
-    versions = "; ".join(results.get("versions", {}).values())
+    versions = ", ".join(f"{name} {version}" for name, version in results.get("versions", {}).items())
     return "\n".join(lines) + (
         f"\n\n{results['machine']}. Commit {results['commit']}. Medians of {results['rounds']} interleaved rounds of "
         f"{results['seconds']} s, one worker each. {versions}.\n")
+
+
+def publish(house, results):
+    """Shows it in the README."""
+    shown = house / "docs/bench"
+    shown.mkdir(exist_ok=True)
+    drawn = pictures(results)
+    for name, picture in drawn.items():
+        (shown / name).write_text(picture)
+    images = "\n".join(f"![{name.removesuffix('.svg')}](docs/bench/{name})" for name in drawn)
+    readme = house / "README.md"
+    before, rest = readme.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    readme.write_text(f"{before}{BEGIN}\n{table(results)}\n{images}\n{END}{after}")
 
 
 def cell(figure):

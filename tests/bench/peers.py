@@ -214,7 +214,8 @@ class Stage:
         said = {"seawall": [self.binary, "--version"]}
         said |= {one.name: [ALL[one.name].program, ALL[one.name].version] for one in self.proxies[1:]}
         of = lambda command: subprocess.run(command, capture_output=True, text=True)
-        return {name: ((out := of(command)).stdout or out.stderr).splitlines()[0] for name, command in said.items()}
+        number = lambda out: re.search(r"\d+\.\d+(\.\d+)?", out.stdout + out.stderr).group()
+        return {name: number(of(command)) for name, command in said.items()}
 
     def __exit__(self, *_):
         for process in self.processes:
