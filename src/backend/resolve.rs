@@ -122,6 +122,9 @@ impl Lasting {
         }
         loop {
             sleep(PAUSE).await;
+            if !seats.server.is_nameless.load(Relaxed) {
+                return pending().await;
+            }
             self.ask_meanwhile(place);
             if seats.server.place().number != place.number || !self.slots.line().has(seats) {
                 return;

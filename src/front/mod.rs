@@ -1,7 +1,6 @@
 //! One client connection, from accept to close.
 
 mod departure;
-mod encrypted;
 mod greeting;
 mod http1;
 mod http2;
@@ -19,7 +18,7 @@ use std::{
 
 use tokio::{io::AsyncWriteExt as _, time::Instant};
 
-pub(crate) use self::{encrypted::Encrypted, transport::Transport};
+pub(crate) use self::transport::Transport;
 use self::{
     io::{ClientIo, log_refusal},
     seldom::Seldom,

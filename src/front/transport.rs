@@ -7,15 +7,15 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
 
-use super::encrypted::Encrypted;
 use crate::socket::Socket;
 
 #[derive(Debug)]
 pub(crate) enum Transport {
     Plain(Socket),
     /// Boxed: it is large.
-    Tls(Box<Encrypted>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl Transport {
@@ -23,7 +23,7 @@ impl Transport {
     pub(super) fn socket(&self) -> &Socket {
         match self {
             Self::Plain(socket) => socket,
-            Self::Tls(stream) => stream.socket(),
+            Self::Tls(stream) => stream.get_ref().0,
         }
     }
 
@@ -31,7 +31,7 @@ impl Transport {
     pub(super) fn is_http2_agreed(&self) -> bool {
         match self {
             Self::Plain(_) => false,
-            Self::Tls(stream) => stream.protocol() == Some(b"h2"),
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     admission::{per_client::ClientSeat, room::Ticket},
     client::Hop,
     config::{Listen, Trusted},
-    front::{self, Arrival, Encrypted, Seat, Transport},
+    front::{self, Arrival, Seat, Transport},
     headers::Scheme,
     proxy::Proxy,
     refusal::Refusal,
@@ -155,7 +155,7 @@ impl Entry {
         if socket.peek(&mut first, 0).await? == 1 && is_http(first[0]) {
             return Err(refused(socket, hop, permit, Refusal::NotEncrypted));
         }
-        let stream = Encrypted::accept(encryption.config(), socket).await?;
+        let stream = encryption.acceptor().accept(socket).await?;
         let hop = Hop { scheme: Scheme::Https, ..hop };
         Ok(arrival(Transport::Tls(Box::new(stream)), hop, seat, permit))
     }

@@ -21,6 +21,7 @@ use rustls::{
 };
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     config::{BadKeys, Files, KeyFiles, LOOK, Listen, Tls, client_verifier},
@@ -71,8 +72,8 @@ impl Encryption {
     }
 
     /// For one handshake.
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
-        self.current.read().clone()
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.current.read().clone())
     }
 
     /// From here on, reads the files again when they have changed, for as long as anybody uses this.
