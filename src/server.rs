@@ -145,10 +145,13 @@ impl Server {
             tokio::select! {
                 // Cancel-safe: each can be awaited again.
                 signal = signals.next(self.books.log()) => {
+                    // Before it is said: whoever reads that may count on it.
+                    self.tasks.begin_drain();
                     tracing::info!(signal, "draining");
                     break None;
                 }
                 () = self.tasks.drain_ordered() => {
+                    self.tasks.begin_drain();
                     tracing::info!(order = "an operator's", "draining");
                     ordered = true;
                     break None;
@@ -156,6 +159,7 @@ impl Server {
                 code = ended_by_itself(&mut self.child) => {
                     // Nobody needs to be sent elsewhere first: nothing is served here any more.
                     self.drain.delay = Duration::ZERO;
+                    self.tasks.begin_drain();
                     break Some(code);
                 }
                 loaded = reloads.next(&places) => self.reload(loaded, &mut reloads),
@@ -166,7 +170,6 @@ impl Server {
                 (self.tasks.open_connections(), self.tasks.open_exchanges());
             notify::stopping(connections, exchanges, longest(&self.drain));
         }
-        self.tasks.begin_drain();
         let mut hurry = false;
         let ending = tokio::select! {
             // Cancel-safe: what is dropped only waits.
