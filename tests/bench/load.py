@@ -16,7 +16,8 @@ def run(proxy, kind, seconds):
     number = over_http2(proxy, kind, seconds) if kind.get("streams") else over_http1(proxy, kind, seconds)
     cpu = proxy.cpu() - before
     if not number:
-        raise SystemExit(f"{proxy.name} served nothing of {kind}")
+        # Large answers of a slow one may all be under way at the end.
+        return None
     return {"cpu_us": round(cpu / number, 2), "per_second": number / seconds}
 
 
