@@ -96,7 +96,7 @@ pub(crate) fn is_over_tls(headers: &HeaderMap) -> bool {
 }
 
 /// An address as it is written. One comes with each connection, and the usual way, through a formatter,
-/// costs ten times as much.
+/// takes some 1,600 instructions.
 pub(crate) fn text_of(address: IpAddr) -> String {
     let IpAddr::V4(address) = address else { return address.to_string() };
     let mut text = String::with_capacity("255.255.255.255:65535".len());

@@ -223,7 +223,7 @@ impl Spool {
     /// Appends. Gives back how many bytes were discarded by that, because nobody has read them and
     /// nobody may any more.
     pub(crate) async fn write(&self, chunk: Bytes) -> Result<u64, Full> {
-        let mut given_up = 0;
+        let (mut given_up, mut until) = (0, None);
         loop {
             let pushed = self.shared.state.lock().push(&chunk, self.shared.limits.memory);
             if let Some(discarded) = pushed {
@@ -231,9 +231,10 @@ impl Spool {
             }
             // Registered before the spill looks, so that room made meanwhile is not missed.
             let room = self.shared.room.notified();
-            if let Some(patience) = self.patience() {
+            until = self.patience(until);
+            if let Some(until) = until {
                 // Boxed, as below.
-                Box::pin(self.wait_for_readers(room, patience)).await;
+                Box::pin(self.wait_for_readers(room, until)).await;
                 continue;
             }
             // Boxed: rare, and larger than the rest of the exchange.

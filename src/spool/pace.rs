@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::{
     sync::futures::Notified,
-    time::{Instant, timeout},
+    time::{Instant, timeout_at},
 };
 
 use super::{Retain, Spool, State};
@@ -31,17 +31,19 @@ impl Pace {
 }
 
 impl Spool {
-    /// How long to wait for room now. None: the writer goes ahead.
-    pub(super) fn patience(&self) -> Option<Duration> {
+    /// Until when to wait for room for one chunk: as before, where it has been waited for already. None: the
+    /// writer goes ahead.
+    pub(super) fn patience(&self, until: Option<Instant>) -> Option<Instant> {
         let state = self.shared.state.lock();
-        state.is_patient().then(|| state.pace.patience.min(self.shared.limits.patience / AT_ONCE))
+        let patience = state.pace.patience.min(self.shared.limits.patience / AT_ONCE);
+        state.is_patient().then(|| until.unwrap_or_else(|| Instant::now() + patience))
     }
 
-    /// A reader that makes no room within this time is slow, and nothing waits for it until it has caught up.
-    pub(super) async fn wait_for_readers(&self, room: Notified<'_>, patience: Duration) {
+    /// A reader that makes too little room by then is slow, and nothing waits for it until it has caught up.
+    pub(super) async fn wait_for_readers(&self, room: Notified<'_>, until: Instant) {
         let since = Instant::now();
         // Cancel-safe: room that is made as this ends is seen by whoever looks next.
-        let is_behind = timeout(patience, room).await.is_err();
+        let is_behind = timeout_at(until, room).await.is_err();
         let mut state = self.shared.state.lock();
         state.pace.is_behind = is_behind;
         state.pace.patience = state.pace.patience.saturating_sub(since.elapsed());

@@ -1,3 +1,5 @@
+use tokio::time::{Instant, sleep};
+
 use super::{state::SMALL, *};
 use crate::config;
 
@@ -213,7 +215,7 @@ async fn a_reader_that_does_not_keep_pace_is_waited_for_once_until_it_has_caught
     let spool = store.spool(Retain::Nothing);
     let mut reader = spool.reader();
     let waited_in = async |bytes: usize| {
-        let since = tokio::time::Instant::now();
+        let since = Instant::now();
         for _ in 0..bytes / 100 {
             spool.write(Bytes::from_static(&[1; 100])).await.expect("room");
         }
@@ -233,11 +235,33 @@ async fn a_reader_that_does_not_keep_pace_is_waited_for_once_until_it_has_caught
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reader_that_takes_a_little_now_and_then_is_not_waited_for_each_time() {
+    let store = patient_store(400_000, 1 << 20, Duration::from_secs(100));
+    let spool = store.spool(Retain::Nothing);
+    let mut reader = spool.reader();
+    for _ in 0..10 {
+        spool.write(vec![1; 10_000].into()).await.expect("room");
+    }
+    let since = Instant::now();
+    let trickle = async {
+        for _ in 0..10 {
+            next(&mut reader).await.expect("bytes");
+            sleep(Duration::from_secs(9)).await;
+        }
+    };
+    let write = async {
+        spool.write(vec![2; 100_000].into()).await.expect("room");
+        since.elapsed().as_secs()
+    };
+    assert_eq!(tokio::join!(write, trickle).0, 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_retained_makes_no_room_and_is_not_waited_for() {
     let store = patient_store(400, 1 << 20, Duration::from_secs(100));
     let spool = store.spool(Retain::All);
     let _reader = spool.reader();
-    let since = tokio::time::Instant::now();
+    let since = Instant::now();
     for _ in 0..10 {
         spool.write(Bytes::from_static(&[1; 100])).await.expect("room");
     }
