@@ -138,31 +138,33 @@ impl Server {
             admin.start(self.inside.proxy.clone(), books, worker, listen);
         }
         self.serve();
-        // By an operator: then the first signal asks for nothing else.
-        let mut ordered = false;
-        let code = loop {
+        let why = loop {
             let places = self.places.names();
             tokio::select! {
                 // Cancel-safe: each can be awaited again.
-                signal = signals.next(self.books.log()) => {
-                    // Before it is said: whoever reads that may count on it.
-                    self.tasks.begin_drain();
-                    tracing::info!(signal, "draining");
-                    break None;
-                }
-                () = self.tasks.drain_ordered() => {
-                    self.tasks.begin_drain();
-                    tracing::info!(order = "an operator's", "draining");
-                    ordered = true;
-                    break None;
-                }
-                code = ended_by_itself(&mut self.child) => {
-                    // Nobody needs to be sent elsewhere first: nothing is served here any more.
-                    self.drain.delay = Duration::ZERO;
-                    self.tasks.begin_drain();
-                    break Some(code);
-                }
+                signal = signals.next(self.books.log()) => break Why::Signal(signal),
+                () = self.tasks.drain_ordered() => break Why::Ordered,
+                code = ended_by_itself(&mut self.child) => break Why::Child(code),
                 loaded = reloads.next(&places) => self.reload(loaded, &mut reloads),
+            }
+        };
+        // Before it is said: whoever reads that may count on it.
+        self.tasks.begin_drain();
+        // By an operator: then the first signal asks for nothing else.
+        let ordered = matches!(why, Why::Ordered);
+        let code = match why {
+            Why::Signal(signal) => {
+                tracing::info!(signal, "draining");
+                None
+            }
+            Why::Ordered => {
+                tracing::info!(order = "an operator's", "draining");
+                None
+            }
+            Why::Child(code) => {
+                // Nobody needs to be sent elsewhere first: nothing is served here any more.
+                self.drain.delay = Duration::ZERO;
+                Some(code)
             }
         };
         if code.is_none() {
@@ -283,6 +285,15 @@ fn opened(places: &[String]) {
     for address in places {
         tracing::info!(%address, "listening");
     }
+}
+
+/// Why it drains.
+enum Why {
+    Signal(&'static str),
+    /// An operator wants it.
+    Ordered,
+    /// The child that was to run once has ended, with this exit code.
+    Child(u8),
 }
 
 /// Never, where there is no child.
