@@ -2,14 +2,14 @@
 //! it.
 
 use std::io;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
+use socket2::Socket;
 
 use super::board::{Board, Exchange, Harm, State};
 use super::message::Head;
@@ -22,13 +22,6 @@ pub(crate) struct Backend {
     board: Arc<Board>,
     /// With the socket at which it listens.
     accepting: Mutex<Option<(Socket, JoinHandle<()>)>>,
-}
-
-/// An address at which nobody listens yet, or any more. It is nobody else's meanwhile: whoever
-/// connects is refused.
-pub(crate) struct Site {
-    address: SocketAddr,
-    _kept: Socket,
 }
 
 const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -252,51 +245,6 @@ impl Drop for Backend {
         self.board.change(|state| state.stopped = true);
         self.close();
     }
-}
-
-impl Site {
-    pub(crate) fn new() -> Self {
-        let kept = reusable();
-        kept.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        let address = kept.local_addr().unwrap().as_socket().unwrap();
-        Self { address, _kept: kept }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// From now on, connecting succeeds.
-    pub(crate) fn listen(&self) -> TcpListener {
-        let socket = reusable();
-        socket.bind(&self.address.into()).unwrap();
-        socket.listen(128).unwrap();
-        socket.into()
-    }
-
-    /// One where connecting neither succeeds nor fails, as long as the pair is kept.
-    pub(crate) fn that_hangs() -> ((Socket, TcpStream), SocketAddr) {
-        let full = reusable();
-        full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        full.listen(0).unwrap();
-        let address = full.local_addr().unwrap().as_socket().unwrap();
-        // Takes the only place there is in its queue: the kernel now drops whoever else knocks.
-        let first = TcpStream::connect(address).unwrap();
-        ((full, first), address)
-    }
-
-    pub(crate) fn open(
-        &self,
-        script: impl Fn(&mut Talk) -> io::Result<()> + Send + Sync + 'static,
-    ) -> Backend {
-        Backend::over(self.listen(), script)
-    }
-}
-
-fn reusable() -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_reuse_address(true).unwrap();
-    socket
 }
 
 fn any_address() -> TcpListener {

@@ -18,6 +18,7 @@ mod message;
 mod metrics;
 mod redis;
 mod seawall;
+mod site;
 pub(crate) mod systemd;
 mod talk;
 pub(crate) mod terminal;
@@ -28,7 +29,7 @@ mod wire;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use backend::{Backend, Site};
+pub(crate) use backend::Backend;
 pub(crate) use board::Harm;
 pub(crate) use chromium::{Chromium, Screen};
 pub(crate) use client::{Answer, Broken, Client, Leave};
@@ -38,6 +39,7 @@ pub(crate) use http2::Http2;
 pub(crate) use message::{Framing, Head};
 pub(crate) use redis::Redis;
 pub(crate) use seawall::Seawall;
+pub(crate) use site::Site;
 pub(crate) use talk::Talk;
 pub(crate) use tls::{Authority, Trust};
 
