@@ -31,7 +31,12 @@ def measure(kind, binary, folder, descriptors, quick, results):
         for proxy in stage.proxies:
             if seen:
                 seen[:] = [0] * len(seen)
-            results[proxy.name] = taken = asyncio.run(RUN[kind](proxy, count, seen))
+            try:
+                taken = asyncio.run(asyncio.wait_for(RUN[kind](proxy, count, seen), 3 * PATIENCE))
+            except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+                print(f"{kind}: {proxy.name}: not all were served: {error!r}", flush=True)
+                continue
+            results[proxy.name] = taken
             print(f"{kind}: {proxy.name}: {taken}", flush=True)
     if seen:
         backend.process.kill()
@@ -101,7 +106,7 @@ async def connect_all(proxy, count, request, answered):
 
 
 def get(path):
-    return f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
 async def idle(proxy, count, _):
