@@ -28,9 +28,12 @@ def measure(kind, binary, folder, descriptors, quick, results):
         seen = backend.seen
         stage = peers.Stage(folder, binary, backend_port=backend.port, slots=1 if kind == "storm" else count + 10)
     with stage:
-        for proxy in stage.proxies:
-            if seen:
-                seen[:] = [0] * len(seen)
+        for number, proxy in enumerate(stage.proxies):
+            if seen and number:
+                # Anew: it would run out of descriptors over what the one before has left there.
+                backend.end()
+                backend = Backend(backend.port)
+                seen = backend.seen
             try:
                 taken = asyncio.run(asyncio.wait_for(RUN[kind](proxy, count, seen), 3 * PATIENCE))
             except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
@@ -39,14 +42,14 @@ def measure(kind, binary, folder, descriptors, quick, results):
             results[proxy.name] = taken
             print(f"{kind}: {proxy.name}: {taken}", flush=True)
     if seen:
-        backend.process.kill()
+        backend.end()
 
 
 class Backend:
     """One in a process of its own, with descriptors of its own."""
 
-    def __init__(self):
-        listener = socket.create_server(("127.0.0.1", 0), backlog=16384)
+    def __init__(self, port=0):
+        listener = socket.create_server(("127.0.0.1", port), backlog=16384)
         self.port = listener.getsockname()[1]
         # Requests that came; answers that were taken to their last byte; those that were not.
         self.seen = multiprocessing.Array("i", 3)
@@ -54,6 +57,10 @@ class Backend:
             target=lambda: asyncio.run(serve(listener, self.seen)), daemon=True)
         self.process.start()
         listener.close()
+
+    def end(self):
+        self.process.kill()
+        self.process.join()
 
 
 async def serve(listener, seen):
