@@ -8,7 +8,6 @@ use std::{
 };
 
 use rustix::net::RecvFlags;
-use smallvec::SmallVec;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -105,12 +104,12 @@ impl AsyncWrite for Socket {
         if slices.iter().map(|slice| slice.len()).sum::<usize>() > SMALL {
             return poll!(self, poll_write_vectored(cx, slices));
         }
-        // On the stack, and not filled with zeros before.
-        let mut copy = SmallVec::<[u8; SMALL]>::new();
+        let (mut copy, mut len) = ([0; SMALL], 0);
         for slice in slices {
-            copy.extend_from_slice(slice);
+            copy[len..len + slice.len()].copy_from_slice(slice);
+            len += slice.len();
         }
-        self.poll_write(cx, &copy)
+        self.poll_write(cx, &copy[..len])
     }
 
     fn is_write_vectored(&self) -> bool {

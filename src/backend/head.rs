@@ -10,10 +10,6 @@ use http::{
     uri::PathAndQuery,
 };
 use hyper::ext::ReasonPhrase;
-use smallvec::SmallVec;
-
-/// Nearly every request fits there, and so is written from the stack.
-pub(super) type Text = SmallVec<[u8; 1024]>;
 
 /// The head of an answer.
 pub(super) struct Head {
@@ -59,7 +55,7 @@ pub(crate) enum Malformed {
 
 /// Writes the head of a request. `keep_alive` is for a server of HTTP/1.0, which closes the connection
 /// unless it is asked not to.
-pub(super) fn write(head: &request::Parts, keep_alive: bool, text: &mut Text) {
+pub(super) fn write(head: &request::Parts, keep_alive: bool, text: &mut Vec<u8>) {
     let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     text.reserve(fields.sum::<usize>() + LINES);
     text.extend_from_slice(head.method.as_str().as_bytes());
@@ -87,7 +83,7 @@ pub(super) fn write(head: &request::Parts, keep_alive: bool, text: &mut Text) {
 #[cfg(feature = "steps")]
 #[must_use]
 pub fn written(head: &request::Parts) -> usize {
-    let mut text = Text::new();
+    let mut text = Vec::new();
     write(head, false, &mut text);
     std::hint::black_box(text).len()
 }
@@ -295,7 +291,7 @@ mod tests {
         let request = http::Request::builder().method("PURGE").uri("/a?b=%22");
         let value = HeaderValue::from_bytes(b"\xe4").expect("a value");
         let head = request.header("x-a", value).body(()).expect("a request").into_parts().0;
-        let mut text = Text::new();
+        let mut text = Vec::new();
         write(&head, true, &mut text);
         let expected = b"PURGE /a?b=%22 HTTP/1.1\r\nx-a: \xe4\r\nconnection: keep-alive\r\n\r\n";
         assert_eq!(text.as_slice(), expected);

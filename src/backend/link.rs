@@ -3,9 +3,9 @@
 //! costs next to nothing; and the head of the request stays with its owner, who can send it once more.
 
 use std::{
+    cell::RefCell,
     future::poll_fn,
     io::{self, IoSlice},
-    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -15,13 +15,13 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Method, Response, request, response};
 use http_body::Body as _;
 use tokio::{
-    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    io::AsyncWrite as _,
     time::{Instant, timeout},
 };
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    head::{self, Malformed, Text},
+    head::{self, Malformed},
     inbound::{Inbound, Piece},
     pool::Open,
     wire::Wire,
@@ -104,7 +104,7 @@ impl Link {
             if let Poll::Ready(read) = self.poll_hear(cx) {
                 return Poll::Ready(Err(if read? == 0 { Fault::Closed } else { Fault::Unasked }));
             }
-            let mut text = Text::new();
+            let mut text = Vec::new();
             head::write(head, keep_alive, &mut text);
             self.body = Some(body.body()).filter(|body| !body.is_end_stream());
             Poll::Ready(self.poll_first(cx, &text))
@@ -290,18 +290,24 @@ impl Link {
         if self.room > SMALL {
             return self.poll_hear_bulk(cx);
         }
-        // On the stack: a connection that waits has no buffer, and what comes takes as much as it is.
-        #[expect(clippy::large_stack_arrays, reason = "it is there for this read alone")]
-        let mut room = [MaybeUninit::uninit(); SMALL];
-        let mut buf = ReadBuf::uninit(&mut room);
-        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
-        let come = buf.filled();
-        self.has_heard |= !come.is_empty();
-        self.inbound.hear(come);
-        if come.len() == SMALL {
+        let mut room = ROOM.take();
+        room.reserve(SMALL);
+        let polled = poll_read_buf(Pin::new(&mut self.socket), cx, &mut room);
+        let len = room.len();
+        self.has_heard |= len > 0;
+        if len == room.capacity() {
             self.room = 4 * SMALL;
         }
-        Poll::Ready(Ok(come.len()))
+        if len < SMALL / 2 {
+            // What comes takes as much as it is.
+            self.inbound.hear(&room);
+            room.clear();
+            ROOM.set(room);
+        } else {
+            // A copy would cost more than to hold up to twice as much for a while.
+            self.inbound.hear_all(room.freeze());
+        }
+        polled
     }
 
     fn poll_hear_bulk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -324,6 +330,11 @@ impl Link {
         }
         Poll::Ready(Ok(len))
     }
+}
+
+thread_local! {
+    /// Where what is small is read to, of one worker: a connection that waits has no buffer.
+    static ROOM: RefCell<BytesMut> = RefCell::default();
 }
 
 /// What is there of the rest of a body.
