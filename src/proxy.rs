@@ -113,10 +113,13 @@ impl Proxy {
         house.clients.connect(&account).map(Some).map_err(|_| Refusal::TooManyConnections)
     }
 
-    /// What is to be known of a new connection.
-    pub(crate) fn connection(&self, hop: Hop) -> Connection {
+    /// What is to be known of a new connection, which has this seat.
+    pub(crate) fn connection(&self, hop: Hop, seat: Option<&ClientSeat>) -> Connection {
         let house = self.shared.house.load();
-        let account = house.clients.account(ClientKey::of(hop.ip()));
+        let account = match seat {
+            Some(seat) => seat.account().clone(),
+            None => house.clients.account(ClientKey::of(hop.ip())),
+        };
         Connection::new(hop, account, house.books.clone())
     }
 

@@ -158,6 +158,12 @@ impl Drop for ClientShare {
     }
 }
 
+impl ClientSeat {
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+}
+
 impl Drop for ClientSeat {
     fn drop(&mut self) {
         self.account.now.lock().connections -= 1;

@@ -37,15 +37,16 @@ pub(super) async fn speaks(io: &mut ClientIo) {
 /// answer of HTTP/1 would be no better understood than what a broken preface calls for (RFC 9113,
 /// section 3.4), which is the end.
 fn is_broken_preface(ahead: &[u8]) -> bool {
+    let method = ahead.split(|byte| *byte == b' ').next();
+    if method.is_some_and(|method| METHODS.contains(&method)) {
+        return false;
+    }
     let Some(end) = ahead.windows(2).position(|two| two == b"\r\n") else { return false };
-    let mut words = ahead[..end].split(|byte| *byte == b' ');
-    let (Some(method), Some(_), Some(version), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
+    let mut words = ahead[..end].split(|byte| *byte == b' ').skip(1);
+    let (Some(_), Some(version), None) = (words.next(), words.next(), words.next()) else {
         return false;
     };
-    let is_http = version.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"http"));
-    !is_http && !METHODS.contains(&method)
+    !version.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"http"))
 }
 
 /// RFC 9110, section 9.3, and RFC 5789.

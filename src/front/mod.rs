@@ -46,7 +46,7 @@ pub(crate) struct Arrival {
 #[derive(Debug)]
 pub(crate) struct Seat {
     /// Of the client; trusted proxies need none, and who is refused has none.
-    pub(crate) _client: Option<ClientSeat>,
+    pub(crate) client: Option<ClientSeat>,
     /// Of the house.
     pub(crate) _house: Ticket,
 }
@@ -58,7 +58,7 @@ pub(crate) fn serve(
     draining: impl Future<Output = ()>,
 ) -> impl Future<Output = ()> {
     let Arrival { transport, hop, seat } = arrival;
-    let connection = Arc::new(proxy.connection(hop));
+    let connection = Arc::new(proxy.connection(hop, seat.client.as_ref()));
     let io = ClientIo::new(transport, connection.clone(), proxy.client_bounds(), seat);
     // Boxed, and not within: a parked connection would have room for each of them twice.
     live(Box::new(io), connection, proxy, Box::pin(Seldom::new(draining)))
@@ -103,10 +103,10 @@ pub(crate) async fn refuse(
     proxy: Proxy,
     refusal: Refusal,
 ) {
-    let connection = Arc::new(proxy.connection(hop));
+    let connection = Arc::new(proxy.connection(hop, None));
     let bounds = proxy.client_bounds();
     let linger = bounds.linger.min(BRIEFLY);
-    let seat = Seat { _client: None, _house: house };
+    let seat = Seat { client: None, _house: house };
     let mut io = ClientIo::new(transport, connection, bounds, seat);
     io.refuse(&refusal);
     // An error is a client that has gone.
@@ -117,5 +117,5 @@ pub(crate) async fn refuse(
 
 /// Where no answer would be understood: a line in the log alone.
 pub(crate) fn turn_away(hop: Hop, proxy: &Proxy, refusal: &Refusal) {
-    log_refusal(&proxy.connection(hop), refusal, Instant::now(), false);
+    log_refusal(&proxy.connection(hop, None), refusal, Instant::now(), false);
 }

@@ -27,6 +27,11 @@ impl Transport {
         }
     }
 
+    /// Is there nothing above the socket?
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
     /// By ALPN (RFC 7301).
     pub(super) fn is_http2_agreed(&self) -> bool {
         match self {

@@ -96,7 +96,11 @@ impl Door {
         file: Option<Arc<SocketFile>>,
     ) -> io::Result<Self> {
         let listener = match socket {
-            Bound::Tcp(socket) => Accepting::Tcp(TcpListener::from_std(socket)?),
+            Bound::Tcp(socket) => {
+                // Small answers must not wait for acknowledgements. Whoever is accepted inherits it.
+                SockRef::from(&socket).set_tcp_nodelay(true)?;
+                Accepting::Tcp(TcpListener::from_std(socket)?)
+            }
             Bound::Unix(socket) => Accepting::Unix(UnixListener::from_std(socket)?),
         };
         Ok(Self { listener, entry, gate, _file: file })
@@ -128,7 +132,7 @@ impl Door {
         let transport = Transport::Plain(socket);
         match proxy.seat(hop) {
             Ok(seat) => {
-                let seat = Seat { _client: seat, _house: permit };
+                let seat = Seat { client: seat, _house: permit };
                 let arrival = Arrival { transport, hop, seat };
                 tasks.connection(front::serve(arrival, proxy.clone(), draining));
             }
@@ -142,9 +146,6 @@ impl Door {
         let (socket, peer) = match &self.listener {
             Accepting::Tcp(listener) => {
                 let (stream, peer) = ready!(listener.poll_accept(cx))?;
-                // Small answers must not wait for acknowledgements; where the socket is gone
-                // already, the first read will tell.
-                let _ = stream.set_nodelay(true);
                 // A listener for both kinds sees IPv4 in the clothes of IPv6.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 (Socket::Tcp(stream), Some(peer))

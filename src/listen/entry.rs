@@ -162,7 +162,7 @@ impl Entry {
 }
 
 fn arrival(transport: Transport, hop: Hop, seat: Option<ClientSeat>, permit: Ticket) -> Arrival {
-    Arrival { transport, hop, seat: Seat { _client: seat, _house: permit } }
+    Arrival { transport, hop, seat: Seat { client: seat, _house: permit } }
 }
 
 fn refused(socket: Socket, hop: Hop, house: Ticket, refusal: Refusal) -> Unwelcome {

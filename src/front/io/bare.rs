@@ -97,7 +97,7 @@ impl ClientIo {
         self.poll_through(cx)
     }
 
-    /// Shuts our side, and reads on for so long: closing a socket with bytes unread resets it, and
+    /// Shuts our side, and reads on for so long; then it is to be dropped. Closing a socket with bytes unread resets it, and
     /// a reset can overtake our last words.
     pub(in crate::front) fn poll_close(
         &mut self,
@@ -106,6 +106,10 @@ impl ClientIo {
     ) -> Poll<io::Result<()>> {
         if let State::Lingering(until) = self.state {
             return self.poll_linger(cx, until);
+        }
+        if linger.is_zero() && self.transport.is_plain() {
+            // It is closed now, which says the same.
+            return Poll::Ready(Ok(()));
         }
         match Pin::new(&mut self.transport).poll_shutdown(cx) {
             Poll::Ready(shut) => shut?,
