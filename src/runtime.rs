@@ -1,6 +1,7 @@
 //! The threads. No other file knows how many there are, or what runs where.
 
 use std::{
+    cell::Cell,
     io,
     thread::{self, ThreadId},
     time::Duration,
@@ -40,13 +41,17 @@ impl Crew {
                 let workers = (0..count).map(|number| worker(number, end.clone()));
                 Kind::PerCore(workers.collect::<io::Result<_>>()?)
             }
-            RuntimeKind::WorkStealing => Kind::WorkStealing(
-                Builder::new_multi_thread()
-                    .worker_threads(count)
-                    .thread_name("worker")
-                    .enable_all()
-                    .build()?,
-            ),
+            RuntimeKind::WorkStealing => {
+                let one = here();
+                Kind::WorkStealing(
+                    Builder::new_multi_thread()
+                        .worker_threads(count)
+                        .thread_name("worker")
+                        .on_thread_start(move || HERE.set(one))
+                        .enable_all()
+                        .build()?,
+                )
+            }
         };
         Ok(Self { kind, end })
     }
@@ -98,12 +103,14 @@ pub fn block_on<T>(main: impl Future<Output = T>) -> io::Result<T> {
     Ok(done)
 }
 
-/// Which thread this is, for the price of a look.
+/// Which worker this is, for the price of a look: what waits at one costs a wake-up at another. Those that
+/// steal work from each other have one event queue, and are one.
 pub(crate) fn here() -> ThreadId {
-    thread_local! {
-        static HERE: ThreadId = thread::current().id();
-    }
-    HERE.with(|here| *here)
+    HERE.get()
+}
+
+thread_local! {
+    static HERE: Cell<ThreadId> = Cell::new(thread::current().id());
 }
 
 /// A thread for what blocks all the time.

@@ -38,6 +38,23 @@ impl Socket {
         matches!(self, Self::Unix(_))
     }
 
+    /// To be watched by the present worker from here on.
+    pub(crate) async fn moved(self) -> io::Result<Self> {
+        // Once it is known to be writable, as it is, so it is whether there is something to read.
+        Ok(match self {
+            Self::Tcp(stream) => {
+                let stream = TcpStream::from_std(stream.into_std()?)?;
+                stream.writable().await?;
+                Self::Tcp(stream)
+            }
+            Self::Unix(stream) => {
+                let stream = UnixStream::from_std(stream.into_std()?)?;
+                stream.writable().await?;
+                Self::Unix(stream)
+            }
+        })
+    }
+
     /// Looks at what comes first, without taking it, once it is more than `seen`. No more than that,
     /// and it is the end.
     pub(crate) async fn peek(&self, room: &mut [u8], seen: usize) -> io::Result<usize> {

@@ -196,7 +196,7 @@ impl Slots {
     pub fn hand_over(&self) -> bool {
         let Some(first) = self.slots.free_slot(None) else { return false };
         // Without the bound on the time of waiting, which needs a runtime.
-        let mut second = pin!(self.slots.line().enter(None, Came::New));
+        let mut second = pin!(self.slots.line().enter(None, Came::New, Instant::now()));
         let mut cx = Context::from_waker(Waker::noop());
         let waits = second.as_mut().poll(&mut cx).is_pending();
         drop(first);

@@ -2,7 +2,7 @@
 //! slot free. Where several have, the least busy one is chosen.
 //!
 //! Nobody waits for what is free: whoever comes may take it, and each slot that comes free is handed to the
-//! first in line who can use it. A server that is out gives none, as long as another is not.
+//! first in line who can use it (of those who came in the same moment, to one of the same worker). A server that is out gives none, as long as another is not.
 
 mod order;
 
@@ -12,10 +12,12 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 pub(crate) use self::order::Came;
 use self::order::{Number, Order, Waiting};
 use super::seats::{Out, Seats, Servers, is_among};
+use crate::runtime;
 
 /// The right to have one exchange running at a server. Owned by the exchange until its end, so that an
 /// orphan keeps it.
@@ -36,6 +38,7 @@ struct InLine<'a, S> {
     line: &'a Arc<Line<S>>,
     at: Option<Arc<Seats<S>>>,
     came: Came,
+    since: Instant,
     number: Option<Number>,
 }
 
@@ -88,8 +91,13 @@ impl<S> Line<S> {
     }
 
     /// Waits for a slot. Dropping the future leaves the line.
-    pub(crate) async fn enter(self: &Arc<Self>, at: Option<Arc<Seats<S>>>, came: Came) -> Slot<S> {
-        let mut place = InLine { line: self, at, came, number: None };
+    pub(crate) async fn enter(
+        self: &Arc<Self>,
+        at: Option<Arc<Seats<S>>>,
+        came: Came,
+        now: Instant,
+    ) -> Slot<S> {
+        let mut place = InLine { line: self, at, came, since: now, number: None };
         std::future::poll_fn(|cx| place.poll(cx)).await
     }
 
@@ -205,7 +213,8 @@ impl<S> InLine<'_, S> {
         let number = order.number(self.came);
         self.number = Some(number);
         let at = self.at.take().filter(|at| !at.is_out());
-        order.waiting.insert(number, Waiting { at, waker: cx.waker().clone() });
+        let (since, worker, waker) = (self.since, runtime::here(), cx.waker().clone());
+        order.waiting.insert(number, Waiting { at, since, worker, waker });
         Poll::Pending
     }
 }
@@ -227,5 +236,58 @@ impl<S> Drop for InLine<'_, S> {
 impl<S> Drop for Slot<S> {
     fn drop(&mut self) {
         self.line.give_back(&self.seats);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::Pin, thread, time::Duration};
+
+    use super::*;
+
+    /// Gets in line at another worker.
+    fn wait_elsewhere(mut waits: Pin<&mut (impl Future<Output = Slot<()>> + Send)>) {
+        let poll = || waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+        assert!(thread::scope(|scope| scope.spawn(poll).join().expect("polled")));
+    }
+
+    fn has_slot(waits: Pin<&mut impl Future<Output = Slot<()>>>) -> Option<Slot<()>> {
+        match waits.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(slot) => Some(slot),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn a_slot_stays_at_its_worker_where_that_is_no_injustice() {
+        let moment = Duration::from_micros(400);
+        for (later, stays) in [(moment, true), (2 * moment, false)] {
+            let line = Line::new([Seats::new((), 1)]);
+            let slot = line.try_enter(None).expect("free");
+            let now = Instant::now();
+            let mut first = Box::pin(line.enter(None, Came::New, now));
+            wait_elsewhere(first.as_mut());
+            let mut second = Box::pin(line.enter(None, Came::New, now + later));
+            assert!(has_slot(second.as_mut()).is_none());
+            drop(slot);
+            let second = has_slot(second.as_mut());
+            assert_eq!(second.is_some(), stays);
+            drop(second);
+            assert!(has_slot(first.as_mut()).is_some());
+        }
+    }
+
+    #[test]
+    fn who_had_a_slot_before_is_first_at_whatever_worker() {
+        let line = Line::new([Seats::new((), 1)]);
+        let slot = line.try_enter(None).expect("free");
+        let now = Instant::now();
+        let mut new = Box::pin(line.enter(None, Came::New, now));
+        assert!(has_slot(new.as_mut()).is_none());
+        let mut again = Box::pin(line.enter(None, Came::Again, now));
+        wait_elsewhere(again.as_mut());
+        drop(slot);
+        assert!(has_slot(new.as_mut()).is_none());
+        assert!(has_slot(again.as_mut()).is_some());
     }
 }

@@ -65,7 +65,8 @@ impl<S> Slots<S> {
         let _place = self
             .take_place(bounds.max, was_held || came == Came::Again)
             .ok_or(NoSlot::QueueFull)?;
-        let entered = timeout_at(now + bounds.timeout, self.line.enter(at.cloned(), came)).await;
+        let entered =
+            timeout_at(now + bounds.timeout, self.line.enter(at.cloned(), came, now)).await;
         entered.map_err(|_| NoSlot::WaitedTooLong)
     }
 

@@ -247,6 +247,13 @@ impl Link {
         self.inbound.is_ready() && self.is_out()
     }
 
+    /// To be watched by the present worker from here on.
+    pub(super) async fn moved(self: Box<Self>) -> io::Result<Box<Self>> {
+        let mut link = *self;
+        link.socket = link.socket.moved().await?;
+        Ok(Box::new(link))
+    }
+
     /// It is to be kept.
     pub(super) fn rest(&mut self) {
         self.was_kept = true;

@@ -62,8 +62,18 @@ pub(super) struct Bounds {
 struct Idle<L> {
     link: L,
     since: Instant,
-    /// Its socket is watched by this worker; another can use it at the price of wake-ups.
+    /// Its socket is watched by this worker.
     worker: ThreadId,
+}
+
+/// One that was kept.
+#[derive(Debug)]
+pub(super) struct Taken<L> {
+    pub link: L,
+    /// The time.
+    pub now: Instant,
+    /// Another worker watches its socket: used as it is, each of its events would be a wake-up of both.
+    pub is_others: bool,
 }
 
 impl<L> Pool<L> {
@@ -85,8 +95,8 @@ impl<L> Pool<L> {
         self.rebounded.notify_one();
     }
 
-    /// This worker's youngest, and the time; anybody's where there is no room for one more.
-    pub(super) fn take(&self) -> Option<(L, Instant)> {
+    /// This worker's youngest; anybody's where there is no room for one more.
+    pub(super) fn take(&self) -> Option<Taken<L>> {
         let here = runtime::here();
         let mut state = self.state.lock();
         let State { idle, bounds, .. } = &mut *state;
@@ -98,7 +108,8 @@ impl<L> Pool<L> {
         let taken = idle.remove(index);
         // It may have come of age a moment ago.
         let now = Instant::now();
-        (now - taken.since < bounds.max_age).then_some((taken.link, now))
+        let is_others = taken.worker != here;
+        (now - taken.since < bounds.max_age).then_some(Taken { link: taken.link, now, is_others })
     }
 
     /// Counts one that is about to be dialled, and closes the oldest until there is room for it.
@@ -190,7 +201,7 @@ mod tests {
     }
 
     fn taken(pool: &Pool<(&'static str, Open)>) -> Option<(&'static str, Open)> {
-        pool.take().map(|(link, _)| link)
+        pool.take().map(|taken| taken.link)
     }
 
     fn name(link: Option<(&'static str, Open)>) -> Option<&'static str> {

@@ -15,6 +15,7 @@ use super::{
     attempt::NoLink,
     hold::Turn,
     link::{Fault, Link},
+    pool::Taken,
     server::{Seats, Slot},
     stick::Stuck,
     wire::Wire,
@@ -208,7 +209,9 @@ impl Backend {
             && listen.is_none()
             && request.doubted.is_none()
             && !request.upgrades
-            && let Some((mut link, now)) = slot.server().pool.take()
+            && let Some(Taken { link, now, is_others }) = slot.server().pool.take()
+            // Where it cannot be had here, it is closed, and a new one takes its place.
+            && let Ok(mut link) = if is_others { Box::pin(link.moved()).await } else { Ok(link) }
         {
             link.since = now;
             return Ok(link);

@@ -19,6 +19,22 @@ fn a_kept_connection_is_used_again() {
 }
 
 #[test]
+fn a_kept_connection_serves_the_clients_of_every_worker() {
+    let backend = Backend::start(|talk| talk.answer("served"));
+    let seawall =
+        Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"\n[runtime]\nworkers = 4");
+    // By their ports they come to this worker or to that.
+    let mut clients: Vec<_> = (0..24).map(|_| seawall.client()).collect();
+    for _ in 0..2 {
+        for client in &mut clients {
+            assert_eq!(client.get("/").answer().text(), "served");
+        }
+    }
+    assert_eq!((backend.connections(), backend.exchanges().len()), (1, 48));
+    backend.assert_unharmed();
+}
+
+#[test]
 fn those_who_waited_for_a_slot_use_the_connections_that_are_there() {
     let backend = Backend::start(|talk| {
         talk.hold("all")?;
