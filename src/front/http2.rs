@@ -30,7 +30,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 
 /// Serves the connection until its end; once `draining` is over, it says farewell.
 pub(super) fn serve(
-    under: ClientIo,
+    under: Box<ClientIo>,
     connection: Arc<Connection>,
     proxy: Proxy,
     draining: impl Future<Output = ()>,
@@ -75,7 +75,7 @@ fn told(connection: &Connection, error: &h2::Error) {
 
 /// Waits for the preface.
 async fn handshake(
-    under: ClientIo,
+    under: Box<ClientIo>,
     connection: Arc<Connection>,
     proxy: Proxy,
 ) -> Option<Box<Session>> {

@@ -78,7 +78,7 @@ async fn live(
     };
     // Boxed, both: each would bear the other's size, and a parked connection that of both.
     if is_http2 {
-        return Box::pin(http2::serve(*io, connection, proxy, draining)).await;
+        return Box::pin(http2::serve(io, connection, proxy, draining)).await;
     }
     while let Some(parked) =
         Box::pin(http1::serve(io, connection.clone(), &proxy, draining.as_mut())).await

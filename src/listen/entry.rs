@@ -1,8 +1,11 @@
 //! What comes before HTTP on a connection.
 
-use std::{future::Future, io, pin::pin, sync::Arc};
+use std::{future::Future, io, pin::Pin, sync::Arc};
 
-use tokio::{io::AsyncReadExt as _, time::timeout};
+use tokio::{
+    io::AsyncReadExt as _,
+    time::{error::Elapsed, timeout},
+};
 
 use super::{
     proxy_protocol::{self, Malformed, Source},
@@ -88,49 +91,49 @@ impl Entry {
     }
 
     /// Serves the connection once it has done what is asked of it.
-    pub(super) async fn serve(
+    pub(super) fn serve(
         self: Arc<Self>,
         socket: Socket,
         hop: Hop,
         permit: Ticket,
         proxy: Proxy,
         draining: impl Future<Output = ()>,
-    ) {
-        let mut draining = pin!(draining);
+    ) -> impl Future<Output = ()> {
         let bound = proxy.client_bounds().handshake_timeout;
-        // Boxed: it is over soon, and the connection may last.
-        let mut entering = Box::pin(timeout(bound, self.enter(socket, hop, permit, &proxy)));
-        let mut is_draining = false;
-        let entered = tokio::select! {
-            // Cancel-safe: it goes on below.
-            entered = entering.as_mut() => entered,
-            () = draining.as_mut() => {
-                is_draining = true;
-                timeout(LATE, entering.as_mut()).await.and_then(|entered| entered)
-            }
-        };
-        drop(entering);
-        let draining = async {
-            if !is_draining {
-                draining.await;
-            }
-        };
-        match entered {
-            Ok(Ok(arrival)) => front::serve(arrival, proxy, draining).await,
-            // Boxed: those who are welcome would bear its size.
-            Ok(Err(unwelcome)) => Box::pin(turn_away(unwelcome, hop, proxy)).await,
-            Err(_) => {
-                tracing::debug!(client = %hop.name(), "nothing came within client.handshake_timeout");
-            }
+        // Boxed, both, and not within: the one is over soon, and the connection may last; it would have its
+        // place for the other twice.
+        let entering = Box::pin(timeout(bound, self.enter(socket, hop, permit, proxy.clone())));
+        let mut draining = Box::pin(draining);
+        async move {
+            let serving = match entered(entering, draining.as_mut()).await {
+                (Ok(Ok(arrival)), is_draining) => {
+                    let draining = async move {
+                        if !is_draining {
+                            draining.await;
+                        }
+                    };
+                    front::serve(arrival, proxy, draining)
+                }
+                // Boxed: those who are welcome would bear its size.
+                (Ok(Err(unwelcome)), _) => {
+                    return Box::pin(turn_away(unwelcome, hop, proxy)).await;
+                }
+                (Err(_), _) => {
+                    let client = hop.name();
+                    tracing::debug!(%client, "nothing came within client.handshake_timeout");
+                    return;
+                }
+            };
+            serving.await;
         }
     }
 
     async fn enter(
-        &self,
+        self: Arc<Self>,
         mut socket: Socket,
         mut hop: Hop,
         permit: Ticket,
-        proxy: &Proxy,
+        proxy: Proxy,
     ) -> Result<Arrival, Unwelcome> {
         if let Some(proxies) = &self.proxies {
             if !proxies.contains(hop.ip()) {
@@ -158,6 +161,20 @@ impl Entry {
         let stream = encryption.acceptor().accept(socket).await?;
         let hop = Hop { scheme: Scheme::Https, ..hop };
         Ok(arrival(Transport::Tls(Box::new(stream)), hop, seat, permit))
+    }
+}
+
+/// What comes of it, and whether `draining` is over: then it has little time left.
+async fn entered<T>(
+    mut entering: Pin<Box<impl Future<Output = Result<T, Elapsed>>>>,
+    draining: Pin<&mut impl Future<Output = ()>>,
+) -> (Result<T, Elapsed>, bool) {
+    tokio::select! {
+        // Cancel-safe: it goes on below.
+        entered = entering.as_mut() => (entered, false),
+        () = draining => {
+            (Box::pin(timeout(LATE, entering.as_mut())).await.and_then(|entered| entered), true)
+        }
     }
 }
 

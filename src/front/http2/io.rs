@@ -25,7 +25,7 @@ const SMALL: usize = 2 * 1024;
 
 pub(super) struct Io {
     /// Bounds in time, the socket, and what was read of it before HTTP/2 was seen.
-    under: ClientIo,
+    under: Box<ClientIo>,
     traffic: Arc<Traffic>,
     control: Control,
     inward: Frames,
@@ -39,7 +39,7 @@ pub(super) struct Io {
 }
 
 impl Io {
-    pub(super) fn new(under: ClientIo, traffic: Arc<Traffic>, bounds: &Client) -> Self {
+    pub(super) fn new(under: Box<ClientIo>, traffic: Arc<Traffic>, bounds: &Client) -> Self {
         Self {
             under,
             traffic,
