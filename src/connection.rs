@@ -5,6 +5,7 @@
 //! news, whether bytes written are an answer or hyper's own, whether an answer is out. Of HTTP/2,
 //! each stream has its own marks ([`Stream`]).
 
+mod repeats;
 mod stream;
 
 use std::{

@@ -13,11 +13,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::Connection;
+use super::{Connection, repeats::Repeats};
 use crate::observe::record::Record;
 
 /// What the streams of a connection have in common.
@@ -27,6 +27,7 @@ pub(crate) struct Streams {
     /// `client.early_resets`.
     max_early: u32,
     state: Mutex<State>,
+    repeats: Mutex<Repeats>,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +77,8 @@ struct Own {
 
 impl Streams {
     pub(crate) fn new(connection: Arc<Connection>, max_early: u32) -> Arc<Self> {
-        Arc::new(Self { connection, max_early, state: Mutex::default() })
+        let (state, repeats) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { connection, max_early, state, repeats })
     }
 
     /// A new stream of the client's.
@@ -200,6 +202,12 @@ impl Stream {
     /// needs to be woken for them.
     pub(crate) fn interims(&self) -> Vec<Response<()>> {
         std::mem::take(&mut self.state.lock().interims)
+    }
+
+    /// Before they are handed to h2: those of an answer that come for the first time are kept out of the
+    /// table of fields.
+    pub(crate) fn keep_out_new(&self, fields: &mut HeaderMap) {
+        self.streams.repeats.lock().keep_out_new(fields);
     }
 
     pub(crate) fn note(&self, why: &'static str) {

@@ -46,6 +46,7 @@ mod hold_stand_in;
 mod hostile_clients;
 mod http2;
 mod http2_bounds;
+mod http2_fields;
 mod http2_floods;
 mod http2_leaves;
 mod http2_property;

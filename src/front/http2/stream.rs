@@ -85,7 +85,7 @@ impl Begun {
                 reply.goes_out_as(parts.status);
             }
         }
-        let (head, ends) = head(parts, &reply, to_head);
+        let (head, ends) = head(parts, &reply, to_head, &stream);
         // An error here is a reset that came meanwhile.
         let Ok(mut way) = respond.send_response(head, ends) else { return reply.left() };
         if ends {
@@ -103,7 +103,7 @@ impl Begun {
 
 impl Tunnel {
     fn open(self, head: response::Parts, respond: &mut SendResponse<Bytes>, stream: Arc<Stream>) {
-        let head = complete(head);
+        let head = complete(head, &stream);
         // An error here is a reset that came meanwhile.
         let Ok(to) = respond.send_response(Response::from_parts(head, ()), false) else { return };
         // Whoever has asked for it is gone: it is broken off.
@@ -124,7 +124,8 @@ async fn answered(
             return Poll::Ready(Err(()));
         }
         let polled = visit.as_mut().poll(cx);
-        for interim in stream.interims() {
+        for mut interim in stream.interims() {
+            stream.keep_out_new(interim.headers_mut());
             // An error here is a reset, which is seen next.
             let _ = respond.send_informational(interim);
         }
@@ -133,8 +134,12 @@ async fn answered(
     .await
 }
 
-fn head(parts: response::Parts, reply: &Reply, to_head: bool) -> (Response<()>, bool) {
-    let mut parts = complete(parts);
+fn head(
+    mut parts: response::Parts,
+    reply: &Reply,
+    to_head: bool,
+    stream: &Stream,
+) -> (Response<()>, bool) {
     if let Some(len) = reply.size_hint().exact()
         && parts.status != StatusCode::NO_CONTENT
         && !parts.headers.contains_key(CONTENT_LENGTH)
@@ -142,11 +147,11 @@ fn head(parts: response::Parts, reply: &Reply, to_head: bool) -> (Response<()>, 
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
     }
     let ends = to_head || reply.is_end_stream();
-    (Response::from_parts(parts, ()), ends)
+    (Response::from_parts(complete(parts, stream), ()), ends)
 }
 
 /// What hyper sees to over HTTP/1.
-fn complete(mut parts: response::Parts) -> response::Parts {
+fn complete(mut parts: response::Parts, stream: &Stream) -> response::Parts {
     let fields = &mut parts.headers;
     for value in fields.values_mut() {
         // h2's table of fields keeps values as long as the connection lives, and a value that is a
@@ -160,6 +165,7 @@ fn complete(mut parts: response::Parts) -> response::Parts {
     {
         fields.insert(DATE, now);
     }
+    stream.keep_out_new(fields);
     parts
 }
 
@@ -177,7 +183,8 @@ async fn pass_on(
         let mut bytes = match frame.into_data() {
             Ok(bytes) => bytes,
             Err(other) => {
-                let trailers = other.into_trailers().unwrap_or_default();
+                let mut trailers = other.into_trailers().unwrap_or_default();
+                stream.keep_out_new(&mut trailers);
                 return way.send_trailers(trailers).map_err(|_| Gone::Reset);
             }
         };
