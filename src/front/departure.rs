@@ -9,7 +9,7 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -41,31 +41,18 @@ const PROBE: Duration = Duration::from_secs(5);
 
 /// Waits for the end of a client that has sent a FIN.
 pub(super) struct Departure {
-    end: Pin<Box<dyn Future<Output = io::Error> + Send>>,
+    /// None as long as there is no descriptor for it: when thousands leave at once, there are few.
+    end: Option<End>,
     asked: usize,
     again: Pin<Box<Sleep>>,
 }
 
+type End = Pin<Box<dyn Future<Output = io::Error> + Send>>;
+
 impl Departure {
-    pub(super) fn new(transport: &Transport) -> io::Result<Self> {
-        // The socket itself is hyper's to poll, and its readiness says "closed" from now on; a
-        // second descriptor of the same socket waits for the end alone.
-        let end: Pin<Box<dyn Future<Output = io::Error> + Send>> = match transport.socket() {
-            Socket::Tcp(stream) => {
-                let socket: OwnedFd = stream.as_fd().try_clone_to_owned()?;
-                let socket = TcpStream::from_std(socket.into())?;
-                let probes = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE);
-                SockRef::from(&socket).set_tcp_keepalive(&probes)?;
-                Box::pin(reset(socket))
-            }
-            Socket::Unix(stream) => {
-                let socket: OwnedFd = stream.as_fd().try_clone_to_owned()?;
-                Box::pin(hangup(UnixStream::from_std(socket.into())?))
-            }
-        };
-        // A Unix socket tells by itself.
-        let asked = if transport.socket().is_unix() { AGAIN.len() + 1 } else { 0 };
-        Ok(Self { end, asked, again: Box::pin(sleep_until(Instant::now())) })
+    pub(super) fn new(transport: &Transport) -> Self {
+        let again = Box::pin(sleep_until(Instant::now()));
+        Self { end: end_of(transport).ok(), asked: 0, again }
     }
 
     /// Ready when the client is gone. Asks it while `may_ask`: no byte of the answer is out yet.
@@ -75,22 +62,58 @@ impl Departure {
         transport: &mut Transport,
         may_ask: bool,
     ) -> Poll<io::Error> {
-        while may_ask && self.asked <= AGAIN.len() && self.again.as_mut().poll(cx).is_ready() {
-            // Nothing has gone out since the last answer, so there is room for these few bytes;
-            // a part of them must never stand before an answer.
-            match Pin::new(&mut *transport).poll_write(cx, QUESTION) {
-                Poll::Ready(Ok(written)) if written == QUESTION.len() => {}
-                Poll::Ready(Ok(_)) => return Poll::Ready(io::ErrorKind::WriteZero.into()),
-                Poll::Pending => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(error),
+        // A Unix socket tells by itself.
+        let may_ask = may_ask && !transport.socket().is_unix();
+        while (may_ask || self.end.is_none())
+            && self.asked <= AGAIN.len()
+            && self.again.as_mut().poll(cx).is_ready()
+        {
+            if self.end.is_none() {
+                self.end = end_of(transport).ok();
+            }
+            if may_ask && let Some(error) = ask(cx, transport) {
+                return Poll::Ready(error);
             }
             if let Some(wait) = AGAIN.get(self.asked) {
                 self.again.as_mut().reset(Instant::now() + *wait);
             }
             self.asked += 1;
         }
-        Poll::Ready(ready!(self.end.as_mut().poll(cx)))
+        match &mut self.end {
+            Some(end) => end.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
     }
+}
+
+/// Why nothing can be said to the client any more, where that shows.
+fn ask(cx: &mut Context<'_>, transport: &mut Transport) -> Option<io::Error> {
+    // Nothing has gone out since the last answer, so there is room for these few bytes; a part of them must
+    // never stand before an answer.
+    match Pin::new(transport).poll_write(cx, QUESTION) {
+        Poll::Ready(Ok(written)) if written == QUESTION.len() => None,
+        Poll::Ready(Ok(_)) => Some(io::ErrorKind::WriteZero.into()),
+        Poll::Pending => None,
+        Poll::Ready(Err(error)) => Some(error),
+    }
+}
+
+/// The socket itself is hyper's to poll, and its readiness says "closed" from now on; a second descriptor of
+/// the same socket waits for the end alone.
+fn end_of(transport: &Transport) -> io::Result<End> {
+    Ok(match transport.socket() {
+        Socket::Tcp(stream) => {
+            let socket: OwnedFd = stream.as_fd().try_clone_to_owned()?;
+            let socket = TcpStream::from_std(socket.into())?;
+            let probes = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE);
+            SockRef::from(&socket).set_tcp_keepalive(&probes)?;
+            Box::pin(reset(socket))
+        }
+        Socket::Unix(stream) => {
+            let socket: OwnedFd = stream.as_fd().try_clone_to_owned()?;
+            Box::pin(hangup(UnixStream::from_std(socket.into())?))
+        }
+    })
 }
 
 /// A TCP client that is gone answers by this to whatever comes.

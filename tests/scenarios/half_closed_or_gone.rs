@@ -129,6 +129,23 @@ fn a_client_that_closed_counts_as_gone_while_its_exchange_still_runs() {
 }
 
 #[test]
+fn a_client_that_closed_counts_as_gone_where_no_descriptor_is_left_to_watch_it() {
+    let backend = echo_when_released();
+    let seawall = Seawall::with(&backend, "[client]\norphans = 1");
+    let mut client = seawall.client();
+    client.get("/orphan");
+    backend.wait_held("view", 1);
+    // As where thousands leave at once.
+    seawall.limit_descriptors(Some(1));
+    seawall.leave(client, Leave::Fin);
+    seawall.limit_descriptors(None);
+    assert_eq!(seawall.client().get("/next").answer().status(), 429);
+    backend.release("view");
+    seawall.line_of("/orphan");
+    backend.assert_unharmed();
+}
+
+#[test]
 fn a_half_closed_client_does_not_count_as_gone() {
     let backend = echo_when_released();
     let seawall = Seawall::with(&backend, "[client]\norphans = 1");

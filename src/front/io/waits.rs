@@ -57,13 +57,9 @@ impl ClientIo {
                 self.connection.note("client closed the connection");
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
-            // Out of descriptors, it counts as half-closed; its leaving shows when the answer is
-            // written.
-            let Ok(departure) = Departure::new(&self.transport) else { return Poll::Pending };
-            self.departure = Some(departure);
         }
         let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_empty();
-        let Some(departure) = &mut self.departure else { return Poll::Pending };
+        let departure = self.departure.get_or_insert_with(|| Departure::new(&self.transport));
         if let Poll::Ready(error) = departure.poll(cx, &mut self.transport, may_ask) {
             self.connection.note("client closed the connection");
             return Poll::Ready(Err(error));
