@@ -64,11 +64,17 @@ pub(crate) struct Connection {
     clean: AtomicBool,
     /// Interim answers that wait to go out, below hyper, which sends none.
     has_interims: AtomicBool,
-    interims: Mutex<Vec<u8>>,
     /// An answer is handed to hyper in whole, and not yet to the kernel.
     finishing: Mutex<SmallVec<[Arc<Record>; 1]>>,
-    /// Why the connection broke, where the IO knows.
-    why: Mutex<Option<&'static str>>,
+    seldom: Mutex<Seldom>,
+}
+
+/// What hardly any connection has.
+#[derive(Debug, Default)]
+struct Seldom {
+    interims: Vec<u8>,
+    /// Why it broke, where the IO knows.
+    why: Option<&'static str>,
 }
 
 impl Connection {
@@ -91,9 +97,8 @@ impl Connection {
             breaking: AtomicBool::new(false),
             clean: AtomicBool::new(false),
             has_interims: AtomicBool::new(false),
-            interims: Mutex::default(),
             finishing: Mutex::default(),
-            why: Mutex::new(None),
+            seldom: Mutex::default(),
         }
     }
 
@@ -127,7 +132,8 @@ impl Connection {
         if self.is_http10() || !self.finishing.lock().is_empty() {
             return;
         }
-        let mut text = self.interims.lock();
+        let mut seldom = self.seldom.lock();
+        let text = &mut seldom.interims;
         text.extend_from_slice(b"HTTP/1.1 ");
         text.extend_from_slice(head.status().as_str().as_bytes());
         text.push(b' ');
@@ -149,7 +155,7 @@ impl Connection {
             return None;
         }
         self.has_interims.store(false, Relaxed);
-        Some(std::mem::take(&mut *self.interims.lock()))
+        Some(std::mem::take(&mut self.seldom.lock().interims))
     }
 
     /// hyper has all of the answer; it is delivered when the kernel has it.
@@ -212,7 +218,7 @@ impl Connection {
 
     /// Why the client is gone.
     pub(crate) fn why(&self) -> Option<&'static str> {
-        *self.why.lock()
+        self.seldom.lock().why
     }
 
     pub(crate) fn is_serving(&self) -> bool {
@@ -245,7 +251,7 @@ impl Connection {
     }
 
     pub(crate) fn note(&self, why: &'static str) {
-        self.why.lock().get_or_insert(why);
+        self.seldom.lock().why.get_or_insert(why);
     }
 
     /// hyper's buffer is empty. The time, when this was the end of an answer.

@@ -47,7 +47,8 @@ pub(super) struct ClientIo {
     stalled_since: Option<Instant>,
     /// The one timer, set to what is due first.
     timer: Option<Pin<Box<Sleep>>>,
-    departure: Option<Departure>,
+    /// Boxed: few have it.
+    departure: Option<Box<Departure>>,
     /// Told to hyper once the request, which came in the same moment, is noted.
     broken: Option<io::Error>,
     state: State,

@@ -26,8 +26,9 @@ pub(crate) struct PeerFields {
     scheme: Scheme,
     /// The address as a field value.
     field: Option<HeaderValue>,
-    /// The last `Host`, and the `Forwarded` element made of it: most connections have but one.
-    last: Mutex<Option<(HeaderValue, HeaderValue)>>,
+    /// The last `Host`, and the `Forwarded` element made of it: most connections have but one. Boxed: a
+    /// parked connection has none.
+    last: Mutex<Option<Box<(HeaderValue, HeaderValue)>>>,
 }
 
 impl PeerFields {
@@ -44,19 +45,19 @@ impl PeerFields {
 
     /// Has a request to this host come before?
     pub(super) fn knows(&self, host: &HeaderValue) -> bool {
-        self.last.lock().as_ref().is_some_and(|(last, _)| last == host)
+        self.last.lock().as_ref().is_some_and(|last| last.0 == host)
     }
 
     /// The element of `Forwarded` for a request to this host.
     fn element(&self, host: &HeaderValue) -> HeaderValue {
         let mut last = self.last.lock();
-        if let Some((_, element)) = last.as_ref().filter(|(last, _)| last == host) {
-            return element.clone();
+        if let Some(last) = last.as_ref().filter(|last| last.0 == host) {
+            return last.1.clone();
         }
         let element = self.forwarded(host);
         // A copy: a piece of what was read would keep all of that, as long as the connection lasts.
         let host = HeaderValue::from_bytes(host.as_bytes()).ok();
-        *last = host.map(|host| (host, element.clone()));
+        *last = host.map(|host| Box::new((host, element.clone())));
         element
     }
 

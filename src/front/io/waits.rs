@@ -52,14 +52,13 @@ impl ClientIo {
         if !self.connection.is_received() {
             return Poll::Pending;
         }
-        if self.departure.is_none() {
-            if self.connection.does_fin_leave() {
-                self.connection.note("client closed the connection");
-                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-            }
+        if self.departure.is_none() && self.connection.does_fin_leave() {
+            self.connection.note("client closed the connection");
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_empty();
-        let departure = self.departure.get_or_insert_with(|| Departure::new(&self.transport));
+        let departure =
+            self.departure.get_or_insert_with(|| Box::new(Departure::new(&self.transport)));
         if let Poll::Ready(error) = departure.poll(cx, &mut self.transport, may_ask) {
             self.connection.note("client closed the connection");
             return Poll::Ready(Err(error));
