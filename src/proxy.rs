@@ -26,7 +26,7 @@ use self::house::House;
 pub(crate) use self::readiness::Readiness;
 use crate::{
     admission::per_client::{ClientSeat, ClientShare, TooMany},
-    backend::{Backend, Behind, Outbound},
+    backend::{Backend, Behind, Stuck},
     client::{self, ClientKey, Hop},
     config::{self, Config, EarlyHints, Route},
     connection::Connection,
@@ -166,13 +166,18 @@ impl House {
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin,
     {
-        let accept = head.headers.get(http::header::ACCEPT).cloned();
+        // A copy: a slice would keep the whole read buffer while the answer is awaited.
+        let accept = head.headers.get(http::header::ACCEPT);
+        let accept: Option<Box<[u8]>> = accept.map(|value| value.as_bytes().into());
         let version = head.version;
         match self.answer(&visit, head, body).await {
             Ok(Answer::Exchange { head, watcher }) => Reply::of_exchange(head, watcher, visit),
             Ok(Answer::Kept(answer)) => Reply::kept(answer, visit),
             Ok(Answer::Own(response, reason)) => Reply::own(response, reason, visit),
-            Err(refusal) => Reply::refusal(&refusal, accept, version, visit),
+            Err(refusal) => {
+                let accept = accept.and_then(|value| HeaderValue::from_bytes(&value).ok());
+                Reply::refusal(&refusal, accept, version, visit)
+            }
         }
     }
 
@@ -200,7 +205,9 @@ impl House {
         let backend = self.backends.get(route.backend).ok_or(Refusal::Internal)?;
         visit.note(|outcome| outcome.account = backend.shared.account);
         if let Some(probe) = self.probes.get(route.backend).filter(|probe| probe.is_meant(&head)) {
-            let answer = probe.answer(backend, |path| self.ask(backend, path)).await;
+            // Boxed, as all that is rare: every visit would bear its size.
+            let answer = probe.answer(backend, |path| self.ask(backend, path));
+            let answer = Box::pin(answer).await;
             return Ok(Answer::Own(answer, "probe: answered for the backend"));
         }
         let takes_hints = takes_hints(&head, route);
@@ -208,7 +215,6 @@ impl House {
         // What is to run once is no beginning of something else.
         let asked = asked.filter(|_| key.is_none());
         let admitted = self.admit(visit, &mut head, backend)?;
-        let stuck = backend.stick(&mut head.headers, admitted.key);
         if let Some(asked) = &asked {
             asked.mark(&mut head);
         }
@@ -216,14 +222,15 @@ impl House {
             key.map(|key| Box::new(key.naming(&backend.config.name, &head, admitted.caller)));
         let body = self.receive(visit, body, route.max_body, naming.as_deref_mut()).await?;
         let patience = self.patience();
-        let request = Outbound::new(head, body).stuck(stuck);
-        let ready = self.prepare(visit, route, backend, admitted, request, asked);
+        let ready = self.prepare(visit, route, backend, admitted, (head, body), asked);
         let mut watcher = match naming {
-            None => self.join_or_start(ready, route),
-            Some(naming) => match self.run_attach_or_replay(ready, *naming, patience).await? {
-                Found::Exchange(watcher) => watcher,
-                Found::Kept(answer) => return Ok(Answer::Kept(answer)),
-            },
+            None => self.join_or_start(ready),
+            Some(naming) => {
+                match Box::pin(self.run_attach_or_replay(ready, *naming, patience)).await? {
+                    Found::Exchange(watcher) => watcher,
+                    Found::Kept(answer) => return Ok(Answer::Kept(answer)),
+                }
+            }
         };
         let interim = |head| {
             if takes_hints {
@@ -275,9 +282,10 @@ impl House {
         headers::rebuild(head, peer, &id, &backend.host);
         self.continue_trace(visit, head, &backend.host);
         let nobody = Ipv4Addr::UNSPECIFIED.into();
+        let stuck = backend.stick(&mut head.headers, key);
         Ok(Admitted {
             share,
-            key,
+            stuck,
             caller: client.map_or(nobody, |client| client.to_canonical()),
             trusted,
         })
@@ -287,7 +295,8 @@ impl House {
 /// A request that is counted for its client.
 struct Admitted {
     share: ClientShare,
-    key: ClientKey,
+    /// Where it is to go.
+    stuck: Option<Box<Stuck>>,
     /// The client's address, as far as it is known.
     caller: IpAddr,
     /// What the peer says of its clients is believed.

@@ -53,16 +53,18 @@ pub(crate) enum Malformed {
     Chunk,
 }
 
-/// Writes the head of a request. `keep_alive` is for a server of HTTP/1.0, which closes the connection
-/// unless it is asked not to.
-pub(super) fn write(head: &request::Parts, keep_alive: bool, text: &mut Vec<u8>) {
-    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-    text.reserve(fields.sum::<usize>() + LINES);
-    text.extend_from_slice(head.method.as_str().as_bytes());
-    text.push(b' ');
+/// The head of a request, written.
+pub(super) fn write(head: &request::Parts) -> Vec<u8> {
     let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
     // Of a URL without a path, there may be a query alone.
-    if !target.starts_with(['/', '*']) {
+    let is_bare = !target.starts_with(['/', '*']);
+    let line = head.method.as_str().len() + usize::from(is_bare) + target.len() + LINE;
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    // Just so much: it is kept until the answer comes.
+    let mut text = Vec::with_capacity(line + fields.sum::<usize>());
+    text.extend_from_slice(head.method.as_str().as_bytes());
+    text.push(b' ');
+    if is_bare {
         text.push(b'/');
     }
     text.extend_from_slice(target.as_bytes());
@@ -73,19 +75,29 @@ pub(super) fn write(head: &request::Parts, keep_alive: bool, text: &mut Vec<u8>)
         text.extend_from_slice(value.as_bytes());
         text.extend_from_slice(b"\r\n");
     }
-    if keep_alive {
-        text.extend_from_slice(b"connection: keep-alive\r\n");
-    }
     text.extend_from_slice(b"\r\n");
+    text
+}
+
+/// The same for a server of HTTP/1.0, which closes the connection unless it is asked not to.
+pub(super) fn kept_alive(text: &[u8]) -> Vec<u8> {
+    let fields = text.strip_suffix(b"\r\n").unwrap_or(text);
+    [fields, b"connection: keep-alive\r\n\r\n"].concat()
+}
+
+/// Names, in small letters, and values of what was written.
+pub(super) fn fields(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    text.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
 }
 
 /// Writes the head of a request, and gives back its length.
 #[cfg(feature = "steps")]
 #[must_use]
 pub fn written(head: &request::Parts) -> usize {
-    let mut text = Vec::new();
-    write(head, false, &mut text);
-    std::hint::black_box(text).len()
+    std::hint::black_box(write(head)).len()
 }
 
 /// Does the request end its connection?
@@ -208,8 +220,8 @@ fn ends_chunked(value: &HeaderValue) -> bool {
     last.trim_ascii().eq_ignore_ascii_case(b"chunked")
 }
 
-/// What a head has besides its fields.
-const LINES: usize = 64;
+/// What a head has besides its fields, method and target.
+const LINE: usize = "  HTTP/1.1\r\n\r\n".len();
 /// For the fields of a small request, and those that are added to it.
 const ROOM: usize = 12;
 /// Of an answer.
@@ -291,9 +303,11 @@ mod tests {
         let request = http::Request::builder().method("PURGE").uri("/a?b=%22");
         let value = HeaderValue::from_bytes(b"\xe4").expect("a value");
         let head = request.header("x-a", value).body(()).expect("a request").into_parts().0;
-        let mut text = Vec::new();
-        write(&head, true, &mut text);
-        let expected = b"PURGE /a?b=%22 HTTP/1.1\r\nx-a: \xe4\r\nconnection: keep-alive\r\n\r\n";
-        assert_eq!(text.as_slice(), expected);
+        let text = write(&head);
+        assert_eq!(text, b"PURGE /a?b=%22 HTTP/1.1\r\nx-a: \xe4\r\n\r\n");
+        assert_eq!(text.len(), text.capacity());
+        let kept = b"PURGE /a?b=%22 HTTP/1.1\r\nx-a: \xe4\r\nconnection: keep-alive\r\n\r\n";
+        assert_eq!(kept_alive(&text), kept);
+        assert!(fields(&text).eq([(&b"x-a"[..], &b"\xe4"[..])]));
     }
 }

@@ -26,8 +26,8 @@ pub(super) struct Inbound {
 #[derive(Debug)]
 pub(crate) enum Piece {
     Data(Bytes),
-    /// The last one.
-    Trailers(HeaderMap),
+    /// The last one. Boxed: hardly any body has it, and it is large.
+    Trailers(Box<HeaderMap>),
 }
 
 /// How far a body is from its end.
@@ -198,7 +198,7 @@ impl Inbound {
                     };
                     self.body = Body::Ended;
                     let has_some = !trailers.is_empty();
-                    return Ok(has_some.then_some(Piece::Trailers(trailers)));
+                    return Ok(has_some.then(|| Piece::Trailers(Box::new(trailers))));
                 }
             }
         }
@@ -287,7 +287,7 @@ pub(crate) fn of_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<To
         while let Some(piece) = inbound.piece().ok()? {
             match piece {
                 Piece::Data(data) => told.body.extend_from_slice(&data),
-                Piece::Trailers(trailers) => told.trailers = Some(trailers),
+                Piece::Trailers(trailers) => told.trailers = Some(*trailers),
             }
         }
     }

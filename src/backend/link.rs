@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{Method, Response, request, response};
+use http::{Response, response};
 use http_body::Body as _;
 use tokio::{
     io::AsyncWrite as _,
@@ -21,14 +21,15 @@ use tokio::{
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    head::{self, Malformed},
+    head::Malformed,
     inbound::{Inbound, Piece},
+    outbound::Outbound,
     pool::Open,
     wire::Wire,
 };
 use crate::{
     socket::Socket,
-    spool::{Broken, Received, SendBody},
+    spool::{Broken, SendBody},
 };
 
 #[derive(Debug)]
@@ -45,8 +46,8 @@ pub(crate) struct Link {
     pub(super) has_heard: bool,
     /// Where large bodies are read to; nothing else has any room there.
     bulk: BytesMut,
-    /// What a read may bring at once.
-    room: usize,
+    /// How often what a read may bring at once was doubled.
+    doubled: u8,
     /// The server that it leads to.
     pub(super) server: u64,
     open: Open,
@@ -81,7 +82,7 @@ impl Link {
             is_sent: false,
             has_heard: false,
             bulk: BytesMut::new(),
-            room: SMALL,
+            doubled: 0,
             server,
             open,
             was_kept: false,
@@ -91,23 +92,16 @@ impl Link {
 
     /// Sends the request, or what of it the socket takes at once; the rest goes out while the answer is
     /// awaited. Only a connection on which nothing has come since its last answer is used.
-    pub(super) async fn send(
-        &mut self,
-        head: &request::Parts,
-        body: &Received,
-    ) -> Result<(), Fault> {
+    pub(super) async fn send(&mut self, request: &Outbound) -> Result<(), Fault> {
         (self.is_sent, self.has_heard) = (false, false);
-        let closes = head::closes(head);
-        let keep_alive = self.inbound.speaks_http10 && !closes;
-        self.inbound.expect(head.method == Method::HEAD, !closes);
+        let keep_alive = self.inbound.speaks_http10 && !request.closes;
+        self.inbound.expect(request.wants_no_body(), !request.closes);
         poll_fn(|cx| {
             if let Poll::Ready(read) = self.poll_hear(cx) {
                 return Poll::Ready(Err(if read? == 0 { Fault::Closed } else { Fault::Unasked }));
             }
-            let mut text = Vec::new();
-            head::write(head, keep_alive, &mut text);
-            self.body = Some(body.body()).filter(|body| !body.is_end_stream());
-            Poll::Ready(self.poll_first(cx, &text))
+            self.body = Some(request.body.body()).filter(|body| !body.is_end_stream());
+            Poll::Ready(self.poll_first(cx, &request.head(keep_alive)))
         })
         .await
     }
@@ -257,7 +251,7 @@ impl Link {
     /// It is to be kept.
     pub(super) fn rest(&mut self) {
         self.was_kept = true;
-        (self.room, self.bulk) = (SMALL, BytesMut::new());
+        (self.doubled, self.bulk) = (0, BytesMut::new());
     }
 
     /// Is the request out?
@@ -294,7 +288,7 @@ impl Link {
 
     /// Reads, and gives back how much; zero is the end of the connection.
     fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.room > SMALL {
+        if self.doubled > 0 {
             return self.poll_hear_bulk(cx);
         }
         let mut room = ROOM.take();
@@ -303,7 +297,7 @@ impl Link {
         let len = room.len();
         self.has_heard |= len > 0;
         if len == room.capacity() {
-            self.room = 4 * SMALL;
+            self.doubled = 2;
         }
         if len < SMALL / 2 {
             // What comes takes as much as it is.
@@ -318,8 +312,9 @@ impl Link {
     }
 
     fn poll_hear_bulk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.bulk.capacity() < self.room / 2 {
-            self.bulk.reserve(self.room);
+        let most = SMALL << self.doubled;
+        if self.bulk.capacity() < most / 2 {
+            self.bulk.reserve(most);
         }
         let room = self.bulk.capacity();
         let Poll::Ready(len) = poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.bulk) else {
@@ -331,9 +326,9 @@ impl Link {
         self.has_heard |= len > 0;
         self.inbound.hear_all(self.bulk.split().freeze());
         if len == room {
-            self.room = LARGE.min(2 * self.room);
+            self.doubled = MOST.min(self.doubled + 1);
         } else if len < SMALL {
-            (self.room, self.bulk) = (SMALL, BytesMut::new());
+            (self.doubled, self.bulk) = (0, BytesMut::new());
         }
         Poll::Ready(Ok(len))
     }
@@ -358,5 +353,5 @@ fn next_of(body: &mut SendBody, cx: &mut Context<'_>) -> Result<Option<Bytes>, B
 const LOOSE: Duration = Duration::from_secs(1);
 /// What is read at once where no more is expected: pages and pictures come whole.
 const SMALL: usize = 32 * 1024;
-/// The most that is read at once.
-const LARGE: usize = 256 * 1024;
+/// So often that is doubled for large bodies: 256 KiB.
+const MOST: u8 = 3;

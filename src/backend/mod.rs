@@ -14,6 +14,7 @@ mod lasting;
 mod link;
 mod look;
 mod names;
+mod outbound;
 mod pool;
 mod resolve;
 mod send;
@@ -37,9 +38,10 @@ pub(crate) use self::{
     inbound::Piece,
     last_lines::LastLines,
     link::{Fault, Link},
-    send::{Answer, Outbound, Sent, Switched, Watched},
+    outbound::Outbound,
+    send::{Answer, Sent, Switched, Watched},
     server::{Server, Slot},
-    stick::is_of_server,
+    stick::{Stuck, is_of_server},
     writes::Writes,
 };
 #[cfg(feature = "steps")]

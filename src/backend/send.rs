@@ -1,13 +1,15 @@
 //! Sending a request: over a kept connection where that is safe, else over a new one; and once more
 //! where that is safe too.
 
-use std::{num::NonZeroU64, pin::pin, sync::Arc, time::Duration};
-
-use http::{
-    HeaderValue, Method, Response, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, SET_COOKIE, TE},
-    request, response,
+use std::{
+    future::{Future as _, poll_fn},
+    num::NonZeroU64,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
 };
+
+use http::{HeaderValue, Response, StatusCode, header::SET_COOKIE, response};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -15,12 +17,12 @@ use super::{
     attempt::NoLink,
     hold::Turn,
     link::{Fault, Link},
+    outbound::Outbound,
     pool::Taken,
-    server::{Seats, Slot},
-    stick::Stuck,
+    server::Slot,
     wire::Wire,
 };
-use crate::{headers, refusal::Refusal, spool::Received};
+use crate::refusal::Refusal;
 
 /// Between two tries of a backend that is away. Short, since whoever waits is to be served as soon
 /// as it is back.
@@ -34,22 +36,6 @@ pub(super) const LISTEN: Duration = Duration::from_millis(10);
 /// A process that ends closes its connections one after the other, and its listener somewhere in
 /// between: a request that was cut a moment ago could be cut once more, by the same restart.
 const PARTING: Duration = Duration::from_millis(100);
-
-/// A request as the backend is to get it, whole.
-#[derive(Debug)]
-pub(crate) struct Outbound {
-    head: Box<request::Parts>,
-    body: Received,
-    /// The backend may have seen it: it was cut.
-    is_sent: bool,
-    /// A connection made for it to the server of this number has ended before an answer: is that there
-    /// at all?
-    doubted: Option<NonZeroU64>,
-    /// To which server it is to go.
-    stuck: Option<Box<Stuck>>,
-    /// It asks for another protocol.
-    upgrades: bool,
-}
 
 /// The head of the backend's answer, and the connection on which the rest will come.
 #[derive(Debug)]
@@ -71,11 +57,11 @@ pub(crate) struct Switched {
 #[derive(Debug)]
 pub(crate) enum Sent {
     /// With the request, where it can go once more should the answer not get beyond its head.
-    Answered(Answer, Option<Outbound>),
+    Answered(Answer, Option<Box<Outbound>>),
     /// The backend speaks another protocol now, as it was asked to.
     Switched(Box<Switched>),
     /// The connection ended before the answer began, and the request can go once more.
-    Again(Outbound),
+    Again(Box<Outbound>),
 }
 
 /// Those who wait for an answer, as the exchange knows them.
@@ -90,94 +76,6 @@ pub(crate) trait Watched: Sync {
     fn is_open(&self) -> bool;
     /// Resolves when nobody waits any more.
     fn orphaned(&self) -> impl Future<Output = ()> + Send;
-}
-
-/// Methods that send something (RFC 9110, section 8.6).
-const SENDS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
-
-impl Outbound {
-    pub(crate) fn new(mut head: Box<request::Parts>, body: Received) -> Self {
-        // Where one is looked for, that there is none is said, too: some servers insist (411).
-        let none = || SENDS.contains(&head.method).then_some(0);
-        if let Some(len) = body.len().or_else(none) {
-            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
-            // A server that does not look for a body there takes it for the next request, if there
-            // may be one.
-            if len > 0 && !expects_body(&head.method) {
-                // In one line, and that the only one: some read the first.
-                head.headers.remove(TE);
-                head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-        }
-        // What the connection left there is not for the backend's connection.
-        head.extensions.clear();
-        Self { head, body, is_sent: false, doubted: None, stuck: None, upgrades: false }
-    }
-
-    /// Its head asks for another protocol.
-    pub(crate) fn upgrading(self) -> Self {
-        Self { upgrades: true, ..self }
-    }
-
-    /// The same once more: its connection was lost, so the backend has seen it, and may be about to end.
-    fn again(self, server: u64) -> Self {
-        Self { is_sent: true, doubted: NonZeroU64::new(server), ..self }
-    }
-
-    /// It is to go there.
-    pub(crate) fn stuck(self, stuck: Option<Box<Stuck>>) -> Self {
-        Self { stuck, ..self }
-    }
-
-    /// The server that it is to go to.
-    pub(super) fn at(&self) -> Option<&Arc<Seats>> {
-        self.stuck.as_ref()?.at.as_ref()
-    }
-
-    /// What is not the same for requests to different servers.
-    pub(crate) fn number(&self) -> Option<u64> {
-        Some(self.at()?.server.place().number)
-    }
-
-    /// Does it only read (RFC 9110, section 9.2.1)?
-    pub(crate) fn is_safe(&self) -> bool {
-        self.head.method.is_safe()
-    }
-
-    /// A GET or HEAD and nothing besides, so that its head says all of it.
-    pub(crate) fn only_asks(&self) -> bool {
-        let reads = self.head.method == Method::GET || self.head.method == Method::HEAD;
-        reads && matches!(self.body, Received::Nothing) && !self.upgrades
-    }
-
-    pub(crate) fn head(&self) -> &request::Parts {
-        &self.head
-    }
-
-    fn is_idempotent(&self) -> bool {
-        self.head.method.is_idempotent()
-    }
-
-    /// May the backend have seen it?
-    pub(crate) fn is_sent(&self) -> bool {
-        self.is_sent
-    }
-
-    fn doubts(&self, slot: &Slot) -> bool {
-        self.doubted.is_some_and(|number| number.get() == slot.server().place().number)
-    }
-
-    /// Does a person wait for it, before a browser?
-    pub(crate) fn is_page_load(&self) -> bool {
-        headers::is_page_load(&self.head)
-    }
-}
-
-/// Whose body has no meaning of its own (RFC 9110, section 9.3), is often left unread.
-fn expects_body(method: &Method) -> bool {
-    const BARE: [Method; 5] =
-        [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS, Method::TRACE];
-    !BARE.contains(method)
 }
 
 impl Backend {
@@ -285,44 +183,49 @@ impl Backend {
         &self,
         slot: &Slot,
         mut link: Box<Link>,
-        request: Outbound,
+        request: Box<Outbound>,
         watched: &impl Watched,
     ) -> Result<Sent, Refusal> {
         watched.begin(link.since);
         let (can_repeat, is_unseen) = (request.is_idempotent() && !request.is_sent, !link.was_kept);
         let upgrades = request.upgrades;
         let cookie = request.stuck.as_ref().and_then(|stuck| stuck.cookie(slot));
-        let sent = link.send(&request.head, &request.body).await;
+        let sent = link.send(&request).await;
         let mut request = Some(request).filter(|_| can_repeat || !link.is_sent);
         let answered = match sent {
             Ok(()) => {
                 let mut answer = pin!(link.answer(|head| watched.interim(head)));
-                tokio::select! {
-                    biased;
-                    // Cancel-safe: the answer is awaited further below.
-                    answered = answer.as_mut() => answered,
-                    () = watched.orphaned() => {
+                let mut orphaned = pin!(watched.orphaned());
+                let mut is_watched = request.is_some();
+                // No `select!`: what comes of that would have room in every exchange.
+                poll_fn(|cx| {
+                    let answered = answer.as_mut().poll(cx);
+                    if answered.is_pending() && is_watched && orphaned.as_mut().poll(cx).is_ready()
+                    {
+                        is_watched = false;
                         // Nobody has it sent again any more, unless somebody joins.
-                        request = request.filter(|_| watched.is_open());
-                        answer.await
+                        if !watched.is_open() {
+                            request = None;
+                        }
                     }
-                }
+                    answered
+                })
+                .await
             }
             Err(fault) => Err(fault),
         };
         let fault = match answered {
-            Ok(mut head) if upgrades && head.status == StatusCode::SWITCHING_PROTOCOLS => {
+            Ok(head) if upgrades && head.status == StatusCode::SWITCHING_PROTOCOLS => {
                 slot.server().conduct.answered();
-                // Nobody else has this answer, and no cache.
-                if let Some(cookie) = cookie {
-                    head.headers.append(SET_COOKIE, *cookie);
-                }
-                let wire = link.into_wire().await;
-                return Ok(Sent::Switched(Box::new(Switched { head, wire })));
+                // Boxed: hardly any does.
+                return Ok(Box::pin(switched(head, cookie, link)).await);
             }
             Ok(head) => {
                 slot.server().conduct.answered();
-                let again = request.filter(|_| can_repeat).map(|one| one.again(link.server));
+                let mut again = request.filter(|_| can_repeat);
+                if let Some(again) = &mut again {
+                    again.goes_again(true, NonZeroU64::new(link.server));
+                }
                 return Ok(Sent::Answered(Answer { head, cookie, link }, again));
             }
             Err(fault) => fault,
@@ -335,7 +238,7 @@ impl Backend {
         }
         let may_repeat = !is_lasting && (can_repeat || !(link.is_sent || link.has_heard));
         match request.filter(|_| may_repeat) {
-            Some(request) if watched.is_wanted() => {
+            Some(mut request) if watched.is_wanted() => {
                 tracing::debug!(
                     backend = self.config.name,
                     error = &fault as &dyn std::error::Error,
@@ -343,7 +246,8 @@ impl Backend {
                 );
                 let is_sent = request.is_sent || link.is_sent;
                 let doubted = NonZeroU64::new(link.server).filter(|_| is_sent || is_unseen);
-                Ok(Sent::Again(Outbound { is_sent, doubted, ..request }))
+                request.goes_again(is_sent, doubted);
+                Ok(Sent::Again(request))
             }
             _ => Err(self.failed(slot, &fault)),
         }
@@ -362,4 +266,17 @@ impl Backend {
             _ => Refusal::ClosedEarly,
         }
     }
+}
+
+async fn switched(
+    mut head: response::Parts,
+    cookie: Option<Box<HeaderValue>>,
+    link: Box<Link>,
+) -> Sent {
+    // Nobody else has this answer, and no cache.
+    if let Some(cookie) = cookie {
+        head.headers.append(SET_COOKIE, *cookie);
+    }
+    let wire = link.into_wire().await;
+    Sent::Switched(Box::new(Switched { head, wire }))
 }

@@ -60,6 +60,11 @@ impl Backend {
 }
 
 impl Stuck {
+    /// What is not the same for requests to different servers.
+    pub(crate) fn number(&self) -> Option<u64> {
+        Some(self.at.as_ref()?.server.place().number)
+    }
+
     /// For the client, where it is to come to this server from now on.
     pub(super) fn cookie(&self, slot: &Slot) -> Option<Box<HeaderValue>> {
         let name = self.cookie.as_ref()?;

@@ -4,8 +4,8 @@
 //! only watch it. A client that leaves drops its [`Watcher`]; the task does not notice, but for what
 //! policy and bounds make of an orphan ([`policy`]).
 //!
-//! Its way to the backend is [`reach`]; what it has in common with its watchers, and the lock under
-//! which all is decided between them, is [`shared`].
+//! Its way to the backend is [`reach`], that of the answer to the clients is [`pass`]; what it has in
+//! common with its watchers, and the lock under which all is decided between them, is [`shared`].
 //!
 //! Where its request and its answer say so, it becomes a tunnel ([`tunnelled`]).
 //!
@@ -14,6 +14,7 @@
 //! sends the same request again is attached to it, or given what it came to ([`replays`]).
 
 mod identity;
+mod pass;
 mod policy;
 mod reach;
 mod registry;
@@ -65,7 +66,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub backend: Arc<Backend>,
-    pub request: Outbound,
+    pub request: Box<Outbound>,
     pub policy: Policy,
     pub store: spool::Store,
     /// How much of the answer is held for those who join.

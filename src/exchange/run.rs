@@ -1,8 +1,8 @@
 //! The life of an exchange.
 
-use std::{task::Poll, time::Duration};
+use std::{future::Future, time::Duration};
 
-use http::{header::SET_COOKIE, response};
+use http::response;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     admission::queue::NoSlot,
-    backend::{Answer, Backend, Fault, Link, Outbound, Piece, Sent, Slot, Switched, Watched as _},
-    headers,
+    backend::{Backend, Link, Outbound, Sent, Slot, Switched, Watched as _},
     observe::record::Ended,
     refusal::Refusal,
     replay::Kept,
@@ -41,7 +40,7 @@ enum Heard {
     /// All of it; so it ended, and its connection may serve another exchange.
     All(End, Box<Link>),
     /// Nothing but perhaps its head, before a restart cut it. The request can go once more.
-    Nothing(Outbound),
+    Nothing(Box<Outbound>),
     /// The connection has left HTTP.
     Switched(Box<Switched>),
 }
@@ -70,7 +69,7 @@ pub(super) fn run(exchange: Exchange, plan: Plan) -> impl Future<Output = ()> {
 async fn shielded(
     exchange: &Exchange,
     backend: std::sync::Arc<Backend>,
-    request: Outbound,
+    request: Box<Outbound>,
     policy: &Policy,
     store: &Store,
     retain: Retain,
@@ -148,125 +147,39 @@ impl Exchange {
         &self,
         backend: &Backend,
         (slot, link): (&Slot, Box<Link>),
-        request: Outbound,
+        request: Box<Outbound>,
         policy: &Policy,
         spool: &Spool,
-        handed: &mut Option<response::Parts>,
+        handed: &mut Option<Box<response::Parts>>,
     ) -> Result<Heard, Stopped> {
-        let sent = tokio::select! {
-            biased;
-            sent = backend.send(slot, link, request, self) => sent.map_err(Stopped::NoAnswer)?,
-            // What is dropped here is the exchange itself: it is cut.
-            reason = self.outlived(policy.allowance(false, None)) => return Err(Stopped::Cut(reason)),
+        // A block: what came needs no room while its body does.
+        let (answer, again) = {
+            let sent = tokio::select! {
+                biased;
+                sent = backend.send(slot, link, request, self) => sent.map_err(Stopped::NoAnswer)?,
+                // What is dropped here is the exchange itself: it is cut.
+                reason = self.outlived(policy.allowance(false, None)) => {
+                    return Err(Stopped::Cut(reason));
+                }
+            };
+            match sent {
+                Sent::Answered(answer, again) => (answer, again),
+                Sent::Again(again) => return Ok(Heard::Nothing(again)),
+                // The client has the head of another answer, which a restart cut.
+                Sent::Switched(_) if handed.is_some() => return Err(Stopped::BrokenOff),
+                Sent::Switched(switched) => return Ok(Heard::Switched(switched)),
+            }
         };
-        let (answer, again) = match sent {
-            Sent::Answered(answer, again) => (answer, again),
-            Sent::Again(again) => return Ok(Heard::Nothing(again)),
-            // The client has the head of another answer, which a restart cut.
-            Sent::Switched(_) if handed.is_some() => return Err(Stopped::BrokenOff),
-            Sent::Switched(switched) => return Ok(Heard::Switched(switched)),
+        let passed = match self.hand_on(answer, policy, spool, handed) {
+            Ok(begun) => self.pass_on(begun, policy.orphan.max_bytes, spool).await,
+            Err(stopped) => Err(stopped),
         };
-        match (self.pass_on(answer, policy, spool, handed).await, again) {
+        match (passed, again) {
             (Err(Stopped::BrokenOff), Some(again)) if spool.written() == 0 && self.is_wanted() => {
                 Ok(Heard::Nothing(again))
             }
             (result, _) => result.map(|(end, link)| Heard::All(end, link)),
         }
-    }
-
-    /// Hands on the head, then the body as it comes; gives the connection back. A head that was
-    /// `handed` on already is handed on once: another one must be the same.
-    async fn pass_on(
-        &self,
-        answer: Answer,
-        policy: &Policy,
-        spool: &Spool,
-        handed: &mut Option<response::Parts>,
-    ) -> Result<(End, Box<Link>), Stopped> {
-        let Answer { head: mut parts, cookie, mut link } = answer;
-        self.record().note(|outcome| outcome.backend_status = Some(parts.status));
-        let overruled =
-            headers::accept(&mut parts, self.record().id()).map_err(Stopped::NoAnswer)?;
-        let endless = headers::is_endless(&parts.headers);
-        let allowance = policy.allowance(endless, overruled);
-        let brief = endless && allowance.time < policy.orphan.max_duration;
-        let bodyless = link.is_read();
-        let first = link.at_once();
-        let is_whole = first.is_ready() && link.is_read();
-        match handed {
-            None => {
-                // Small bodies come with their head, and then nothing is to be kept of that.
-                if !matches!(first, Poll::Ready(None | Some(Ok(_)))) {
-                    *handed = Some(parts.clone());
-                }
-                // Of another server's answer, should it come to one, all else must be the same.
-                // And what a cache has for all must not lead all of them to one server.
-                if let Some(cookie) = cookie.filter(|_| !headers::is_public(&parts.headers)) {
-                    parts.headers.append(SET_COOKIE, *cookie);
-                }
-                // What has come whole is over in a moment: the clock is read then.
-                let answered = (!is_whole).then(Instant::now);
-                self.answer(parts, spool, bodyless, brief, answered);
-            }
-            Some(before) if headers::is_same_answer(before, &parts) => {}
-            Some(_) => return Err(Stopped::BrokenOff),
-        }
-        let finished = async {
-            let max_bytes = policy.orphan.max_bytes;
-            let end = self.fill(spool, first, &mut link, max_bytes).await?;
-            link.settle().await;
-            Ok(end)
-        };
-        let end = tokio::select! {
-            biased;
-            end = finished => end?,
-            // What is dropped here is the exchange itself: it is cut.
-            reason = self.outlived(allowance) => return Err(Stopped::Cut(reason)),
-        };
-        Ok((end, link))
-    }
-
-    /// Reads the body at the backend's pace to its last byte.
-    async fn fill(
-        &self,
-        spool: &Spool,
-        first: Poll<Option<Result<Piece, Fault>>>,
-        link: &mut Link,
-        max_orphan_bytes: u64,
-    ) -> Result<End, Stopped> {
-        let mut discarded = 0;
-        let mut come = first;
-        loop {
-            let next = match std::mem::replace(&mut come, Poll::Pending) {
-                Poll::Ready(next) => next,
-                Poll::Pending if link.is_read() => break,
-                Poll::Pending => link.piece().await,
-            };
-            let chunk = match next {
-                None => break,
-                Some(Ok(Piece::Data(chunk))) => chunk,
-                Some(Ok(Piece::Trailers(trailers))) => {
-                    return Ok(End::Whole(headers::accept_trailers(trailers)));
-                }
-                Some(Err(error)) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "answer broken off");
-                    return Err(Stopped::BrokenOff);
-                }
-            };
-            self.tells();
-            // The spool of an answer is never retained as a whole, so it waits for room and does
-            // not fail.
-            let unread = spool.write(chunk).await.unwrap_or(0);
-            if unread == 0 {
-                continue;
-            }
-            discarded += unread;
-            self.record().note(|outcome| outcome.discarded += unread);
-            if discarded > max_orphan_bytes {
-                return Err(Stopped::Cut("orphan.max_bytes reached"));
-            }
-        }
-        Ok(End::Whole(None))
     }
 
     /// The end of an answer that was held for others.
@@ -292,21 +205,25 @@ impl Exchange {
 
     /// Resolves once the exchange has been an orphan for longer than it may be, and nobody can join
     /// it any more, or an operator ends it; with the reason. Whoever joins it meanwhile stops the clock.
-    async fn outlived(&self, allowance: Allowance) -> &'static str {
-        loop {
-            let since = match self.orphaned_since().await {
-                Ok(since) => since,
-                Err(reason) => return reason,
-            };
-            if allowance.time > Duration::ZERO {
-                tokio::select! {
-                    // Cancel-safe: both only wait.
-                    () = sleep_until(since + allowance.time) => {}
-                    reason = self.condemned() => return reason,
+    pub(super) fn outlived(&self, allowance: Allowance) -> impl Future<Output = &'static str> {
+        // Here, since an `async fn` would hold it twice.
+        let Allowance { time, reason } = allowance;
+        async move {
+            loop {
+                let since = match self.orphaned_since().await {
+                    Ok(since) => since,
+                    Err(reason) => return reason,
+                };
+                if time > Duration::ZERO {
+                    tokio::select! {
+                        // Cancel-safe: both only wait.
+                        () = sleep_until(since + time) => {}
+                        reason = self.condemned() => return reason,
+                    }
                 }
-            }
-            if self.close_orphan(since) {
-                return allowance.reason;
+                if self.close_orphan(since) {
+                    return reason;
+                }
             }
         }
     }

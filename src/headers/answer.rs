@@ -123,7 +123,7 @@ pub(crate) fn is_public(headers: &HeaderMap) -> bool {
 /// Turns the trailers of a response into those that the client gets. Some clients merge them with the
 /// fields of the head, so none may be there that would have been acted on in the head (RFC 9110,
 /// section 6.5.1).
-pub(crate) fn accept_trailers(mut trailers: HeaderMap) -> Option<HeaderMap> {
+pub(crate) fn accept_trailers(mut trailers: Box<HeaderMap>) -> Option<Box<HeaderMap>> {
     strip_hop_by_hop(&mut trailers);
     for name in [CONTENT_LENGTH, TRAILER, HOST, SET_COOKIE, SEAWALL_ON_DISCONNECT, X_REQUEST_ID] {
         trailers.remove(name);

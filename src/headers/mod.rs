@@ -237,14 +237,18 @@ pub(crate) fn of_probe(
     Some(request.body(()).ok()?.into_parts().0)
 }
 
-/// Does a person wait for this, before a browser? (Fetch Metadata, where there is any.)
-pub(crate) fn is_page_load(head: &request::Parts) -> bool {
-    let is_html = |value: &HeaderValue| {
-        value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("text/html"))
+/// Does a person wait for what is asked with these fields, before a browser? (Fetch Metadata, where there
+/// is any.)
+pub(crate) fn is_page_load<'a>(
+    mut fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+) -> bool {
+    let is_html = |value: &[u8]| {
+        let html = b"text/html";
+        value.windows(html.len()).any(|part| part.eq_ignore_ascii_case(html))
     };
-    head.method == Method::GET
-        && head.headers.get_all(ACCEPT).iter().any(is_html)
-        && head.headers.get(SEC_FETCH_MODE).is_none_or(|mode| mode == "navigate")
+    let mut modes = fields.clone().filter(|(name, _)| *name == SEC_FETCH_MODE.as_str().as_bytes());
+    modes.next().is_none_or(|(_, mode)| mode == b"navigate")
+        && fields.any(|(name, value)| name == ACCEPT.as_str().as_bytes() && is_html(value))
 }
 
 /// Browsers say for what they ask (Fetch Metadata), and so shows that one asks.
@@ -260,7 +264,8 @@ pub(crate) fn id_of(headers: &HeaderMap) -> HeaderValue {
     };
     // No look-up: that would cost as much as passing by ten names.
     let given = headers.iter().find(|(name, _)| **name == X_REQUEST_ID).map(|(_, value)| value);
-    given.filter(fit).cloned().unwrap_or_else(request_id)
+    // A copy: a slice would keep all that was read with it, as long as the exchange lasts.
+    given.filter(fit).and_then(|value| owned(value.as_bytes().to_vec())).unwrap_or_else(request_id)
 }
 
 /// Sixteen hexadecimal digits.
@@ -268,9 +273,12 @@ pub(crate) fn request_id() -> HeaderValue {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let random = fastrand::u128(..).to_le_bytes();
     let id = random.map(|byte| DIGITS[usize::from(byte & 15)]);
-    // Owned, since it will be cloned: of bytes that were copied, the first clone would allocate anew.
-    let id = bytes::Bytes::from_owner(id);
-    HeaderValue::from_maybe_shared(id).unwrap_or(HeaderValue::from_static("0"))
+    owned(id).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// To be cloned: of bytes that were copied, the first clone would allocate anew.
+fn owned(bytes: impl AsRef<[u8]> + Send + 'static) -> Option<HeaderValue> {
+    HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(bytes)).ok()
 }
 
 /// The path with its query; `*` where the request is for none.

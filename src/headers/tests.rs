@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use http::Request;
 
 use super::*;
@@ -137,6 +139,23 @@ fn an_id_that_is_fit_is_kept() {
     assert_ne!(id("a b"), "a b");
     assert_eq!(id("").len(), 16);
     assert_eq!(id(&"x".repeat(MAX_ID + 1)).len(), 16);
+}
+
+#[test]
+fn an_id_keeps_nothing_of_the_read_buffer_that_it_came_in() {
+    struct Buffer(Arc<str>);
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_bytes()
+        }
+    }
+    let buffer: Arc<str> = "an-id and much else".into();
+    let bytes = bytes::Bytes::from_owner(Buffer(buffer.clone()));
+    let value = HeaderValue::from_maybe_shared(bytes.slice(..5)).expect("a value");
+    drop(bytes);
+    let id = id_of(&HeaderMap::from_iter([(X_REQUEST_ID, value)]));
+    assert_eq!(id, "an-id");
+    assert_eq!(Arc::strong_count(&buffer), 1);
 }
 
 #[test]

@@ -67,9 +67,8 @@ struct Running {
 /// Where a record stands in the books.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
-    sheet: usize,
-    line: usize,
     serial: u64,
+    line: u32,
     /// It is to be kept when it is over, and what is said is taken down.
     pub(super) is_chosen: bool,
 }
@@ -180,8 +179,7 @@ impl Books {
     }
 
     fn entered(&self, serial: u64) -> Option<Weak<Record>> {
-        let sheet = usize::try_from(serial % SHEETS as u64).ok()?;
-        let sheet = self.inner.sheets[sheet].lock();
+        let sheet = self.inner.sheets[sheet(serial)].lock();
         let mut running = sheet.running.iter().map(|(_, running)| running);
         running.find(|running| running.serial == serial).map(|running| running.record.clone())
     }
@@ -193,8 +191,10 @@ impl Books {
         let serial = sheet.entered * SHEETS as u64 + place as u64;
         sheet.entered += 1;
         let line = sheet.running.insert(Running { serial, record: record.clone() });
+        // So many do not fit into memory.
+        let line = u32::try_from(line).unwrap_or(u32::MAX);
         let is_chosen = self.inner.recent.takes(&mut sheet.chosen, began) || is_chosen;
-        Entry { sheet: place, line, serial, is_chosen }
+        Entry { serial, line, is_chosen }
     }
 
     /// Counts what is over, writes its line, and keeps it where it was chosen or is of interest.
@@ -205,7 +205,7 @@ impl Books {
         outcome: &Outcome,
         capture: Option<Box<Capture>>,
     ) {
-        let mut sheet = self.inner.sheets[entry.sheet].lock();
+        let mut sheet = self.inner.sheets[entry.sheet()].lock();
         let account = outcome.account.0 as usize;
         if sheet.counts.len() <= account {
             sheet.counts.resize_with(account + 1, Counts::default);
@@ -215,14 +215,16 @@ impl Books {
             || (!is_plain(outcome)
                 && self.inner.recent.takes(&mut sheet.odd, outcome.ended_at(facts.began)));
         // What is kept stands here until it is there, so that it is always to be found.
-        let gone = (!is_kept).then(|| sheet.running.try_remove(entry.line));
+        let gone = (!is_kept).then(|| sheet.running.try_remove(entry.line as usize));
         drop(sheet);
         // Its memory is freed only when this is gone, too; that need not be under the lock.
         drop(gone);
         self.inner.log.write(facts, outcome);
         if is_kept {
-            self.inner.recent.put(entry.serial, facts.to_keep(), outcome.clone(), capture);
-            let gone = self.inner.sheets[entry.sheet].lock().running.try_remove(entry.line);
+            self.inner.recent.put(entry.serial, facts.clone(), outcome.clone(), capture);
+            let mut sheet = self.inner.sheets[entry.sheet()].lock();
+            let gone = sheet.running.try_remove(entry.line as usize);
+            drop(sheet);
             drop(gone);
         }
     }
@@ -232,6 +234,16 @@ impl Entry {
     pub(super) fn serial(self) -> u64 {
         self.serial
     }
+
+    fn sheet(self) -> usize {
+        sheet(self.serial)
+    }
+}
+
+/// On which sheet a number stands.
+#[expect(clippy::cast_possible_truncation, reason = "there are few sheets")]
+fn sheet(serial: u64) -> usize {
+    (serial % SHEETS as u64) as usize
 }
 
 /// The sheet of this thread.

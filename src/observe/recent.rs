@@ -241,25 +241,6 @@ mod tests {
         });
     }
 
-    #[test]
-    fn nothing_is_kept_of_the_read_buffer_that_an_id_came_in() {
-        struct Buffer(Arc<str>);
-        impl AsRef<[u8]> for Buffer {
-            fn as_ref(&self) -> &[u8] {
-                self.0.as_bytes()
-            }
-        }
-        let buffer: Arc<str> = "an-id and much else".into();
-        let bytes = bytes::Bytes::from_owner(Buffer(buffer.clone()));
-        let id = HeaderValue::from_maybe_shared(bytes.slice(..5)).expect("an id");
-        drop(bytes);
-        let books = books(9, 1 << 20);
-        let facts = Facts { id, client: None, line: None, began: Instant::now() };
-        drop(Record::open(&books, facts));
-        assert_eq!(books.recent().since(0)[0].facts.id, "an-id");
-        assert_eq!(Arc::strong_count(&buffer), 1);
-    }
-
     fn paths(books: &Books) -> Vec<String> {
         let all = books.recent().since(0);
         all.iter().map(|one| one.facts.path().expect("a path").to_owned()).collect()

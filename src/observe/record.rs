@@ -20,6 +20,7 @@ use super::{
 /// What is known when the request's head has come.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
+    /// No slice of what was read from the client: that would keep all of it.
     pub id: HeaderValue,
     /// Address and port.
     pub client: Option<Arc<str>>,
@@ -192,20 +193,13 @@ impl Drop for Record {
             && let Some(tracer) = self.books.tracer()
         {
             let line = self.facts.line.take();
-            let facts = Facts { line, ..self.facts.to_keep() };
+            let facts = Facts { line, ..self.facts.clone() };
             tracer.end(trail, facts, outcome.clone(), self.books.name(outcome.account));
         }
     }
 }
 
 impl Facts {
-    /// A copy to be kept. An id that came with the request is a slice of its client's read buffer, and
-    /// would keep all of that.
-    pub(super) fn to_keep(&self) -> Self {
-        let id = HeaderValue::from_bytes(self.id.as_bytes());
-        Self { id: id.unwrap_or_else(|_| self.id.clone()), ..self.clone() }
-    }
-
     pub(crate) fn method(&self) -> Option<&str> {
         self.line.as_ref().map(|(method, _)| method.as_str())
     }

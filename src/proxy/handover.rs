@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, Response};
+use http::{Method, Response, request};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Admitted, House};
@@ -29,7 +29,8 @@ use crate::{
 pub(super) struct Prepared {
     ready: Ready,
     caller: IpAddr,
-    trusted: bool,
+    /// Where it may join another.
+    identity: Option<Identity>,
 }
 
 impl House {
@@ -40,11 +41,17 @@ impl House {
         route: &Route,
         backend: &Arc<Backend>,
         admitted: Admitted,
-        request: Outbound,
+        (head, body): (Box<request::Parts>, Received),
         asked: Option<Box<Asked>>,
     ) -> Prepared {
-        let Admitted { share, caller, trusted, .. } = admitted;
-        let request = if asked.is_some() { request.upgrading() } else { request };
+        let Admitted { share, stuck, caller, trusted } = admitted;
+        let may_join = route.join && asked.is_none() && only_asks(&head, &body);
+        let identity = may_join.then(|| {
+            // Whoever is to come to another server asks for something else.
+            let number = stuck.as_ref().and_then(|stuck| stuck.number()).unwrap_or(backend.number);
+            Identity::of(number, &head, trusted)
+        });
+        let request = Outbound::new(head, body).stuck(stuck).upgrading(asked.is_some());
         let mut ready =
             self.ready(share, visit.record().clone(), backend, route.on_disconnect, request);
         ready.plan.tunnel = asked.map(|asked| {
@@ -56,7 +63,7 @@ impl House {
             let draining = self.tasks.closing().clone();
             Box::new(tunnel::Plan { asked, bounds, draining })
         });
-        Prepared { ready, caller, trusted }
+        Prepared { ready, caller, identity }
     }
 
     fn ready(
@@ -73,6 +80,8 @@ impl House {
             endless: backend.config.endless,
         };
         let (backend, store) = (backend.clone(), self.store.clone());
+        // Boxed: it is handed on, and kept, at many places.
+        let request = Box::new(request);
         let plan = Plan { backend, request, policy, store, retain: Retain::Nothing, tunnel: None };
         Ready { share, record, plan, tasks: self.tasks.clone() }
     }
@@ -102,15 +111,12 @@ impl House {
 
     /// Hands the request over to an exchange, its own or one that runs for an equal request; from
     /// here on the client only watches.
-    pub(super) fn join_or_start(&self, prepared: Prepared, route: &Route) -> Watcher {
-        let Prepared { ready, caller, trusted } = prepared;
-        if !route.join || !ready.plan.request.only_asks() {
-            return exchange::start(ready);
+    pub(super) fn join_or_start(&self, prepared: Prepared) -> Watcher {
+        let Prepared { ready, caller, identity } = prepared;
+        match identity {
+            None => exchange::start(ready),
+            Some(identity) => self.registry.join_or_start(identity, caller, ready),
         }
-        // Whoever is to come to another server asks for something else.
-        let number = ready.plan.request.number().unwrap_or(ready.plan.backend.number);
-        let identity = Identity::of(number, ready.plan.request.head(), trusted);
-        self.registry.join_or_start(identity, caller, ready)
     }
 
     /// The same for a request that may have come before.
@@ -122,8 +128,7 @@ impl House {
     ) -> Result<Found, Refusal> {
         let Prepared { ready, caller, .. } = prepared;
         let name = naming.end();
-        // Boxed: few requests have a key.
-        let found = Box::pin(self.replays.run_attach_or_replay(&name, caller, ready));
+        let found = self.replays.run_attach_or_replay(&name, caller, ready);
         match patience {
             None => found.await,
             Some(until) => timeout_at(until, found).await.unwrap_or(Err(Refusal::StillWaiting)),
@@ -147,7 +152,8 @@ impl House {
     ) -> Result<exchange::Head, Refusal> {
         let head = watcher.head(interim);
         let Some(until) = patience else { return head.await };
-        match timeout_at(until, head).await {
+        // Boxed: nobody waits by the clock unless it is configured.
+        match Box::pin(timeout_at(until, head)).await {
             Ok(head) => head,
             Err(_) => {
                 // Not where it would only be sent to be cut.
@@ -158,4 +164,10 @@ impl House {
             }
         }
     }
+}
+
+/// A GET or HEAD and nothing besides, so that its head says all of it.
+fn only_asks(head: &request::Parts, body: &Received) -> bool {
+    let reads = head.method == Method::GET || head.method == Method::HEAD;
+    reads && matches!(body, Received::Nothing)
 }

@@ -77,8 +77,8 @@ pub(crate) enum Retain {
 /// How the writing ended.
 #[derive(Debug, Clone)]
 pub(crate) enum End {
-    /// Whole, perhaps with trailers.
-    Whole(Option<HeaderMap>),
+    /// Whole, perhaps with trailers. Boxed: every spool has room for them.
+    Whole(Option<Box<HeaderMap>>),
     /// There was more to come, and it will not.
     Cut,
 }

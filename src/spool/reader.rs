@@ -89,7 +89,7 @@ impl Reader {
                     self.ended = true;
                     return Poll::Ready(match end {
                         End::Whole(None) => None,
-                        End::Whole(Some(trailers)) => Some(Ok(Frame::trailers(trailers))),
+                        End::Whole(Some(trailers)) => Some(Ok(Frame::trailers(*trailers))),
                         End::Cut => Some(Err(Broken::Cut)),
                     });
                 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::harness::{Backend, Leave, Seawall, Talk, pattern};
+use crate::harness::{Backend, Client, Leave, Seawall, Talk, pattern, until};
 
 #[test]
 fn a_backend_that_tells_the_length_finishes_unharmed() {
@@ -158,4 +158,33 @@ fn a_client_whose_next_request_lies_pipelined_behind_the_first_harms_nobody_by_l
         backend.assert_unharmed();
         assert_eq!(backend.most_held_at_once(), 1);
     }
+}
+
+#[test]
+fn an_orphan_takes_little_memory_and_none_of_its_clients_head() {
+    let backend = Backend::held();
+    let bounds = "max_concurrency = 500\n[client]\nexchanges = 500\norphans = 500";
+    let seawall = Seawall::with(&backend, bounds);
+    let ask = |number| {
+        let mut client = seawall.client();
+        // Long, so that it shows who keeps it.
+        client.get_with(
+            "/held",
+            &format!("X-Request-Id: {number}\r\nCookie: {}\r\n", "c".repeat(6000)),
+        );
+        client
+    };
+    seawall.leave(ask(0), Leave::Fin);
+    let before = seawall.memory("VmRSS");
+    let clients: Vec<Client> = (1..=400).map(ask).collect();
+    backend.wait_held("/held", 401);
+    drop(clients);
+    // KiB. With their clients they take 24 each. What is freed goes back to the system after a second.
+    until("memory is given back", || {
+        let grown = seawall.memory("VmRSS").saturating_sub(before);
+        (grown < 400 * 12).then_some(())
+    });
+    backend.release("/held");
+    seawall.wait_for_lines(401, |line| line["path"] == "/held");
+    backend.assert_unharmed();
 }

@@ -30,7 +30,7 @@ fn told(pieces: &[&[u8]]) -> Result<Told, Malformed> {
         while let Some(piece) = inbound.piece()? {
             match piece {
                 Piece::Data(data) => told.body.extend_from_slice(&data),
-                Piece::Trailers(trailers) => told.trailers = Some(trailers),
+                Piece::Trailers(trailers) => told.trailers = Some(*trailers),
             }
         }
     }

@@ -1,0 +1,131 @@
+//! A request as the backend is to get it, whole.
+//!
+//! Its head is text from the beginning. The fields from which that was written are slices of what was
+//! read from the client, and so would keep a whole read buffer for as long as the backend takes.
+
+use std::{borrow::Cow, num::NonZeroU64, sync::Arc};
+
+use http::{
+    HeaderValue, Method,
+    header::{CONNECTION, CONTENT_LENGTH, TE},
+    request,
+};
+
+use super::{
+    head,
+    server::{Seats, Slot},
+    stick::Stuck,
+};
+use crate::{headers, spool::Received};
+
+/// A request, to be sent as often as it takes.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    method: Method,
+    head: Box<[u8]>,
+    pub(super) body: Received,
+    /// It ends its connection.
+    pub(super) closes: bool,
+    /// The backend may have seen it: it was cut.
+    pub(super) is_sent: bool,
+    /// A connection made for it to the server of this number has ended before an answer: is that there
+    /// at all?
+    pub(super) doubted: Option<NonZeroU64>,
+    /// To which server it is to go.
+    pub(super) stuck: Option<Box<Stuck>>,
+    /// It asks for another protocol.
+    pub(super) upgrades: bool,
+}
+
+/// Methods that send something (RFC 9110, section 8.6).
+const SENDS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
+
+impl Outbound {
+    pub(crate) fn new(mut head: Box<request::Parts>, body: Received) -> Self {
+        // Where one is looked for, that there is none is said, too: some servers insist (411).
+        let none = || SENDS.contains(&head.method).then_some(0);
+        if let Some(len) = body.len().or_else(none) {
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+            // A server that does not look for a body there takes it for the next request, if there
+            // may be one.
+            if len > 0 && !expects_body(&head.method) {
+                // In one line, and that the only one: some read the first.
+                head.headers.remove(TE);
+                head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
+        Self {
+            head: head::write(&head).into(),
+            closes: head::closes(&head),
+            method: head.method,
+            body,
+            is_sent: false,
+            doubted: None,
+            stuck: None,
+            upgrades: false,
+        }
+    }
+
+    /// Does its head ask for another protocol?
+    pub(crate) fn upgrading(self, upgrades: bool) -> Self {
+        Self { upgrades, ..self }
+    }
+
+    /// It goes once more: its connection was lost, so the backend may have seen it, and may be about to end.
+    pub(super) fn goes_again(&mut self, is_sent: bool, doubted: Option<NonZeroU64>) {
+        (self.is_sent, self.doubted) = (is_sent, doubted);
+    }
+
+    /// It is to go there.
+    pub(crate) fn stuck(self, stuck: Option<Box<Stuck>>) -> Self {
+        Self { stuck, ..self }
+    }
+
+    /// The server that it is to go to.
+    pub(super) fn at(&self) -> Option<&Arc<Seats>> {
+        self.stuck.as_ref()?.at.as_ref()
+    }
+
+    /// Its head for a server that keeps its connections, or is to be asked to (HTTP/1.0).
+    pub(super) fn head(&self, keep_alive: bool) -> Cow<'_, [u8]> {
+        match keep_alive {
+            false => Cow::Borrowed(&self.head),
+            true => Cow::Owned(head::kept_alive(&self.head)),
+        }
+    }
+
+    /// Does it only read (RFC 9110, section 9.2.1)?
+    pub(crate) fn is_safe(&self) -> bool {
+        self.method.is_safe()
+    }
+
+    /// Is its answer one without a body, whatever that says?
+    pub(super) fn wants_no_body(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
+    /// May the backend have seen it?
+    pub(crate) fn is_sent(&self) -> bool {
+        self.is_sent
+    }
+
+    pub(super) fn doubts(&self, slot: &Slot) -> bool {
+        self.doubted.is_some_and(|number| number.get() == slot.server().place().number)
+    }
+
+    /// Does a person wait for it, before a browser? Hardly ever asked, and so found out anew each time.
+    pub(crate) fn is_page_load(&self) -> bool {
+        self.method == Method::GET && headers::is_page_load(head::fields(&self.head))
+    }
+}
+
+/// Whose body has no meaning of its own (RFC 9110, section 9.3), is often left unread.
+fn expects_body(method: &Method) -> bool {
+    const BARE: [Method; 5] =
+        [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS, Method::TRACE];
+    !BARE.contains(method)
+}

@@ -1,0 +1,140 @@
+//! Passing an answer on: its head, then its body as it comes.
+
+use std::{future::Future, ops::ControlFlow, task::Poll};
+
+use bytes::Bytes;
+use http::{header::SET_COOKIE, response};
+use tokio::time::Instant;
+
+use super::{
+    Exchange,
+    policy::{Allowance, Policy},
+    run::Stopped,
+};
+use crate::{
+    backend::{Answer, Fault, Link, Piece},
+    headers,
+    spool::{End, Spool},
+};
+
+/// An answer whose head is handed on: what has come of its body with that, and how long it may go on for
+/// nobody.
+pub(super) struct Begun {
+    link: Box<Link>,
+    first: Poll<Option<Result<Piece, Fault>>>,
+    allowance: Allowance,
+}
+
+impl Exchange {
+    /// Hands on the head. One that was `handed` on already is handed on once: another one must be the
+    /// same. No part of what is awaited, which would have room for the head in every exchange.
+    pub(super) fn hand_on(
+        &self,
+        answer: Answer,
+        policy: &Policy,
+        spool: &Spool,
+        handed: &mut Option<Box<response::Parts>>,
+    ) -> Result<Begun, Stopped> {
+        let Answer { head: mut parts, cookie, mut link } = answer;
+        self.record().note(|outcome| outcome.backend_status = Some(parts.status));
+        let overruled =
+            headers::accept(&mut parts, self.record().id()).map_err(Stopped::NoAnswer)?;
+        let endless = headers::is_endless(&parts.headers);
+        let allowance = policy.allowance(endless, overruled);
+        let brief = endless && allowance.time < policy.orphan.max_duration;
+        let bodyless = link.is_read();
+        let first = link.at_once();
+        let is_whole = first.is_ready() && link.is_read();
+        match handed {
+            None => {
+                // Small bodies come with their head, and then nothing is to be kept of that.
+                if !matches!(first, Poll::Ready(None | Some(Ok(_)))) {
+                    *handed = Some(Box::new(parts.clone()));
+                }
+                // Of another server's answer, should it come to one, all else must be the same.
+                // And what a cache has for all must not lead all of them to one server.
+                if let Some(cookie) = cookie.filter(|_| !headers::is_public(&parts.headers)) {
+                    parts.headers.append(SET_COOKIE, *cookie);
+                }
+                // What has come whole is over in a moment: the clock is read then.
+                let answered = (!is_whole).then(Instant::now);
+                self.answer(parts, spool, bodyless, brief, answered);
+            }
+            Some(before) if headers::is_same_answer(before, &parts) => {}
+            Some(_) => return Err(Stopped::BrokenOff),
+        }
+        Ok(Begun { link, first, allowance })
+    }
+
+    /// Passes the body on as it comes; gives the connection back.
+    pub(super) async fn pass_on(
+        &self,
+        begun: Begun,
+        max_bytes: u64,
+        spool: &Spool,
+    ) -> Result<(End, Box<Link>), Stopped> {
+        let Begun { mut link, first, allowance } = begun;
+        let end = tokio::select! {
+            biased;
+            end = self.fill(spool, first, &mut link, max_bytes) => end?,
+            // What is dropped here is the exchange itself: it is cut.
+            reason = self.outlived(allowance) => return Err(Stopped::Cut(reason)),
+        };
+        Ok((end, link))
+    }
+
+    /// Reads the body at the backend's pace to its last byte.
+    fn fill(
+        &self,
+        spool: &Spool,
+        first: Poll<Option<Result<Piece, Fault>>>,
+        link: &mut Link,
+        max_orphan_bytes: u64,
+    ) -> impl Future<Output = Result<End, Stopped>> {
+        let mut discarded = 0;
+        let mut first = Some(first);
+        async move {
+            let end = loop {
+                let come = first.take().unwrap_or(Poll::Pending);
+                let next = match come {
+                    Poll::Ready(next) => next,
+                    Poll::Pending if link.is_read() => None,
+                    Poll::Pending => link.piece().await,
+                };
+                let chunk = match read(next)? {
+                    ControlFlow::Continue(chunk) => chunk,
+                    ControlFlow::Break(end) => break end,
+                };
+                self.tells();
+                // The spool of an answer is never retained as a whole, so it waits for room and does
+                // not fail.
+                let unread = spool.write(chunk).await.unwrap_or(0);
+                if unread == 0 {
+                    continue;
+                }
+                discarded += unread;
+                self.record().note(|outcome| outcome.discarded += unread);
+                if discarded > max_orphan_bytes {
+                    return Err(Stopped::Cut("orphan.max_bytes reached"));
+                }
+            };
+            link.settle().await;
+            Ok(end)
+        }
+    }
+}
+
+/// The next chunk of a body, or the end of all.
+fn read(next: Option<Result<Piece, Fault>>) -> Result<ControlFlow<End, Bytes>, Stopped> {
+    match next {
+        None => Ok(ControlFlow::Break(End::Whole(None))),
+        Some(Ok(Piece::Data(chunk))) => Ok(ControlFlow::Continue(chunk)),
+        Some(Ok(Piece::Trailers(trailers))) => {
+            Ok(ControlFlow::Break(End::Whole(headers::accept_trailers(trailers))))
+        }
+        Some(Err(error)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "answer broken off");
+            Err(Stopped::BrokenOff)
+        }
+    }
+}
