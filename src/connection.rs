@@ -66,12 +66,12 @@ pub(crate) struct Connection {
     has_interims: AtomicBool,
     /// An answer is handed to hyper in whole, and not yet to the kernel.
     finishing: Mutex<SmallVec<[Arc<Record>; 1]>>,
-    seldom: Mutex<Seldom>,
+    rare: Mutex<Rare>,
 }
 
 /// What hardly any connection has.
 #[derive(Debug, Default)]
-struct Seldom {
+struct Rare {
     interims: Vec<u8>,
     /// Why it broke, where the IO knows.
     why: Option<&'static str>,
@@ -98,7 +98,7 @@ impl Connection {
             clean: AtomicBool::new(false),
             has_interims: AtomicBool::new(false),
             finishing: Mutex::default(),
-            seldom: Mutex::default(),
+            rare: Mutex::default(),
         }
     }
 
@@ -132,8 +132,8 @@ impl Connection {
         if self.is_http10() || !self.finishing.lock().is_empty() {
             return;
         }
-        let mut seldom = self.seldom.lock();
-        let text = &mut seldom.interims;
+        let mut rare = self.rare.lock();
+        let text = &mut rare.interims;
         text.extend_from_slice(b"HTTP/1.1 ");
         text.extend_from_slice(head.status().as_str().as_bytes());
         text.push(b' ');
@@ -155,7 +155,7 @@ impl Connection {
             return None;
         }
         self.has_interims.store(false, Relaxed);
-        Some(std::mem::take(&mut self.seldom.lock().interims))
+        Some(std::mem::take(&mut self.rare.lock().interims))
     }
 
     /// hyper has all of the answer; it is delivered when the kernel has it.
@@ -218,7 +218,7 @@ impl Connection {
 
     /// Why the client is gone.
     pub(crate) fn why(&self) -> Option<&'static str> {
-        self.seldom.lock().why
+        self.rare.lock().why
     }
 
     pub(crate) fn is_serving(&self) -> bool {
@@ -251,7 +251,7 @@ impl Connection {
     }
 
     pub(crate) fn note(&self, why: &'static str) {
-        self.seldom.lock().why.get_or_insert(why);
+        self.rare.lock().why.get_or_insert(why);
     }
 
     /// hyper's buffer is empty. The time, when this was the end of an answer.

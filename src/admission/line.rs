@@ -2,7 +2,8 @@
 //! slot free. Where several have, the least busy one is chosen.
 //!
 //! Nobody waits for what is free: whoever comes may take it, and each slot that comes free is handed to the
-//! first in line who can use it (of those who came in the same moment, to one of the same worker). A server that is out gives none, as long as another is not.
+//! first in line who can use it; of those who came in the same moment, up to three times to one of the
+//! same worker. A server that is out gives none, as long as another is not.
 
 mod order;
 
@@ -38,7 +39,7 @@ struct InLine<'a, S> {
     line: &'a Arc<Line<S>>,
     at: Option<Arc<Seats<S>>>,
     came: Came,
-    since: Instant,
+    began: Instant,
     number: Option<Number>,
 }
 
@@ -90,14 +91,14 @@ impl<S> Line<S> {
         })
     }
 
-    /// Waits for a slot. Dropping the future leaves the line.
+    /// Waits for a slot, for a request that `began` then. Dropping the future leaves the line.
     pub(crate) async fn enter(
         self: &Arc<Self>,
         at: Option<Arc<Seats<S>>>,
         came: Came,
-        now: Instant,
+        began: Instant,
     ) -> Slot<S> {
-        let mut place = InLine { line: self, at, came, since: now, number: None };
+        let mut place = InLine { line: self, at, came, began, number: None };
         std::future::poll_fn(|cx| place.poll(cx)).await
     }
 
@@ -213,8 +214,8 @@ impl<S> InLine<'_, S> {
         let number = order.number(self.came);
         self.number = Some(number);
         let at = self.at.take().filter(|at| !at.is_out());
-        let (since, worker, waker) = (self.since, runtime::here(), cx.waker().clone());
-        order.waiting.insert(number, Waiting { at, since, worker, waker });
+        let (began, worker, waker) = (self.began, runtime::here(), cx.waker().clone());
+        order.waiting.insert(number, Waiting { at, began, passed: 0, worker, waker });
         Poll::Pending
     }
 }
@@ -275,6 +276,25 @@ mod tests {
             drop(second);
             assert!(has_slot(first.as_mut()).is_some());
         }
+    }
+
+    #[test]
+    fn nobody_is_passed_over_again_and_again() {
+        let line = Line::new([Seats::new((), 1)]);
+        let mut slot = line.try_enter(None);
+        let now = Instant::now();
+        let mut first = Box::pin(line.enter(None, Came::New, now));
+        wait_elsewhere(first.as_mut());
+        let mut others: Vec<_> =
+            (0..5).map(|_| Box::pin(line.enter(None, Came::New, now))).collect();
+        assert!(others.iter_mut().all(|other| has_slot(other.as_mut()).is_none()));
+        for other in &mut others[..3] {
+            drop(slot.take());
+            slot = has_slot(other.as_mut());
+            assert!(slot.is_some());
+        }
+        drop(slot);
+        assert!(has_slot(first.as_mut()).is_some());
     }
 
     #[test]

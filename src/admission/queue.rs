@@ -1,4 +1,4 @@
-//! The slots of a backend, and the queue before them: first come, first served.
+//! The slots of a backend, and the queue before them: first come, first served, to half a millisecond.
 
 use std::sync::{
     Arc,
@@ -57,7 +57,7 @@ impl<S> Slots<S> {
         bounds: config::Queue,
         came: Came,
         was_held: bool,
-        now: Instant,
+        (began, now): (Instant, Instant),
     ) -> Result<Slot<S>, NoSlot> {
         if let Some(slot) = self.free_slot(at) {
             return Ok(slot);
@@ -66,7 +66,7 @@ impl<S> Slots<S> {
             .take_place(bounds.max, was_held || came == Came::Again)
             .ok_or(NoSlot::QueueFull)?;
         let entered =
-            timeout_at(now + bounds.timeout, self.line.enter(at.cloned(), came, now)).await;
+            timeout_at(now + bounds.timeout, self.line.enter(at.cloned(), came, began)).await;
         entered.map_err(|_| NoSlot::WaitedTooLong)
     }
 
@@ -112,17 +112,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_queue_is_bounded_in_length_and_in_time() {
         let (slots, one) = (Slots::new([Seats::new((), 1)]), config::Queue { max: 1, ..BOUNDS });
-        let _first = slots.slot(None, one, Came::New, false, Instant::now()).await.expect("free");
-        let mut second = Box::pin(slots.slot(None, one, Came::New, false, Instant::now()));
+        let _first = slots.slot(None, one, Came::New, false, at()).await.expect("free");
+        let mut second = Box::pin(slots.slot(None, one, Came::New, false, at()));
         assert!(futures(&mut second).await.is_none());
         assert_eq!(
-            slots.slot(None, one, Came::New, false, Instant::now()).await.err(),
+            slots.slot(None, one, Came::New, false, at()).await.err(),
             Some(NoSlot::QueueFull)
         );
         assert!(
-            futures(&mut Box::pin(slots.slot(None, one, Came::New, true, Instant::now())))
-                .await
-                .is_none()
+            futures(&mut Box::pin(slots.slot(None, one, Came::New, true, at()))).await.is_none()
         );
         assert_eq!(second.await.err(), Some(NoSlot::WaitedTooLong));
     }
@@ -130,18 +128,23 @@ mod tests {
     #[tokio::test]
     async fn first_come_first_served_and_who_leaves_is_skipped() {
         let slots = Slots::new([Seats::new((), 1)]);
-        let first = slots.slot(None, BOUNDS, Came::New, false, Instant::now()).await.expect("free");
-        let mut second = Box::pin(slots.slot(None, BOUNDS, Came::New, false, Instant::now()));
-        let mut third = Box::pin(slots.slot(None, BOUNDS, Came::New, false, Instant::now()));
+        let first = slots.slot(None, BOUNDS, Came::New, false, at()).await.expect("free");
+        let mut second = Box::pin(slots.slot(None, BOUNDS, Came::New, false, at()));
+        let mut third = Box::pin(slots.slot(None, BOUNDS, Came::New, false, at()));
         assert!(futures(&mut second).await.is_none());
         assert!(futures(&mut third).await.is_none());
         drop(second);
         drop(first);
         // The slot is the third's now; nobody who comes later can take it.
-        let mut fourth = Box::pin(slots.slot(None, BOUNDS, Came::New, false, Instant::now()));
+        let mut fourth = Box::pin(slots.slot(None, BOUNDS, Came::New, false, at()));
         assert!(futures(&mut fourth).await.is_none());
         assert!(third.await.is_ok());
         assert!(fourth.await.is_ok());
+    }
+
+    /// When the request began, and the time.
+    fn at() -> (Instant, Instant) {
+        (Instant::now(), Instant::now())
     }
 
     /// One poll.

@@ -101,6 +101,9 @@ impl Inbound {
                 return Ok(None);
             };
             self.looked_at = 0;
+            if self.come.is_empty() {
+                self.come = Bytes::new();
+            }
             match parts.status {
                 StatusCode::CONTINUE => continue,
                 StatusCode::SWITCHING_PROTOCOLS => {}
@@ -151,6 +154,8 @@ impl Inbound {
     pub(super) fn piece(&mut self) -> Result<Option<Piece>, Malformed> {
         loop {
             if self.come.is_empty() {
+                // Empty, it would still hold all that was read with it, for as long as nothing comes.
+                self.come = Bytes::new();
                 return Ok(None);
             }
             match &mut self.body {

@@ -190,9 +190,9 @@ impl Backend {
         request: &Outbound,
         came: Came,
         was_held: bool,
-        now: Instant,
+        times: (Instant, Instant),
     ) -> Result<Slot, NoSlot> {
-        self.lasting.slots.slot(request.at(), self.config.queue, came, was_held, now).await
+        self.lasting.slots.slot(request.at(), self.config.queue, came, was_held, times).await
     }
 
     pub(crate) fn slots(&self) -> &Slots<Server> {

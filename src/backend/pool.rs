@@ -70,7 +70,6 @@ struct Idle<L> {
 #[derive(Debug)]
 pub(super) struct Taken<L> {
     pub link: L,
-    /// The time.
     pub now: Instant,
     /// Another worker watches its socket: used as it is, each of its events would be a wake-up of both.
     pub is_others: bool,
@@ -302,7 +301,11 @@ mod tests {
         std::thread::scope(|scope| drop(scope.spawn(move || keep(&other, "theirs")).join()));
         assert!(taken(&pool).is_none());
         let busy = pool.open();
-        assert_eq!(name(taken(&pool)), Some("theirs"));
+        let theirs = pool.take().expect("kept");
+        assert!(theirs.is_others);
+        // It is watched here by now.
+        pool.keep(theirs.link, 1, Instant::now());
+        assert!(pool.take().is_some_and(|taken| taken.link.0 == "theirs" && !taken.is_others));
         drop(busy);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     future::{Future as _, poll_fn},
+    io,
     num::NonZeroU64,
     pin::pin,
     sync::Arc,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use http::{HeaderValue, Response, StatusCode, header::SET_COOKIE, response};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Backend,
@@ -109,7 +110,7 @@ impl Backend {
             && !request.upgrades
             && let Some(Taken { link, now, is_others }) = slot.server().pool.take()
             // Where it cannot be had here, it is closed, and a new one takes its place.
-            && let Ok(mut link) = if is_others { Box::pin(link.moved()).await } else { Ok(link) }
+            && let Ok(mut link) = if is_others { self.moved(slot, link).await } else { Ok(link) }
         {
             link.since = now;
             return Ok(link);
@@ -155,6 +156,13 @@ impl Backend {
             }
         })
         .await
+    }
+
+    /// A kept connection of another worker. One whose server does not take what it was sent is not waited
+    /// for longer than a new one.
+    async fn moved(&self, slot: &Slot, link: Box<Link>) -> io::Result<Box<Link>> {
+        let bound = slot.server().place().connect_timeout;
+        Box::pin(timeout(bound, link.moved())).await?
     }
 
     pub(super) async fn attempt(

@@ -8,14 +8,14 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// So many fields are remembered: more than an answer has.
+/// So many fields are remembered: more than nearly any answer has.
 const LAST: usize = 32;
 
 /// The last fields of a connection that had not come before.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
-    marks: [u16; LAST],
-    next: usize,
+    marks: [u32; LAST],
+    come: usize,
 }
 
 impl Repeats {
@@ -33,13 +33,15 @@ impl Repeats {
         name.as_str().hash(&mut hasher);
         value.as_bytes().hash(&mut hasher);
         // Two fields with one mark are nothing worse than one in the table that need not be.
-        let [low, high, ..] = hasher.finish().to_le_bytes();
-        let mark = u16::from_le_bytes([low, high]);
+        let [.., a, b, c, d] = hasher.finish().to_le_bytes();
+        let mark = u32::from_le_bytes([a, b, c, d]).max(1);
         if self.marks.contains(&mark) {
             return false;
         }
-        self.marks[self.next] = mark;
-        self.next = (self.next + 1) % LAST;
+        // In turn, of an answer with one more than fit, each would be forgotten just before it comes again.
+        let place = if self.come < LAST { self.come } else { self.come ^ mark as usize };
+        self.marks[place % LAST] = mark;
+        self.come += 1;
         true
     }
 }
@@ -47,6 +49,22 @@ impl Repeats {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_an_answer_with_too_many_fields_many_come_again() {
+        let mut repeats = Repeats::default();
+        let mut come_again = || {
+            let mut fields = HeaderMap::new();
+            for number in 0..LAST + 8 {
+                fields.append("set-cookie", HeaderValue::from(number));
+            }
+            repeats.keep_out_new(&mut fields);
+            fields.values().filter(|value| !value.is_sensitive()).count()
+        };
+        assert_eq!(come_again(), 0);
+        let later = [come_again(), come_again(), come_again()];
+        assert!(later.iter().all(|again| *again >= LAST / 4), "{later:?}");
+    }
 
     #[test]
     fn a_field_is_new_once() {
@@ -62,7 +80,7 @@ mod tests {
         assert!(sensitive("server", "b"));
         assert!(sensitive("via", "a"));
         assert!(!sensitive("via", "a"));
-        for id in 0..LAST {
+        for id in 0..20 * LAST {
             sensitive("x-request-id", &id.to_string());
         }
         assert!(sensitive("server", "a"), "it was long ago");

@@ -12,7 +12,7 @@ use super::{
     run::Stopped,
 };
 use crate::{
-    backend::{Answer, Fault, Link, Piece},
+    backend::{Answer, Fault, Link, Outbound, Piece},
     headers,
     spool::{End, Spool},
 };
@@ -27,7 +27,7 @@ pub(super) struct Begun {
 
 impl Exchange {
     /// Hands on the head. One that was `handed` on already is handed on once: another one must be the
-    /// same. No part of what is awaited, which would have room for the head in every exchange.
+    /// same. Not async: the head would have room in every exchange.
     pub(super) fn hand_on(
         &self,
         answer: Answer,
@@ -66,17 +66,19 @@ impl Exchange {
         Ok(Begun { link, first, allowance })
     }
 
-    /// Passes the body on as it comes; gives the connection back.
+    /// Passes the body on as it comes; gives the connection back. The request can go `again` as long as nothing
+    /// of a body has come.
     pub(super) async fn pass_on(
         &self,
         begun: Begun,
         max_bytes: u64,
         spool: &Spool,
+        again: &mut Option<Box<Outbound>>,
     ) -> Result<(End, Box<Link>), Stopped> {
         let Begun { mut link, first, allowance } = begun;
         let end = tokio::select! {
             biased;
-            end = self.fill(spool, first, &mut link, max_bytes) => end?,
+            end = self.fill(spool, first, &mut link, max_bytes, again) => end?,
             // What is dropped here is the exchange itself: it is cut.
             reason = self.outlived(allowance) => return Err(Stopped::Cut(reason)),
         };
@@ -90,6 +92,7 @@ impl Exchange {
         first: Poll<Option<Result<Piece, Fault>>>,
         link: &mut Link,
         max_orphan_bytes: u64,
+        again: &mut Option<Box<Outbound>>,
     ) -> impl Future<Output = Result<End, Stopped>> {
         let mut discarded = 0;
         let mut first = Some(first);
@@ -106,6 +109,7 @@ impl Exchange {
                     ControlFlow::Break(end) => break end,
                 };
                 self.tells();
+                *again = None;
                 // The spool of an answer is never retained as a whole, so it waits for room and does
                 // not fail.
                 let unread = spool.write(chunk).await.unwrap_or(0);

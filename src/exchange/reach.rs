@@ -111,7 +111,8 @@ impl Exchange {
     ) -> Result<Slot, Stopped> {
         let queued = Instant::now();
         self.happened(What::Queued, queued);
-        let mut slot = pin!(backend.slot(request, came, turn.was_held(), queued));
+        let times = (self.record().began(), queued);
+        let mut slot = pin!(backend.slot(request, came, turn.was_held(), times));
         let in_order = poll_fn(|cx| {
             let polled = slot.as_mut().poll(cx);
             // Its place in the queue is taken by now.

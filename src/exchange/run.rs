@@ -153,7 +153,7 @@ impl Exchange {
         handed: &mut Option<Box<response::Parts>>,
     ) -> Result<Heard, Stopped> {
         // A block: what came needs no room while its body does.
-        let (answer, again) = {
+        let (answer, mut again) = {
             let sent = tokio::select! {
                 biased;
                 sent = backend.send(slot, link, request, self) => sent.map_err(Stopped::NoAnswer)?,
@@ -171,7 +171,7 @@ impl Exchange {
             }
         };
         let passed = match self.hand_on(answer, policy, spool, handed) {
-            Ok(begun) => self.pass_on(begun, policy.orphan.max_bytes, spool).await,
+            Ok(begun) => self.pass_on(begun, policy.orphan.max_bytes, spool, &mut again).await,
             Err(stopped) => Err(stopped),
         };
         match (passed, again) {

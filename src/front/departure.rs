@@ -28,12 +28,9 @@ const QUESTION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// as that of a container's published port, the first question is answered by a reset to the relay, the second
 /// makes it close, and only the third is answered to us. No more often, since there are clients that bear
 /// only five interim responses.
-const AGAIN: [Duration; 4] = [
-    Duration::from_millis(100),
-    Duration::from_millis(300),
-    Duration::from_secs(10),
-    Duration::from_secs(60),
-];
+const AGAIN: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(10), LATER];
+const LATER: Duration = Duration::from_secs(60);
 
 /// Once an answer has begun, nothing can be put before it. The kernel asks then: a client that has
 /// closed is forgotten by its own kernel after `tcp_fin_timeout` (60 s), and answers by a reset.
@@ -64,19 +61,19 @@ impl Departure {
     ) -> Poll<io::Error> {
         // A Unix socket tells by itself.
         let may_ask = may_ask && !transport.socket().is_unix();
-        while (may_ask || self.end.is_none())
-            && self.asked <= AGAIN.len()
-            && self.again.as_mut().poll(cx).is_ready()
-        {
+        loop {
+            let asks = may_ask && self.asked <= AGAIN.len();
+            if !(asks || self.end.is_none()) || self.again.as_mut().poll(cx).is_pending() {
+                break;
+            }
             if self.end.is_none() {
                 self.end = end_of(transport).ok();
             }
-            if may_ask && let Some(error) = ask(cx, transport) {
+            if asks && let Some(error) = ask(cx, transport) {
                 return Poll::Ready(error);
             }
-            if let Some(wait) = AGAIN.get(self.asked) {
-                self.again.as_mut().reset(Instant::now() + *wait);
-            }
+            let wait = AGAIN.get(self.asked).unwrap_or(&LATER);
+            self.again.as_mut().reset(Instant::now() + *wait);
             self.asked += 1;
         }
         match &mut self.end {
@@ -103,10 +100,11 @@ fn ask(cx: &mut Context<'_>, transport: &mut Transport) -> Option<io::Error> {
 fn end_of(transport: &Transport) -> io::Result<End> {
     Ok(match transport.socket() {
         Socket::Tcp(stream) => {
+            // First, since it needs no descriptor.
+            let probes = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE);
+            SockRef::from(stream).set_tcp_keepalive(&probes)?;
             let socket: OwnedFd = stream.as_fd().try_clone_to_owned()?;
             let socket = TcpStream::from_std(socket.into())?;
-            let probes = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE);
-            SockRef::from(&socket).set_tcp_keepalive(&probes)?;
             Box::pin(reset(socket))
         }
         Socket::Unix(stream) => {

@@ -48,7 +48,10 @@ pub(crate) enum Came {
 pub(super) struct Waiting<S> {
     /// For this server, as long as it is there.
     pub(super) at: Option<Arc<Seats<S>>>,
-    pub(super) since: Instant,
+    /// When its client's request began.
+    pub(super) began: Instant,
+    /// So often another one was served in its place.
+    pub(super) passed: u8,
     pub(super) worker: ThreadId,
     pub(super) waker: Waker,
 }
@@ -125,23 +128,25 @@ impl<S> Order<S> {
             return None;
         }
         let is_for = |one: &Waiting<S>| one.at.as_ref().is_none_or(|at| Arc::ptr_eq(at, seats));
-        let mut candidates = self.waiting.iter().filter(|(_, one)| is_for(one));
-        let (first, waiting) = candidates.next()?;
+        let mut in_line = self.waiting.iter_mut();
+        let (&first, waiting) = in_line.find(|(_, one)| is_for(one))?;
         // To wake another worker, and to use a connection that this one watches, costs as much as a third
         // of a request. Who came in the same moment may as well be next.
         let here = runtime::here();
-        let is_as_early = |(number, one): &(&Number, &Waiting<S>)| {
-            number.0 == first.0 && one.since - waiting.since < MOMENT
+        let is_as_early = |number: Number, one: &Waiting<S>| {
+            number.0 == first.0
+                && one.began.max(waiting.began) - one.began.min(waiting.began) < MOMENT
         };
-        let number = match waiting.worker == here {
-            true => first,
-            false => candidates
-                .take(LOOKED_AT)
-                .take_while(is_as_early)
-                .find(|(_, one)| one.worker == here)
-                .map_or(first, |(number, _)| number),
-        };
-        let number = *number;
+        let mut number = first;
+        if waiting.worker != here && waiting.passed < PASSED {
+            let near =
+                in_line.take(LOOKED_AT).take_while(|(number, one)| is_as_early(**number, one));
+            let own = near.filter(|(_, one)| one.worker == here).find(|(_, one)| is_for(one));
+            if let Some((&own, _)) = own {
+                number = own;
+                waiting.passed += 1;
+            }
+        }
         seats.take();
         self.give(number, seats.clone())
     }
@@ -168,3 +173,5 @@ impl<S> Waiting<S> {
 const MOMENT: Duration = Duration::from_micros(500);
 /// In search of one of this worker.
 const LOOKED_AT: usize = 32;
+/// So often one in line is passed over: where answers are slow, a few are a long time.
+const PASSED: u8 = 3;

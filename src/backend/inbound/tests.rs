@@ -146,3 +146,30 @@ fn a_connection_is_kept_where_both_sides_say_so() {
         assert_eq!(inbound.is_ready(), ready, "{text}");
     }
 }
+
+#[test]
+fn while_nothing_comes_nothing_is_kept_of_what_has_come() {
+    let (head, chunk) = ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r\n");
+    let mut inbound = Inbound::new();
+    for text in [head, chunk] {
+        let kept = std::sync::Arc::new(text.as_bytes().to_vec());
+        let read = Read(kept.clone());
+        inbound.hear_all(Bytes::from_owner(read));
+        if text == head {
+            drop(inbound.head(|_| {}).expect("well-formed").expect("whole"));
+        }
+        while let Some(piece) = inbound.piece().expect("well-formed") {
+            drop(piece);
+        }
+        assert_eq!(std::sync::Arc::strong_count(&kept), 1, "{text}");
+    }
+}
+
+/// What a read has brought.
+struct Read(std::sync::Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Read {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}

@@ -97,8 +97,8 @@ impl ClientIo {
         self.poll_through(cx)
     }
 
-    /// Shuts our side, and reads on for so long; then it is to be dropped. Closing a socket with bytes unread resets it, and
-    /// a reset can overtake our last words.
+    /// Shuts our side, and reads on for so long; then it is to be dropped. Closing a socket with bytes
+    /// unread resets it, and a reset can overtake our last words.
     pub(in crate::front) fn poll_close(
         &mut self,
         cx: &mut Context<'_>,
