@@ -57,7 +57,7 @@ impl Front {
             let (ours, theirs) = UnixStream::pair()?;
             let hop = Hop { address: None, scheme: Scheme::Http };
             let house = self.room.enter().await;
-            let seat = Seat { client: None, _house: house };
+            let seat = Seat { client: None, house };
             let arrival = Arrival { transport: Transport::Plain(Socket::Unix(ours)), hop, seat };
             let client = async move {
                 let (mut reading, mut writing) = theirs.into_split();

@@ -74,8 +74,12 @@ impl Crew {
                     let _ = thread.join();
                 }
             }
-            // Its tasks are dropped, and so logged, before it returns.
-            Kind::WorkStealing(runtime) => runtime.shutdown_timeout(Duration::from_secs(1)),
+            Kind::WorkStealing(runtime) => {
+                // Its tasks are dropped, and so logged, before it returns. On a thread of its own: where tasks
+                // run, and the caller may be one, a runtime is not to be waited for.
+                let ended = thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(1)));
+                let _ = ended.join();
+            }
         }
     }
 }

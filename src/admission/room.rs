@@ -28,6 +28,13 @@ struct Places {
 #[derive(Debug)]
 pub(crate) struct Ticket(Arc<Room>);
 
+impl Ticket {
+    /// One more of the same room, where one is free.
+    pub(crate) fn another(&self) -> Option<Self> {
+        self.0.try_enter()
+    }
+}
+
 impl Room {
     pub(crate) fn new(places: usize) -> Arc<Self> {
         let all = count(places);

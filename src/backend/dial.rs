@@ -13,6 +13,7 @@ use std::{
 };
 
 use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
+use rustix::io::Errno;
 use socket2::SockRef;
 use tokio::{
     net::{TcpStream, UnixStream},
@@ -68,8 +69,16 @@ impl Dialler {
             Url::Tcp(url) => url.clone(),
             Url::Unix(path) => return connect_unix(path).await,
         };
-        let dialled = self.connector.clone().oneshot(url).await;
-        let stream = dialled.map_err(|error| NoConnection::of(error.into()))?.into_inner();
+        let stream = loop {
+            match self.connector.clone().oneshot(url.clone()).await {
+                Ok(stream) => break stream.into_inner(),
+                Err(error) => match NoConnection::of(error.into()) {
+                    // Ours, which says nothing of the backend. One may come free.
+                    NoConnection::Unreachable(error) if is_lack(&*error) => sleep(AGAIN).await,
+                    error => return Err(error),
+                },
+            }
+        };
         if is_its_own_peer(&stream) {
             // Reset, so that the port is free at once for whom it belongs to.
             let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
@@ -104,6 +113,7 @@ async fn connect_unix(path: &Path) -> Result<Socket, NoConnection> {
                 }
                 // Its queue is full. TCP would wait; here nobody tells when there is room.
                 io::ErrorKind::WouldBlock => sleep(AGAIN).await,
+                _ if is_lack(&error) => sleep(AGAIN).await,
                 _ => return Err(NoConnection::Unreachable(error.into())),
             },
         }
@@ -129,12 +139,22 @@ impl NoConnection {
     }
 }
 
-/// What the system says. The connector's error type is private; its sources are not.
 fn kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    Some(of_system(error)?.kind())
+}
+
+/// Is there no descriptor left, for this process or for all?
+fn is_lack(error: &(dyn Error + 'static)) -> bool {
+    let code = of_system(error).and_then(io::Error::raw_os_error);
+    [Errno::MFILE, Errno::NFILE].iter().any(|lack| code == Some(lack.raw_os_error()))
+}
+
+/// What the system says. The connector's error type is private; its sources are not.
+fn of_system<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     let mut source = Some(error);
     while let Some(cause) = source {
         if let Some(error) = cause.downcast_ref::<io::Error>() {
-            return Some(error.kind());
+            return Some(error);
         }
         source = cause.source();
     }

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::transport::Transport;
-use crate::socket::Socket;
+use crate::{admission::room::Ticket, socket::Socket};
 
 const QUESTION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// When to ask again: a client can half-close first and leave later. And where a relay stands between, such
@@ -38,8 +38,9 @@ const PROBE: Duration = Duration::from_secs(5);
 
 /// Waits for the end of a client that has sent a FIN.
 pub(super) struct Departure {
-    /// None as long as there is no descriptor for it: when thousands leave at once, there are few.
-    end: Option<End>,
+    /// None as long as there is no descriptor for it: when thousands leave at once, there are few. It takes
+    /// up the room of one more connection, so that those to the backends are never short of one.
+    end: Option<(End, Ticket)>,
     asked: usize,
     again: Pin<Box<Sleep>>,
 }
@@ -47,9 +48,8 @@ pub(super) struct Departure {
 type End = Pin<Box<dyn Future<Output = io::Error> + Send>>;
 
 impl Departure {
-    pub(super) fn new(transport: &Transport) -> Self {
-        let again = Box::pin(sleep_until(Instant::now()));
-        Self { end: end_of(transport).ok(), asked: 0, again }
+    pub(super) fn new() -> Self {
+        Self { end: None, asked: 0, again: Box::pin(sleep_until(Instant::now())) }
     }
 
     /// Ready when the client is gone. Asks it while `may_ask`: no byte of the answer is out yet.
@@ -57,6 +57,7 @@ impl Departure {
         &mut self,
         cx: &mut Context<'_>,
         transport: &mut Transport,
+        house: &Ticket,
         may_ask: bool,
     ) -> Poll<io::Error> {
         // A Unix socket tells by itself.
@@ -67,7 +68,8 @@ impl Departure {
                 break;
             }
             if self.end.is_none() {
-                self.end = end_of(transport).ok();
+                let room = house.another();
+                self.end = room.and_then(|room| Some((end_of(transport).ok()?, room)));
             }
             if asks && let Some(error) = ask(cx, transport) {
                 return Poll::Ready(error);
@@ -77,7 +79,7 @@ impl Departure {
             self.asked += 1;
         }
         match &mut self.end {
-            Some(end) => end.as_mut().poll(cx),
+            Some((end, _)) => end.as_mut().poll(cx),
             None => Poll::Pending,
         }
     }

@@ -29,7 +29,7 @@ use crate::{
 
 pub(super) struct ClientIo {
     transport: Transport,
-    _seat: Seat,
+    seat: Seat,
     connection: Arc<Connection>,
     bounds: Arc<Client>,
     /// Bytes that were read by others, to be read before all others.
@@ -38,6 +38,8 @@ pub(super) struct ClientIo {
     own: Bytes,
     /// Bytes of the present answer have gone out.
     answering: bool,
+    /// So many, of this one or the last.
+    gone_out: usize,
     /// A part of what hyper has in its buffer has gone out.
     amid: bool,
     head: Head,
@@ -81,12 +83,13 @@ impl ClientIo {
     ) -> Self {
         Self {
             transport,
-            _seat: seat,
+            seat,
             connection,
             bounds,
             ahead: Bytes::new(),
             own: Bytes::new(),
             answering: false,
+            gone_out: 0,
             amid: false,
             head: Head::Awaited,
             waiting_since: None,
@@ -144,6 +147,10 @@ impl ClientIo {
             Poll::Ready(Ok(written)) => {
                 self.stalled_since = None;
                 self.amid = true;
+                if !self.answering {
+                    self.gone_out = 0;
+                }
+                self.gone_out = self.gone_out.saturating_add(written);
                 self.answering |= self.connection.is_received();
                 Poll::Ready(Ok(written))
             }
@@ -321,9 +328,12 @@ impl AsyncWrite for ClientIo {
             return self.poll_linger(cx, until);
         }
         ready!(self.as_mut().poll_flush(cx))?;
-        // Where the client may still be sending, we read on for a while.
+        // Where the client may still be sending, we read on for a while. Few do behind a whole request (some
+        // send an empty line); but whatever comes to a closed socket is answered by a reset, and that
+        // overtakes what is on its way.
         let unread = self.state == State::Refused || !self.connection.is_received();
-        let linger = if unread && !self.connection.is_half_closed() {
+        let linger = if (unread || self.gone_out > ON_ITS_WAY) && !self.connection.is_half_closed()
+        {
             self.bounds.linger
         } else {
             Duration::ZERO
@@ -331,6 +341,9 @@ impl AsyncWrite for ClientIo {
         self.poll_close(cx, linger)
     }
 }
+
+/// An answer of no more bytes is at the client when its connection is closed, or nearly.
+const ON_ITS_WAY: usize = 16 * 1024;
 
 impl Drop for ClientIo {
     fn drop(&mut self) {

@@ -48,7 +48,7 @@ pub(crate) struct Seat {
     /// Of the client; trusted proxies need none, and who is refused has none.
     pub(crate) client: Option<ClientSeat>,
     /// Of the house.
-    pub(crate) _house: Ticket,
+    pub(crate) house: Ticket,
 }
 
 /// Serves the connection until its end; once `draining` is over, it takes no further request.
@@ -106,7 +106,7 @@ pub(crate) async fn refuse(
     let connection = Arc::new(proxy.connection(hop, None));
     let bounds = proxy.client_bounds();
     let linger = bounds.linger.min(BRIEFLY);
-    let seat = Seat { client: None, _house: house };
+    let seat = Seat { client: None, house };
     let mut io = ClientIo::new(transport, connection, bounds, seat);
     io.refuse(&refusal);
     // An error is a client that has gone.

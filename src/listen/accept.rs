@@ -132,7 +132,7 @@ impl Door {
         let transport = Transport::Plain(socket);
         match proxy.seat(hop) {
             Ok(seat) => {
-                let seat = Seat { client: seat, _house: permit };
+                let seat = Seat { client: seat, house: permit };
                 let arrival = Arrival { transport, hop, seat };
                 tasks.connection(front::serve(arrival, proxy.clone(), draining));
             }

@@ -179,7 +179,7 @@ async fn entered<T>(
 }
 
 fn arrival(transport: Transport, hop: Hop, seat: Option<ClientSeat>, permit: Ticket) -> Arrival {
-    Arrival { transport, hop, seat: Seat { client: seat, _house: permit } }
+    Arrival { transport, hop, seat: Seat { client: seat, house: permit } }
 }
 
 fn refused(socket: Socket, hop: Hop, house: Ticket, refusal: Refusal) -> Unwelcome {

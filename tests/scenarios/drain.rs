@@ -227,10 +227,12 @@ fn while_newcomers_are_still_taken_every_answer_says_that_it_is_the_last() {
 
 #[test]
 fn with_nothing_to_do_it_ends_at_once() {
-    let backend = Backend::held();
-    let mut seawall = Seawall::before(&backend);
-    seawall.signal("TERM");
-    assert_eq!(seawall.wait_exit(), Some(0));
+    for kind in ["per-core", "work-stealing"] {
+        let backend = Backend::held();
+        let mut seawall = Seawall::with(&backend, &format!("[runtime]\nkind = \"{kind}\""));
+        seawall.signal("TERM");
+        assert_eq!(seawall.wait_exit(), Some(0), "{kind}");
+    }
 }
 
 /// Holds every request at a gate of its own name.

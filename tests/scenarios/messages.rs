@@ -1,6 +1,6 @@
 //! Messages of the rarer kinds: without a body, with interim ones before them, with odd methods.
 
-use crate::harness::{Backend, Seawall, Talk};
+use crate::harness::{Backend, Client, Seawall, Talk, pattern};
 
 #[test]
 fn a_request_without_a_body_says_so_where_one_is_looked_for() {
@@ -245,4 +245,19 @@ fn an_http_1_0_client_is_answered_without_chunks() {
     assert_eq!((answer.text(), answer.head.field("transfer-encoding")), ("served".into(), None));
     let head = backend.wait_answered("/").head;
     assert!(head.start.ends_with("HTTP/1.1") && head.field("host").is_some(), "{head:?}");
+}
+
+#[test]
+fn an_empty_line_behind_the_last_request_costs_no_byte_of_its_answer() {
+    let body = pattern(40_000);
+    let sent = body.clone();
+    let backend = Backend::start(move |talk| talk.answer(&sent));
+    let seawall = Seawall::before(&backend);
+    // Most of the answer is still with our kernel when we are done.
+    let mut client = Client::with_small_window(seawall.address);
+    client.send("GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(seawall.line_of("/last")["ended"], "delivered");
+    client.send("\r\n");
+    assert_eq!(client.answer().body, body);
+    backend.assert_unharmed();
 }
