@@ -178,7 +178,7 @@ class Stage:
         (self.folder / "proxy.toml").write_text(
             f'{listen}[[backend]]\nurl = "http://127.0.0.1:{self.backend_port}"\n'
             f'max_concurrency = {self.slots}\n[client]\nexchanges = 1000000\norphans = 1000000\nconnections = 1000000\n'
-            f'[log]\nformat = "json"\n[runtime]\nworkers = 1\n')
+            f'[spool]\ntotal_disk = "64GiB"\n[log]\nformat = "json"\n[runtime]\nworkers = 1\n')
         log = open(self.folder / "access", "w")
         process = subprocess.Popen([self.binary, "--config", self.folder / "proxy.toml"], stdout=log,
                                    stderr=open(self.folder / "said", "a"), cwd=self.folder)
