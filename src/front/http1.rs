@@ -105,7 +105,8 @@ fn is_tunnel<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// hyper's read buffer grows to this for large bodies.
-const READ_BUFFER: usize = 400 * 1024;
+/// hyper's read buffer grows to this for large bodies, and so much of an answer it takes ahead of its client,
+/// which no bound of the spool counts.
+const READ_BUFFER: usize = 128 * 1024;
 /// Of a head, as hyper has it unless it is told.
 const FIELDS: usize = 100;
