@@ -12,7 +12,7 @@ use http::{
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 
-use self::form::Form;
+use crate::wishes::Wishes;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
@@ -113,7 +113,7 @@ impl Refusal {
     /// The response, its body in the form that the client likes best.
     pub(crate) fn render(&self, accept: Option<&HeaderMap>) -> Response<Bytes> {
         let answer = self.answer();
-        let form = Form::best(accept);
+        let form = accept.map(Wishes::of).unwrap_or_default().form();
         let mut response = Response::new(form.body(&answer));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();

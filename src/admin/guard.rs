@@ -12,7 +12,7 @@ use axum::{
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
         header::{
-            ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, ORIGIN,
+            AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, ORIGIN,
             REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
         uri::Authority,
@@ -24,7 +24,10 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
 use super::pages::LOGIN;
-use crate::config;
+use crate::{
+    config,
+    wishes::{Form, Wishes},
+};
 
 /// What is asked of whoever comes.
 #[derive(Debug)]
@@ -156,8 +159,7 @@ fn is_of_another_site(method: &Method, headers: &HeaderMap, host: Option<&Author
 
 /// A page is asked for, as browsers do.
 fn is_for_a_person(request: &Request) -> bool {
-    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    request.method() == Method::GET && accept.is_some_and(|accept| accept.contains("text/html"))
+    request.method() == Method::GET && Wishes::of(request.headers()).form() == Form::Html
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

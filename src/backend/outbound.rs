@@ -119,7 +119,7 @@ impl Outbound {
 
     /// Does a person wait for it, before a browser? Hardly ever asked, and so found out anew each time.
     pub(crate) fn is_page_load(&self) -> bool {
-        self.method == Method::GET && headers::is_page_load(head::fields(&self.head))
+        self.method == Method::GET && headers::is_page_load(&head::fields(&self.head))
     }
 }
 

@@ -34,7 +34,10 @@ use self::{
     forwarding::{append, forward},
     hop_by_hop::{strip_doubles, strip_hop_by_hop},
 };
-use crate::refusal::Refusal;
+use crate::{
+    refusal::Refusal,
+    wishes::{Form, Wishes},
+};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -238,17 +241,18 @@ pub(crate) fn of_probe(
 }
 
 /// Does a person wait for what is asked with these fields, before a browser? (Fetch Metadata, where there
-/// is any.)
+/// is any.) Then our own answer is a page, too, else it could not ask again by itself.
 pub(crate) fn is_page_load<'a>(
-    mut fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    fields: &(impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone),
 ) -> bool {
-    let is_html = |value: &[u8]| {
-        let html = b"text/html";
-        value.windows(html.len()).any(|part| part.eq_ignore_ascii_case(html))
+    let named = |wanted: HeaderName| {
+        fields
+            .clone()
+            .filter(move |(name, _)| *name == wanted.as_str().as_bytes())
+            .map(|(_, value)| value)
     };
-    let mut modes = fields.clone().filter(|(name, _)| *name == SEC_FETCH_MODE.as_str().as_bytes());
-    modes.next().is_none_or(|(_, mode)| mode == b"navigate")
-        && fields.any(|(name, value)| name == ACCEPT.as_str().as_bytes() && is_html(value))
+    named(SEC_FETCH_MODE).next().is_none_or(|mode| mode == b"navigate")
+        && Wishes::of_values(named(ACCEPT)).form() == Form::Html
 }
 
 /// Browsers say for what they ask (Fetch Metadata), and so shows that one asks.

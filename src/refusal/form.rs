@@ -1,20 +1,12 @@
-//! The forms of an answer of our own: for programs, for people with a browser, for people without.
+//! The answers of our own, written out in their forms.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use serde::Serialize;
 
 use super::table::Answer;
-use crate::wishes::Wishes;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Problem,
-    Html,
-    Text,
-}
+use crate::wishes::Form;
 
 /// RFC 9457.
 #[derive(Serialize)]
@@ -28,25 +20,6 @@ struct Problem<'a> {
 }
 
 impl Form {
-    /// By RFC 9110, section 12.5.1; what a client likes equally is given in the order of
-    /// problem+json, HTML, text.
-    pub(super) fn best(headers: Option<&HeaderMap>) -> Self {
-        let forms = [
-            (Self::Problem, &["application/problem+json", "application/json", "application/*"][..]),
-            (Self::Html, &["text/html", "application/xhtml+xml", "text/*"][..]),
-            (Self::Text, &["text/plain", "text/*"][..]),
-        ];
-        let wishes = headers.map(Wishes::of).unwrap_or_default();
-        let mut best = (Self::Problem, wishes.liking(forms[0].1));
-        for (form, types) in &forms[1..] {
-            let weight = wishes.liking(types);
-            if weight > best.1 {
-                best = (*form, weight);
-            }
-        }
-        best.0
-    }
-
     pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::Problem => "application/problem+json",
@@ -99,26 +72,4 @@ fn escape(text: &str) -> Cow<'_, str> {
         return text.into();
     }
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").into()
-}
-
-#[cfg(test)]
-mod tests {
-    use http::{HeaderValue, header::ACCEPT};
-
-    use super::*;
-
-    fn form(accept: &str) -> Form {
-        let value = HeaderValue::from_str(accept).expect("a value");
-        Form::best(Some(&HeaderMap::from_iter([(ACCEPT, value)])))
-    }
-
-    #[test]
-    fn the_body_is_what_the_client_likes_best() {
-        assert_eq!(Form::best(None), Form::Problem);
-        assert_eq!(form("*/*"), Form::Problem);
-        assert_eq!(form("text/html,application/xhtml+xml,*/*;q=0.8"), Form::Html);
-        assert_eq!(form("text/plain"), Form::Text);
-        assert_eq!(form("text/html;q=0.2, application/json"), Form::Problem);
-        assert_eq!(form("text/plain, text/html;q=0.9"), Form::Text);
-    }
 }

@@ -102,20 +102,24 @@ fn a_person_before_a_browser_sees_after_two_seconds_what_is_going_on() {
     let site = Site::new();
     let seawall = Seawall::at(&site, "");
     let html = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
-    let mut pages =
-        [("/old", ""), ("/navigates", "Sec-Fetch-Mode: navigate\r\n")].map(|(target, mode)| {
-            let mut client = seawall.client();
-            client.get_with(target, &format!("{html}{mode}"));
-            client
-        });
-    let mut others =
-        [("/fetched", format!("{html}Sec-Fetch-Mode: cors\r\n")), ("/plain", String::new())].map(
-            |(target, fields)| {
-                let mut client = seawall.client();
-                client.get_with(target, &fields);
-                client
-            },
-        );
+    let ask = |(target, fields): (&str, String)| {
+        let mut client = seawall.client();
+        client.get_with(target, &fields);
+        client
+    };
+    let mut pages = [
+        ("/old", html.to_owned()),
+        ("/older", "Accept: text/html,*/*\r\n".to_owned()),
+        ("/navigates", format!("{html}Sec-Fetch-Mode: navigate\r\n")),
+    ]
+    .map(ask);
+    let mut others = [
+        ("/fetched", format!("{html}Sec-Fetch-Mode: cors\r\n")),
+        ("/plain", String::new()),
+        // What it would be told is no page, and does not ask again by itself.
+        ("/program", "Accept: application/json, text/html;q=0.5\r\n".to_owned()),
+    ]
+    .map(ask);
     let mut order = seawall.client();
     order.send(format!("POST /order HTTP/1.1\r\nHost: a\r\n{html}Content-Length: 1\r\n\r\nx"));
     let began = Instant::now();
@@ -134,23 +138,23 @@ fn a_person_before_a_browser_sees_after_two_seconds_what_is_going_on() {
             "{text}"
         );
     }
-    for path in ["/old", "/navigates"] {
+    for path in ["/old", "/older", "/navigates"] {
         assert_eq!(seawall.line_of(path)["ended"], "refused");
     }
     seawall.settle();
     assert!(others.iter().all(crate::harness::Client::hears_nothing) && order.hears_nothing());
 
     // Whoever reloads waits anew, and is there when it is back.
-    let [reloads, _] = &mut pages;
+    let [reloads, ..] = &mut pages;
     reloads.get_with("/old", html);
     seawall.settle();
     let backend = site.open(echo);
     assert_eq!(reloads.answer().text(), "/old");
-    for (client, target) in others.iter_mut().zip(["/fetched", "/plain"]) {
+    for (client, target) in others.iter_mut().zip(["/fetched", "/plain", "/program"]) {
         assert_eq!(client.answer().text(), target);
     }
     assert_eq!(order.answer().text(), "/order");
-    assert_eq!(backend.exchanges().len(), 4);
+    assert_eq!(backend.exchanges().len(), 5);
 
     // It was there before.
     backend.close();

@@ -130,7 +130,9 @@ fn who_has_no_token_is_asked_for_it() {
     let asked = ask("GET /", "Accept: text/html\r\n", "");
     assert_eq!(asked.status(), 401);
     assert!(asked.text().contains("<form method=\"post\" action=\"/login\">"), "{}", asked.text());
-    assert_eq!(ask("GET /api/events", "Accept: text/event-stream\r\n", "").status(), 401);
+    let feed = ask("GET /api/events", "Accept: text/event-stream, text/html;q=0\r\n", "");
+    assert_eq!(feed.status(), 401);
+    assert!(!feed.text().contains("<form"), "{}", feed.text());
     assert_eq!(ask("GET /assets/style.css", "", "").status(), 200);
 
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
