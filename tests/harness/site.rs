@@ -1,7 +1,7 @@
 //! Where a backend is not yet, or no more.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use socket2::{Domain, Socket, Type};
 
@@ -11,14 +11,23 @@ use super::talk::Talk;
 /// An address at which nobody listens yet, or any more. It is nobody else's meanwhile: whoever
 /// connects is refused.
 pub(crate) struct Site {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _kept: Socket,
 }
 
 impl Site {
     pub(crate) fn new() -> Self {
+        Self::of(Ipv4Addr::LOCALHOST)
+    }
+
+    /// The same at every address of this machine.
+    pub(crate) fn everywhere() -> Self {
+        Self::of(Ipv4Addr::UNSPECIFIED)
+    }
+
+    fn of(address: Ipv4Addr) -> Self {
         let kept = reusable();
-        kept.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        kept.bind(&SocketAddr::from((address, 0)).into()).unwrap();
         let address = kept.local_addr().unwrap().as_socket().unwrap();
         Self { address, _kept: kept }
     }

@@ -1,7 +1,5 @@
 //! A backend that cannot be reached: each way has its status, its word in `Proxy-Status`, its line.
 
-use std::net::TcpListener;
-
 use crate::harness::{Seawall, Site};
 
 /// What becomes of those who wait for it is told in `hold`.
@@ -9,8 +7,8 @@ const NOT_HELD: &str = "listen = \"127.0.0.1:0\"\n[[backend]]\nhold = { for = \"
 
 #[test]
 fn a_backend_that_is_not_there_is_a_502() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let seawall = Seawall::start(&format!("{NOT_HELD}\nurl = \"http://{nobody}\""));
+    let site = Site::new();
+    let seawall = Seawall::start(&format!("{NOT_HELD}\nurl = \"{}\"", site.url()));
     let answer = seawall.client().get("/").answer();
     assert_eq!(answer.status(), 502);
     assert!(

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 
 use crate::harness::command::{binary, run_to_end};
-use crate::harness::{Backend, Seawall};
+use crate::harness::{Backend, Seawall, Site};
 
 #[test]
 fn a_command_typed_without_what_goes_before_it_is_understood() {
@@ -44,18 +44,17 @@ fn run_is_what_is_done_when_nothing_is_said() {
 
 #[test]
 fn the_environment_overrules_the_file_and_the_command_line_both() {
-    let wrong = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let wrong = Site::new();
     let backend = Backend::start(|talk| {
         talk.hold("view")?;
         talk.answer("served")
     });
     let toml = format!(
-        "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"http://{wrong}\"\nmax_concurrency = 9"
+        "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"{}\"\nmax_concurrency = 9",
+        wrong.url()
     );
     let mut command = binary();
-    command
-        .env("SEAWALL_BACKEND__MAX_CONCURRENCY", "1")
-        .env("SEAWALL_BACKEND__URL", format!("http://{wrong}"));
+    command.env("SEAWALL_BACKEND__MAX_CONCURRENCY", "1").env("SEAWALL_BACKEND__URL", wrong.url());
     let seawall = Seawall::start_as(command.args(["--backend", &backend.url()]), &toml);
     let mut clients = [seawall.client(), seawall.client(), seawall.client()];
     for client in &mut clients {

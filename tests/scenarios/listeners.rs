@@ -3,7 +3,7 @@
 use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 
 use crate::harness::command::run_to_end;
-use crate::harness::{Backend, Client, Seawall};
+use crate::harness::{Backend, Client, Seawall, Site};
 
 #[test]
 fn several_listeners_lead_to_the_same_backend() {
@@ -43,8 +43,8 @@ fn one_listener_for_both_kinds_names_a_client_of_ipv4_as_such() {
 #[test]
 fn everywhere_of_ipv4_and_everywhere_of_ipv6_can_share_a_port() {
     let backend = Backend::start(|talk| talk.answer("served"));
-    // Nobody else's for the moment: taken by us for both kinds.
-    let port = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+    let site = Site::everywhere();
+    let port = site.address.port();
     let seawall = Seawall::start(&format!(
         "backend = \"{}\"\n[[listen]]\naddress = \"0.0.0.0:{port}\"\n[[listen]]\naddress = \"[::]:{port}\"\n",
         backend.url()

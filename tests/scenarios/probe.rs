@@ -1,10 +1,9 @@
 //! `backend.probe`: the path that is answered for the backend, so that no prober breaks a pipe.
 
-use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Backend, Client, Leave, Seawall, until};
+use crate::harness::{Backend, Client, Leave, Seawall, Site, until};
 
 const SETTINGS: &str = "max_concurrency = 1\nprobe = \"/healthz\"";
 
@@ -180,10 +179,8 @@ fn a_probe_that_is_never_answered_gives_its_slot_back() {
 
 #[test]
 fn a_backend_that_is_away_is_not_well() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let seawall = Seawall::start(&format!(
-        "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"http://{nobody}\"\nprobe = \"/healthz\""
-    ));
+    let site = Site::new();
+    let seawall = Seawall::at(&site, SETTINGS);
     let answer = seawall.client().get("/healthz").answer();
     assert_eq!(answer.status(), 503);
     let status = answer.head.field("proxy-status").unwrap();
@@ -219,10 +216,8 @@ fn the_log_tells_probes_from_visits() {
 
 #[test]
 fn a_drain_does_not_wait_for_a_probe_of_a_backend_that_is_away() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut seawall = Seawall::start(&format!(
-        "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"http://{nobody}\"\nprobe = \"/healthz\""
-    ));
+    let site = Site::new();
+    let mut seawall = Seawall::at(&site, SETTINGS);
     assert_eq!(probe(&seawall).0, 503);
     seawall.signal("TERM");
     // backend.hold.for is 30 s, and a scene is stuck after 10.

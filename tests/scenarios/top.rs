@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::harness::command::{Said, binary, run_to_end};
 use crate::harness::terminal::Terminal;
-use crate::harness::{Backend, Client, Leave, Seawall, until};
+use crate::harness::{Backend, Client, Leave, Seawall, Site, until};
 
 const ON: &str = "max_concurrency = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -88,8 +88,8 @@ fn rows_can_be_filtered_and_sorted() {
 #[test]
 fn it_waits_for_a_seawall_that_restarts() {
     let backend = Backend::held();
-    let port = free_port();
-    let admin = format!("[admin]\nlisten = \"127.0.0.1:{port}\"\n");
+    let site = Site::new();
+    let admin = format!("[admin]\nlisten = \"{}\"\n", site.address);
     let first = Seawall::with(&backend, &admin);
     let terminal = Terminal::run(&top(&first));
     terminal.wait_for("0 exchanges run");
@@ -150,10 +150,9 @@ fn where_there_is_no_terminal_or_nobody_to_ask_it_says_so() {
     });
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("top needs a terminal; --once prints one look as text"), "{said:?}");
-    let port = free_port();
-    let said = run_to_end(None, |command| {
-        command.args(["top", "--once", "--admin"]).arg(format!("http://127.0.0.1:{port}"))
-    });
+    let nobody = Site::new();
+    let said =
+        run_to_end(None, |command| command.args(["top", "--once", "--admin"]).arg(nobody.url()));
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("cannot connect: Connection refused"), "{said:?}");
 }
@@ -168,11 +167,6 @@ fn once(seawall: &Seawall, arguments: &[&str]) -> Said {
     run_to_end(None, |command| {
         command.args(["top", "--once", "--admin"]).arg(seawall.admin().to_string()).args(arguments)
     })
-}
-
-/// Free a moment ago.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn ask(seawall: &Seawall, path: &str) -> Client {
