@@ -39,6 +39,8 @@ impl Exchange {
                 Some(held) => held,
                 None => slot.insert(self.wait_for_slot(backend, request, came, &mut turn).await?),
             };
+            // Should it have to give that up, nobody who is in the queue still has come before it.
+            came = Came::Again;
             if !turn.is_trial() && backend.is_away() {
                 // It went away while this one was in the queue.
                 continue;
@@ -56,10 +58,7 @@ impl Exchange {
                     return Ok(link);
                 }
                 // Another one has a slot free, or the queue for it.
-                Err(_) if held.is_out() => {
-                    *slot = None;
-                    came = Came::Again;
-                }
+                Err(_) if held.is_out() => *slot = None,
                 Err(_) if backend.holds() => {}
                 Err(why) => return Err(Stopped::NoAnswer(why)),
             }

@@ -233,6 +233,35 @@ fn a_slow_page_of_the_old_server_keeps_its_slot_while_the_new_one_starts() {
     new.assert_unharmed();
 }
 
+#[test]
+fn a_restart_puts_nobody_in_the_queue_behind_another() {
+    let site = Site::new();
+    let old = site.open(cut_by(Leave::Reset));
+    let seawall = Seawall::at(&site, "max_concurrency = 1\n[admin]\nlisten = \"127.0.0.1:0\"");
+    let targets: Vec<String> = (0..30).map(|number| format!("/{number}")).collect();
+    let ask_and_settle = |target: &String| {
+        let client = ask(&seawall, target);
+        seawall.settle();
+        client
+    };
+    // The first one is cut, the next ones wait for its slot, and the last ones come while nobody listens.
+    let mut clients = vec![ask(&seawall, &targets[0])];
+    old.wait_held("cut", 1);
+    clients.extend(targets[1..20].iter().map(ask_and_settle));
+    old.close();
+    old.release("cut");
+    seawall.wait_for_diagnostic(AWAY);
+    seawall.settle();
+    clients.extend(targets[20..].iter().map(ask_and_settle));
+    let new = site.open(echo);
+    for (client, target) in clients.iter_mut().zip(&targets) {
+        assert_eq!(&client.answer().text(), target);
+    }
+    assert_eq!(new.targets(), targets);
+    assert_eq!(new.most_open_at_once(), 1);
+    new.assert_unharmed();
+}
+
 /// Holds a request until the scene says that the server dies, then ends its connection in this way.
 fn cut_by(end: Leave) -> impl Fn(&mut Talk) -> std::io::Result<()> + Send + Sync + 'static {
     move |talk| {

@@ -143,6 +143,38 @@ fn whoever_is_in_the_queue_of_one_that_dies_is_served_by_another() {
 }
 
 #[test]
+fn what_one_that_dies_has_cut_is_before_those_in_the_queue_of_another() {
+    let (site, other) = (Site::new(), Backend::held());
+    let dying = site.open(|talk| {
+        talk.hold("/cut")?;
+        cut(talk)
+    });
+    let settings = "max_concurrency = 1\neject = { for = \"1h\", max = \"1h\" }";
+    let seawall = start(&[site.url(), other.url()], settings);
+    let mut cut_off = ask(&seawall, "/cut");
+    dying.wait_held("/cut", 1);
+    let mut clients = vec![ask(&seawall, "/runs")];
+    other.wait_begun("/runs");
+    for target in ["/first", "/second"] {
+        clients.push(ask(&seawall, target));
+        seawall.settle();
+    }
+    dying.close();
+    dying.release("/cut");
+    seawall.wait_for_diagnostic(OUT);
+    for target in ["/runs", "/cut", "/first", "/second"] {
+        other.release(target);
+    }
+    assert_eq!(cut_off.answer().text(), "/cut");
+    for (client, target) in clients.iter_mut().zip(["/runs", "/first", "/second"]) {
+        assert_eq!(client.answer().text(), target);
+    }
+    assert_eq!(other.targets(), ["/runs", "/cut", "/first", "/second"]);
+    assert_eq!(other.most_open_at_once(), 1);
+    other.assert_unharmed();
+}
+
+#[test]
 fn ready_is_a_backend_one_of_whose_servers_is() {
     let sites = [Site::new(), Site::new()];
     let seawall = start(&sites.each_ref().map(Site::url), ON);

@@ -30,8 +30,8 @@ pub(super) struct Order<S> {
     next: u64,
 }
 
-/// Who had a slot already, at a server that was not there, comes before all others; then in the order in
-/// which they came.
+/// Who had a slot already, and found nobody there, comes before all others; then in the order in which they
+/// came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Number(Came, u64);
 
