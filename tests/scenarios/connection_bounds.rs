@@ -166,6 +166,44 @@ fn out_of_descriptors_accepting_pauses_and_goes_on() {
     assert_eq!(lines.iter().filter(|line| line["level"] == "ERROR").count(), 1);
 }
 
+#[test]
+fn out_of_descriptors_a_request_waits_for_one_and_its_backend_counts_as_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    for backend in [served(), Backend::at_file(&path, |talk| talk.answer("served"))] {
+        let url = match backend.address.port() {
+            0 => format!("unix:{}", path.display()),
+            _ => backend.url(),
+        };
+        // Nobody waits for a backend that is away.
+        let seawall = Seawall::start(&format!(
+            "listen = \"127.0.0.1:0\"\n[[backend]]\nurl = \"{url}\"\nhold = {{ for = \"0s\" }}\nidle = \"0s\""
+        ));
+        let (mut client, mut witness) = (connected(&seawall), connected(&seawall));
+        backend.wait_left_alone();
+        seawall.limit_descriptors(Some(1));
+        client.get("/waiting");
+        // Whatever that comes to without a descriptor, it has come to when the next one is answered: the next
+        // try is a while later.
+        for _ in 0..3 {
+            witness.get_with("/odd", "Expect: nothing\r\n");
+            assert_eq!(witness.answer().status(), 417);
+        }
+        assert!(client.hears_nothing());
+        seawall.limit_descriptors(None);
+        assert_eq!(client.answer().text(), "served");
+        let line = seawall.line_of("/waiting");
+        assert_eq!(
+            (&line["ended"], &line["held_ms"]),
+            (&"delivered".into(), &0.0.into()),
+            "{line}"
+        );
+        let said = seawall.diagnostics();
+        assert!(said.iter().all(|line| line["level"] == "INFO"), "{said:?}");
+        backend.assert_unharmed();
+    }
+}
+
 /// A client that is being served.
 fn connected(seawall: &Seawall) -> Client {
     let mut client = seawall.client();
