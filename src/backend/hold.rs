@@ -96,6 +96,11 @@ impl Hold {
         self.away.borrow().as_ref().map(|away| (away.since, away.why.reason()))
     }
 
+    /// Was the last connection accepted, and closed before anything was said?
+    pub(super) fn is_stood_in_for(&self) -> bool {
+        self.away.borrow().as_ref().is_some_and(|away| away.why == Refusal::ClosedEarly)
+    }
+
     /// Was it ever reached?
     pub(super) fn was_reached(&self) -> bool {
         self.reached.load(Relaxed)

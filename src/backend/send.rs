@@ -35,7 +35,9 @@ const TRY: Duration = Duration::from_millis(500);
 /// the connection before long. What has not been sent by then cannot have been seen.
 pub(super) const LISTEN: Duration = Duration::from_millis(10);
 /// A process that ends closes its connections one after the other, and its listener somewhere in
-/// between: a request that was cut a moment ago could be cut once more, by the same restart.
+/// between: a request that was cut a moment ago could be cut once more, by the same restart. So long it is
+/// listened, too, where something is known to accept in place of the server: a machine that is busy with
+/// starting that may take longer to close.
 const PARTING: Duration = Duration::from_millis(100);
 
 /// The head of the backend's answer, and the connection on which the rest will come.
@@ -121,6 +123,10 @@ impl Backend {
             // It was the last one, and is so no more once another is back.
             let mut tried_first = None;
             loop {
+                let listen = match listen {
+                    Some(LISTEN) if self.lasting.hold.is_stood_in_for() => Some(PARTING),
+                    other => other,
+                };
                 // Each time: while it is tried again and again, the url may be mended.
                 match self.attempt(slot, bound, listen).await {
                     Ok(mut link) => {
