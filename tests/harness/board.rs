@@ -83,14 +83,22 @@ impl Board {
     }
 
     /// Asks after every change until there is an answer; `None` at the deadline.
-    pub(super) fn wait<T>(&self, mut ask: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
+    pub(super) fn wait<T>(&self, ask: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
+        self.wait_within(DEADLINE, ask)
+    }
+
+    pub(super) fn wait_within<T>(
+        &self,
+        patience: Duration,
+        mut ask: impl FnMut(&mut State) -> Option<T>,
+    ) -> Option<T> {
         let start = Instant::now();
         let mut state = self.state();
         loop {
             if let Some(answer) = ask(&mut state) {
                 return Some(answer);
             }
-            if start.elapsed() > DEADLINE {
+            if start.elapsed() > patience {
                 return None;
             }
             // Also looks by itself: that a peer has closed changes what is open, and nobody

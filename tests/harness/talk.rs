@@ -51,7 +51,7 @@ impl<'a> Talk<'a> {
     /// a view that sleeps does not.
     pub(crate) fn hold(&mut self, gate: &str) -> io::Result<()> {
         self.board.change(|state| state.hold(gate));
-        let passed = self.board.wait(|state| {
+        let passed = self.board.wait_within(HELD, |state| {
             let stopped = state.stopped;
             let gate = state.gate(gate);
             if gate.permits > 0 && gate.permits < usize::MAX {
@@ -181,3 +181,7 @@ impl<'a> Talk<'a> {
         self.after
     }
 }
+
+/// How long a view sleeps where nobody wakes it. Longer than any scene takes, those with a browser too: what
+/// has to wait in there has deadlines of its own, and at its end all are woken.
+const HELD: Duration = Duration::from_secs(150);

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::num::NonZero;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use super::until;
 
@@ -12,6 +12,8 @@ pub(crate) struct Terminal {
     child: Child,
     keys: ChildStdin,
     screen: Arc<Mutex<vt100::Parser>>,
+    /// Reads to the end of what is shown.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Terminal {
@@ -32,13 +34,13 @@ impl Terminal {
         let mut shown = child.stdout.take().unwrap();
         let screen = Arc::new(Mutex::new(vt100::Parser::new(LINES, COLUMNS, 0)));
         let parser = screen.clone();
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(length @ 1..) = shown.read(&mut piece) {
                 parser.lock().unwrap().process(&piece[..length]);
             }
         });
-        Self { child, keys, screen }
+        Self { child, keys, screen, reader: Some(reader) }
     }
 
     pub(crate) fn press(&mut self, keys: &str) {
@@ -69,9 +71,13 @@ impl Terminal {
         })
     }
 
-    /// Waits for the end, and returns the exit code.
+    /// Waits for the end, with all that is shown before, and returns the exit code.
     pub(crate) fn wait_exit(&mut self) -> Option<i32> {
-        until("the command ends", || self.child.try_wait().unwrap()).code()
+        let status = until("the command ends", || self.child.try_wait().unwrap());
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        status.code()
     }
 }
 

@@ -105,9 +105,9 @@ fn hundreds_of_slow_clients_keep_nobody_else_waiting() {
         };
         slow.push((kind, client));
     }
+    until("the crowd is there", || (seawall.clients() > 250).then_some(()));
     // While all of them are there, and again and again until none is.
     assert_eq!(seawall.client().get("/honest").answer().text(), "served");
-    assert!(seawall.clients() > 250);
     until("no slow client is left", || {
         for (kind, client) in &mut slow {
             match kind {
@@ -120,12 +120,13 @@ fn hundreds_of_slow_clients_keep_nobody_else_waiting() {
         thread::sleep(Duration::from_millis(50));
         (seawall.clients() == 0).then_some(())
     });
-    for (count, reason) in [
-        (175, "Request head timed out"),
-        (175, "Request body too slow"),
-        (25, "client took no byte for client.write_stall"),
+    for (count, reasons) in [
+        (175, &["Request head timed out"][..]),
+        // On a busy machine the next byte may be later than one that is slow on purpose.
+        (175, &["Request body too slow", "Request body stalled"]),
+        (25, &["client took no byte for client.write_stall"]),
     ] {
-        seawall.wait_for_lines(count, |line| line["reason"] == reason);
+        seawall.wait_for_lines(count, |line| reasons.iter().any(|one| line["reason"] == *one));
     }
     assert!(backend.targets().iter().all(|target| ["/large", "/honest"].contains(&&**target)));
     assert_eq!(backend.most_open_at_once(), 2);
