@@ -55,6 +55,14 @@ impl Socket {
         })
     }
 
+    /// Resolves when it was reset, be it behind the other side's end. Never where that is not told apart.
+    pub(crate) async fn was_reset(&self) {
+        match self {
+            Self::Tcp(stream) if stream.ready(Interest::ERROR).await.is_ok() => {}
+            _ => std::future::pending().await,
+        }
+    }
+
     /// Looks at what comes first, without taking it, once it is more than `seen`. No more than that,
     /// and it is the end.
     pub(crate) async fn peek(&self, room: &mut [u8], seen: usize) -> io::Result<usize> {

@@ -236,6 +236,14 @@ impl Link {
         timeout(time, poll_fn(|cx| self.poll_hear(cx))).await.is_ok()
     }
 
+    /// It was closed instead of an answer. Had that been done before the request came there? Then a RST follows
+    /// the FIN (RFC 9293, section 3.10.7.1), and nobody has read any of it. Who has read it all says FIN alone, and
+    /// who has read a part RST alone.
+    pub(super) async fn closed_before(&self) -> bool {
+        let is_whole = self.is_sent && self.is_out() && !self.has_heard;
+        is_whole && timeout(CROSSED, self.socket.was_reset()).await.is_ok()
+    }
+
     /// Can it serve another exchange?
     pub(super) fn is_ready(&self) -> bool {
         self.inbound.is_ready() && self.is_out()
@@ -351,6 +359,9 @@ fn next_of(body: &mut SendBody, cx: &mut Context<'_>) -> Result<Option<Bytes>, B
 /// Where a backend sends a body with an answer that may have none, and closes then, it is heard out for so
 /// long: else it would write into a closed socket.
 const LOOSE: Duration = Duration::from_secs(1);
+/// So long after the FIN that a request has crossed on its way, the RST for that may come: longer than any way to
+/// a server behind us.
+const CROSSED: Duration = Duration::from_millis(10);
 /// What is read at once where no more is expected: pages and pictures come whole.
 const SMALL: usize = 32 * 1024;
 /// So often that is doubled for large bodies: 256 KiB.

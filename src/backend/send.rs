@@ -244,6 +244,14 @@ impl Backend {
             }
             Err(fault) => fault,
         };
+        // Boxed: rare. Whether it was seen is worth the while: else it is listened whether a restart has begun.
+        if link.was_kept
+            && request.is_some()
+            && matches!(fault, Fault::Closed)
+            && Box::pin(link.closed_before()).await
+        {
+            link.is_sent = false;
+        }
         // Neither would what is no HTTP be any the second time, nor what is lost be there again.
         let is_lasting = matches!(fault, Fault::Malformed(_) | Fault::Request(_));
         // One that was kept is often closed in this moment, and that is no fault.

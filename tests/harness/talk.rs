@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::thread;
 use std::time::Duration;
 
@@ -139,6 +140,16 @@ impl<'a> Talk<'a> {
             self.reset();
         } else {
             self.close();
+        }
+        Ok(())
+    }
+
+    /// The same where it is the server's FIN that the request crosses: a RST behind that.
+    pub(crate) fn turn_away(&mut self) -> io::Result<()> {
+        self.turn_stale()?;
+        if self.after == After::Reset {
+            self.wire.socket.set_linger(None)?;
+            self.wire.socket.shutdown(Shutdown::Write)?;
         }
         Ok(())
     }

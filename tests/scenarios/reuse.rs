@@ -132,6 +132,27 @@ fn a_get_that_meets_a_stale_connection_goes_once_more() {
 }
 
 #[test]
+fn a_get_that_crossed_the_end_of_its_connection_was_not_seen_and_may_be_cut_once_yet() {
+    let backend = Backend::start(|talk| match (&*talk.target(), talk.is_first(&talk.target())) {
+        ("/warm", _) => {
+            talk.answer("served")?;
+            talk.turn_away()
+        }
+        (_, true) => {
+            talk.close();
+            Ok(())
+        }
+        (_, false) => talk.answer("served"),
+    });
+    let seawall = Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"");
+    for target in ["/warm", "/second"] {
+        assert_eq!(seawall.client().get(target).answer().text(), "served");
+    }
+    assert_eq!(backend.targets(), ["/warm", "/second", "/second"]);
+    assert_eq!((backend.connections(), backend.most_open_at_once()), (3, 1));
+}
+
+#[test]
 fn a_get_that_was_read_before_the_connection_ended_goes_once_more() {
     let backend = Backend::start(|talk| {
         if talk.turn == 1 {
