@@ -57,7 +57,11 @@ impl StandIn {
         let address = listener.local_addr().unwrap();
         let counts = Arc::<Counts>::default();
         let own = counts.clone();
-        let thread = thread::spawn(move || own.stand_in(&listener));
+        let thread = thread::spawn(move || {
+            // It closes within moments on a busy machine, too, as far as one may say so here: this thread first.
+            let _ = rustix::process::setpriority_process(None, -20);
+            own.stand_in(&listener);
+        });
         Self { address, counts, thread }
     }
 

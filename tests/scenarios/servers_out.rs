@@ -3,7 +3,7 @@
 use crate::harness::{Backend, Client, Seawall, Site, Talk, until};
 use crate::hold::{AWAY, BACK};
 
-const OUT: &str = "the server is out: others are asked";
+pub(crate) const OUT: &str = "the server is out: others are asked";
 const SERVER_BACK: &str = "the server is back";
 const ON: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::harness::command::{binary, run_to_end};
 use crate::harness::terminal::Terminal;
 use crate::harness::{Backend, Chromium, Screen, Seawall, Site, until};
+use crate::servers_out::OUT;
 
 const ON: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -72,12 +73,20 @@ fn each_of_several_servers_has_a_row_on_the_page_and_at_a_terminal() {
     let [gone, sick, running] = [site.url(), sick.url(), busy.url()].map(|url| url[7..].to_owned());
     let mut page = Chromium::open(&format!("http://{}/", seawall.admin()), Screen::DESKTOP.still());
     let mut clients = Vec::new();
+    // Not well is one that is asked how it is, and out one that somebody was sent to.
+    busy.release("/first");
+    until("one has come to the first", || {
+        seawall.client().get("/first").answer();
+        seawall.diagnostics().iter().any(|line| line["message"] == OUT).then_some(())
+    });
+    let has_come = || busy.targets().iter().any(|target| target == "/running");
     until("one has come to the third", || {
         let mut client = seawall.client();
         client.get("/running");
-        seawall.settle();
+        // Else the next one may follow it there.
+        until("it is there, or answered", || (has_come() || !client.hears_nothing()).then_some(()));
         clients.push(client);
-        busy.targets().iter().any(|target| target == "/running").then_some(())
+        has_come().then_some(())
     });
     page.wait_for(".servers li", &format!("{gone} out 0 of 2 slots in use"));
     page.wait_for(".servers li", &format!("{sick} unwell"));
