@@ -109,7 +109,10 @@ fn a_client_that_disappears_is_an_orphan_until_the_backend_has_closed() {
     seawall.line_of("/chat");
     let mut client = seawall.client();
     client.get("/next");
-    door.accept().send("HTTP/1.1 204 No Content\r\n\r\n");
+    let mut backend = door.accept();
+    // An answer to what has not been asked yet would be none.
+    assert_eq!(backend.head().target(), "/next");
+    backend.send("HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(client.answer().status(), 204);
 }
 
