@@ -4,14 +4,24 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::harness::{Seawall, Site, until};
 use crate::hold::{AWAY, ask, echo};
 
 #[test]
 fn what_accepts_in_place_of_the_server_and_closes_is_not_taken_for_it() {
+    nobody_takes_it_for_the_server(Duration::ZERO);
+}
+
+#[test]
+fn nor_is_it_where_it_takes_its_time_to_close_as_on_a_busy_machine() {
+    nobody_takes_it_for_the_server(Duration::from_millis(30));
+}
+
+fn nobody_takes_it_for_the_server(closes_after: Duration) {
     let site = Site::new();
-    let stand_in = StandIn::at(&site);
+    let stand_in = StandIn::at(&site, closes_after);
     let seawall = Seawall::at(&site, "[runtime]\nworkers = 2");
     let mut first = ask(&seawall, "/first");
     seawall.wait_for_diagnostic(AWAY);
@@ -52,7 +62,7 @@ struct Counts {
 }
 
 impl StandIn {
-    fn at(site: &Site) -> Self {
+    fn at(site: &Site, closes_after: Duration) -> Self {
         let listener = site.listen();
         let address = listener.local_addr().unwrap();
         let counts = Arc::<Counts>::default();
@@ -60,7 +70,7 @@ impl StandIn {
         let thread = thread::spawn(move || {
             // It closes within moments on a busy machine, too, as far as one may say so here: this thread first.
             let _ = rustix::process::setpriority_process(None, -20);
-            own.stand_in(&listener);
+            own.stand_in(&listener, closes_after);
         });
         Self { address, counts, thread }
     }
@@ -81,7 +91,7 @@ impl StandIn {
 }
 
 impl Counts {
-    fn stand_in(&self, listener: &TcpListener) {
+    fn stand_in(&self, listener: &TcpListener, closes_after: Duration) {
         loop {
             let mut at_once = vec![listener.accept().unwrap()];
             listener.set_nonblocking(true).unwrap();
@@ -94,6 +104,7 @@ impl Counts {
             }
             self.accepted.fetch_add(at_once.len(), Relaxed);
             self.most.fetch_max(at_once.len(), Relaxed);
+            thread::sleep(closes_after);
         }
     }
 }
