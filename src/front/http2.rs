@@ -4,13 +4,16 @@
 //! we need: why a stream was reset, what the socket has taken, GOAWAY with a reason, interim
 //! answers, and who opens no window.
 
+mod control;
 mod duplex;
 mod frames;
 mod io;
+mod lasting;
 mod session;
+mod standing;
 mod stream;
-mod traffic;
 mod upload;
+mod wire;
 
 use std::{
     future::{Future, poll_fn},
@@ -21,7 +24,12 @@ use std::{
 use h2::{Reason, server};
 use tokio::time::timeout;
 
-use self::{io::Io, session::Session, traffic::Traffic};
+use self::{
+    io::Io,
+    lasting::Lasting,
+    session::{End, Session},
+    wire::Wire,
+};
 use super::io::ClientIo;
 use crate::{config::Client, connection::Connection, proxy::Proxy, tasks::LATE};
 
@@ -50,16 +58,29 @@ pub(super) fn serve(
             }
         };
         drop(shaking);
-        let Some(mut session) = shaken else { return };
-        let ended = poll_fn(|cx| {
-            if session.is_open() && (is_draining || draining.as_mut().poll(cx).is_ready()) {
-                connection.drain();
-                session.leave();
+        let mut served = shaken;
+        while let Some(mut session) = served.take() {
+            let end = poll_fn(|cx| {
+                if session.is_open() && (is_draining || draining.as_mut().poll(cx).is_ready()) {
+                    is_draining = true;
+                    session.drain();
+                }
+                session.poll(cx)
+            });
+            match end.await {
+                End::Closed(Ok(())) => {}
+                End::Closed(Err(error)) => told(&connection, &error),
+                End::Parked => {
+                    let mut parked = session.park();
+                    let speaks = tokio::select! {
+                        biased;
+                        // Cancel-safe: what was read can be read again.
+                        speaks = parked.speaks() => speaks,
+                        () = draining.as_mut() => true,
+                    };
+                    served = speaks.then(|| parked.resume()).flatten();
+                }
             }
-            session.poll(cx)
-        });
-        if let Err(error) = ended.await {
-            told(&connection, &error);
         }
     }
 }
@@ -80,10 +101,12 @@ async fn handshake(
     proxy: Proxy,
 ) -> Option<Box<Session>> {
     let bounds = proxy.client_bounds();
-    let traffic = Arc::new(Traffic::new());
-    let io = Io::new(under, traffic.clone(), &bounds);
-    match timeout(bounds.head_timeout, builder(&bounds).handshake(io)).await {
-        Ok(Ok(h2)) => return Some(Box::new(Session::new(h2, traffic, connection, proxy))),
+    let io = Io::new(Wire::new(under, &bounds));
+    match timeout(bounds.head_timeout, builder(&bounds).handshake(io.clone())).await {
+        Ok(Ok(h2)) => {
+            let lasting = Lasting::new(io, connection, proxy);
+            return Some(Box::new(Session::new(h2, lasting)));
+        }
         Ok(Err(error)) => told(&connection, &error),
         Err(_) => tracing::debug!(client = %connection.name, "no preface in time"),
     }

@@ -1,7 +1,6 @@
 //! The life of a connection beyond its preface: streams in, and bounds on how it behaves.
 
 use std::{
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -14,40 +13,36 @@ use h2::{
     server::{self, SendResponse},
 };
 use http::{Request, header::EXPECT};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, Sleep, sleep_until},
-};
+use parking_lot::MutexGuard;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     io::Io,
+    lasting::Lasting,
     stream::{Begun, Tunnel},
-    traffic::Traffic,
     upload::Upload,
+    wire::Wire,
 };
-use crate::{
-    config::Client,
-    connection::{Connection, Streams, Unflushed},
-    headers,
-    proxy::Proxy,
-    tunnel::ClientSide,
-};
+use crate::{connection::Unflushed, headers, tunnel::ClientSide};
 
 pub(super) struct Session {
     h2: server::Connection<Io, Bytes>,
-    traffic: Arc<Traffic>,
-    streams: Arc<Streams>,
-    connection: Arc<Connection>,
-    bounds: Arc<Client>,
-    proxy: Proxy,
-    phase: Phase,
-    /// No stream is open, since this time.
-    idle: Option<Instant>,
     ping: Option<PingPong>,
+    lasting: Lasting,
+    phase: Phase,
     /// A ping is out, since this time.
     asked: Option<Instant>,
-    /// The one timer, set to what is due first.
-    timer: Pin<Box<Sleep>>,
+    /// When this h2 was begun.
+    begun: Instant,
+    /// Nothing has come for a while.
+    resting: bool,
+}
+
+/// How a session ends.
+pub(super) enum End {
+    Closed(Result<(), h2::Error>),
+    /// Nothing has come for a while, and with h2 nothing would be lost.
+    Parked,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,66 +55,63 @@ enum Phase {
 }
 
 impl Session {
-    pub(super) fn new(
-        mut h2: server::Connection<Io, Bytes>,
-        traffic: Arc<Traffic>,
-        connection: Arc<Connection>,
-        proxy: Proxy,
-    ) -> Self {
-        let bounds = proxy.client_bounds();
+    pub(super) fn new(mut h2: server::Connection<Io, Bytes>, lasting: Lasting) -> Self {
         let ping = h2.ping_pong();
-        Self {
-            h2,
-            traffic,
-            streams: Streams::new(connection.clone(), bounds.early_resets),
-            connection,
-            timer: Box::pin(sleep_until(Instant::now() + bounds.idle)),
-            bounds,
-            proxy,
-            phase: Phase::Open,
-            idle: None,
-            ping,
-            asked: None,
-        }
+        let begun = Instant::now();
+        Self { h2, ping, lasting, phase: Phase::Open, asked: None, begun, resting: false }
+    }
+
+    /// Gives h2 up.
+    pub(super) fn park(self: Box<Self>) -> Lasting {
+        self.lasting
     }
 
     pub(super) fn is_open(&self) -> bool {
         self.phase == Phase::Open
     }
 
+    /// Takes no further request.
+    pub(super) fn drain(&mut self) {
+        self.lasting.connection.drain();
+        self.leave();
+    }
+
     /// Says farewell (RFC 9113, section 6.8); the streams that run are finished.
-    pub(super) fn leave(&mut self) {
+    fn leave(&mut self) {
         self.phase = Phase::Leaving(Instant::now());
         self.h2.graceful_shutdown();
     }
 
-    /// Takes streams and bytes; ready when the connection is over.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+    /// Takes streams and bytes; ready when the connection is over, or silent.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             // Before h2 writes: what comes while it does is for the next time.
-            let unflushed = self.streams.unflushed(cx);
+            let unflushed = self.lasting.streams.unflushed(cx);
             let polled = self.poll_streams(cx);
             // Where the connection has broken, what was not out before is lost.
-            let is_lost = polled.is_ready() && self.connection.why().is_some();
-            if self.traffic.is_blocked() || is_lost {
-                self.streams.keep(unflushed);
+            let is_lost = polled.is_ready() && self.lasting.connection.why().is_some();
+            if self.wire().is_blocked() || is_lost {
+                self.lasting.streams.keep(unflushed);
             } else {
                 unflushed.into_iter().for_each(Unflushed::flushed);
             }
             if let Poll::Ready(ended) = polled {
-                return Poll::Ready(ended);
+                return Poll::Ready(End::Closed(ended));
             }
             if self.send_away_if_rude() {
                 continue;
             }
+            if self.may_be_parked() {
+                return Poll::Ready(End::Parked);
+            }
             if !ready!(self.poll_bounds(cx)) {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(End::Closed(Ok(())));
             }
         }
     }
 
     fn poll_streams(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
-        self.traffic.begin_turn();
+        self.wire().begin_turn();
         for _ in 0..TURN {
             match ready!(self.h2.poll_accept(cx)) {
                 Some(Ok((request, respond))) => self.begin(request, respond),
@@ -139,7 +131,7 @@ impl Session {
         }
         let (mut head, body) = request.into_parts();
         headers::join_cookies(&mut head);
-        let stream = self.streams.begin(head.headers.contains_key(EXPECT));
+        let stream = self.lasting.streams.begin(head.headers.contains_key(EXPECT));
         let (upload, tunnel) = match head.extensions.remove::<Protocol>() {
             None => (Upload::new(body, &head.headers, stream.clone()), None),
             Some(protocol) => {
@@ -150,9 +142,10 @@ impl Session {
             }
         };
         let request = Request::from_parts(head, upload);
-        let write_stall = self.bounds.write_stall;
+        let write_stall = self.lasting.bounds.write_stall;
         let begun = Begun { request, respond, stream, tunnel, write_stall };
-        self.proxy.tasks().stream(Box::pin(begun.serve(self.proxy.clone())));
+        let proxy = self.lasting.proxy.clone();
+        proxy.tasks().stream(Box::pin(begun.serve(proxy.clone())));
     }
 
     /// h2 takes streams until the client has acknowledged our farewell, and one that never does would
@@ -162,8 +155,7 @@ impl Session {
     }
 
     fn end_where_none_is_left(&mut self) {
-        // Each stream that is served has its part in this.
-        if Arc::strong_count(&self.streams) == 1 {
+        if self.is_alone() {
             self.phase = Phase::Over;
             self.h2.abrupt_shutdown(Reason::NO_ERROR);
         }
@@ -171,9 +163,9 @@ impl Session {
 
     /// True where it is sent away now.
     fn send_away_if_rude(&mut self) -> bool {
-        let why = if self.traffic.is_flooding() {
+        let why = if self.wire().is_flooding() {
             "client sends too many control frames: client.control_frames"
-        } else if self.streams.are_mostly_reset() {
+        } else if self.lasting.streams.are_mostly_reset() {
             "client resets most streams before they are answered: client.early_resets"
         } else {
             return false;
@@ -181,8 +173,8 @@ impl Session {
         if std::mem::replace(&mut self.phase, Phase::Over) == Phase::Over {
             return false;
         }
-        tracing::warn!(client = %self.connection.name, why, "HTTP/2 connection sent away");
-        self.connection.note(why);
+        tracing::warn!(client = %self.lasting.connection.name, why, "HTTP/2 connection sent away");
+        self.lasting.connection.note(why);
         self.h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         true
     }
@@ -191,29 +183,32 @@ impl Session {
     /// to do it for.
     fn poll_bounds(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let pong = self.ping.as_mut().is_some_and(|ping| ping.poll_pong(cx).is_ready());
-        if pong || self.asked.is_some_and(|asked| self.traffic.heard() > asked) {
+        if pong || self.asked.is_some_and(|asked| self.wire().heard() > asked) {
             self.asked = None;
         }
         match self.h2.has_streams() {
-            true => self.idle = None,
-            false if self.idle.is_none() => self.idle = Some(Instant::now()),
+            true => (self.lasting.idle, self.resting) = (None, false),
+            false if self.lasting.idle.is_none() => self.lasting.idle = Some(Instant::now()),
             false => {}
         }
-        let due = match (self.phase, self.idle) {
+        let (idle, bounds) = (self.lasting.idle, self.lasting.bounds.clone());
+        let due = match (self.phase, idle) {
             (Phase::Over, _) => return Poll::Pending,
-            (Phase::Open, Some(idle)) => idle + self.bounds.idle,
+            (Phase::Open, Some(idle)) if self.resting => idle + bounds.idle,
+            (Phase::Open, Some(idle)) => (idle + bounds.idle).min(idle.max(self.begun) + PARK),
             (Phase::Leaving(since), Some(idle)) => since.max(idle) + FAREWELL,
-            (_, None) => self.asked.unwrap_or_else(|| self.traffic.heard()) + self.bounds.ping,
+            (_, None) => self.asked.unwrap_or_else(|| self.wire().heard()) + bounds.ping,
         };
         ready!(self.poll_due(cx, due));
-        match (self.phase, self.idle) {
+        match (self.phase, idle) {
+            (Phase::Open, Some(idle)) if idle + bounds.idle > due => self.resting = true,
             (Phase::Open, Some(_)) => self.leave(),
             (_, Some(_)) => {
                 self.phase = Phase::Over;
                 self.h2.abrupt_shutdown(Reason::NO_ERROR);
             }
             (_, None) if self.asked.is_some() => {
-                self.connection.note("client did not answer a ping");
+                self.lasting.connection.note("client did not answer a ping");
                 return Poll::Ready(false);
             }
             (_, None) => {
@@ -230,26 +225,36 @@ impl Session {
     /// Ready once `due` has come. The timer is only moved when it must be: what is due is later
     /// with every byte, and a timer that fires early is set again.
     fn poll_due(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
-        if self.timer.deadline() > due {
-            self.timer.as_mut().reset(due);
+        let timer = &mut self.lasting.timer;
+        if timer.deadline() > due {
+            timer.as_mut().reset(due);
         }
-        while self.timer.as_mut().poll(cx).is_ready() {
+        while timer.as_mut().poll(cx).is_ready() {
             if Instant::now() >= due {
                 return Poll::Ready(());
             }
-            self.timer.as_mut().reset(due);
+            timer.as_mut().reset(due);
         }
         Poll::Pending
     }
-}
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.streams.end();
+    fn may_be_parked(&self) -> bool {
+        self.resting && self.is_open() && self.is_alone() && self.wire().may_be_parked()
+    }
+
+    /// Each stream that is served has its part in what they have in common.
+    fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.lasting.streams) == 1
+    }
+
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.lasting.io.wire()
     }
 }
 
 /// Streams that are begun at once; then it is others' turn: that of these streams, to begin with.
 const TURN: usize = 8;
+/// A connection that is silent for so long is parked, as one of HTTP/1 is.
+const PARK: Duration = Duration::from_secs(1);
 /// How long a client may take to acknowledge a farewell.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -1,12 +1,7 @@
-//! What the connection's task and the IO below h2 tell each other, and how many frames a client may
-//! send that are neither request nor body.
+//! How many frames a client may send that are neither request nor body.
 
-use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    time::Duration,
-};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::frames::{END_STREAM, FrameHead, kind};
@@ -20,21 +15,6 @@ const ANSWER: u32 = 2;
 /// Of an answer, so many bytes are worth an update of the stream's window and one of the connection's:
 /// there are clients (Go's) that give back their room as they read, in pieces of this size.
 const PIECE: u32 = 4 * 1024;
-/// Bytes that are read at once; then it is others' turn.
-const TURN: usize = 64 * 1024;
-
-/// Shared by the connection's task and its IO.
-#[derive(Debug)]
-pub(super) struct Traffic {
-    /// The socket takes no bytes at the moment.
-    blocked: AtomicBool,
-    /// Bytes that may still be read in this turn.
-    room: AtomicUsize,
-    /// The client sends too many control frames.
-    flooding: AtomicBool,
-    /// When the last bytes came.
-    heard: Mutex<Instant>,
-}
 
 /// The control frames that a client may still send.
 #[derive(Debug)]
@@ -45,53 +25,6 @@ pub(super) struct Control {
     /// once, and it may give all of that room back later.
     updates: u32,
     since: Instant,
-}
-
-impl Traffic {
-    pub(super) fn new() -> Self {
-        Self {
-            blocked: AtomicBool::new(false),
-            room: AtomicUsize::new(TURN),
-            flooding: AtomicBool::new(false),
-            heard: Mutex::new(Instant::now()),
-        }
-    }
-
-    /// The task's turn begins: h2 writes what it has, and reads.
-    pub(super) fn begin_turn(&self) {
-        self.blocked.store(false, Relaxed);
-        self.room.store(TURN, Relaxed);
-    }
-
-    pub(super) fn may_read(&self) -> bool {
-        self.room.load(Relaxed) > 0 && !self.is_flooding()
-    }
-
-    pub(super) fn read(&self, len: usize, at: Instant) {
-        let room = self.room.load(Relaxed);
-        self.room.store(room.saturating_sub(len), Relaxed);
-        *self.heard.lock() = at;
-    }
-
-    pub(super) fn heard(&self) -> Instant {
-        *self.heard.lock()
-    }
-
-    pub(super) fn block(&self, blocked: bool) {
-        self.blocked.store(blocked, Relaxed);
-    }
-
-    pub(super) fn is_blocked(&self) -> bool {
-        self.blocked.load(Relaxed)
-    }
-
-    pub(super) fn flood(&self) {
-        self.flooding.store(true, Relaxed);
-    }
-
-    pub(super) fn is_flooding(&self) -> bool {
-        self.flooding.load(Relaxed)
-    }
 }
 
 impl Control {
@@ -138,10 +71,10 @@ impl Control {
 mod tests {
     use super::*;
 
-    const PING: FrameHead = FrameHead { len: 8, kind: 6, flags: 0 };
-    const EMPTY: FrameHead = FrameHead { len: 0, kind: kind::DATA, flags: 0 };
+    const PING: FrameHead = FrameHead { len: 8, kind: 6, flags: 0, stream: 0 };
+    const EMPTY: FrameHead = FrameHead { len: 0, kind: kind::DATA, flags: 0, stream: 1 };
     const LAST: FrameHead = FrameHead { flags: END_STREAM, ..EMPTY };
-    const UPDATE: FrameHead = FrameHead { len: 4, kind: kind::WINDOW_UPDATE, flags: 0 };
+    const UPDATE: FrameHead = FrameHead { len: 4, kind: kind::WINDOW_UPDATE, flags: 0, stream: 1 };
 
     #[tokio::test(start_paused = true)]
     async fn control_frames_are_paid_for_by_requests_answers_and_time() {
@@ -150,7 +83,7 @@ mod tests {
         assert!(!control.received(PING));
         assert!(!control.received(EMPTY));
         assert!(control.received(LAST));
-        assert!(control.received(FrameHead { len: 9, kind: kind::HEADERS, flags: 5 }));
+        assert!(control.received(FrameHead { len: 9, kind: kind::HEADERS, flags: 5, stream: 1 }));
         assert!((0..10).all(|_| control.received(EMPTY)));
         assert!(!control.received(PING));
         control.sent(LAST);
