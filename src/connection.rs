@@ -62,6 +62,10 @@ pub(crate) struct Connection {
     breaking: AtomicBool,
     /// It has been empty since.
     clean: AtomicBool,
+    /// The socket takes nothing of the answer for now.
+    stalled: AtomicBool,
+    /// More of the answer is there, and was not handed to hyper because of that.
+    held_back: AtomicBool,
     /// Interim answers that wait to go out, below hyper, which sends none.
     has_interims: AtomicBool,
     /// An answer is handed to hyper in whole, and not yet to the kernel.
@@ -96,6 +100,8 @@ impl Connection {
             reset: AtomicBool::new(false),
             breaking: AtomicBool::new(false),
             clean: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+            held_back: AtomicBool::new(false),
             has_interims: AtomicBool::new(false),
             finishing: Mutex::default(),
             rare: Mutex::default(),
@@ -180,6 +186,26 @@ impl Connection {
             self.reset.store(true, Relaxed);
         }
         Poll::Ready(())
+    }
+
+    /// The socket takes nothing for now.
+    pub(crate) fn stall(&self) {
+        self.stalled.store(true, Relaxed);
+    }
+
+    /// The socket takes bytes again.
+    pub(crate) fn flow(&self, cx: &Context<'_>) {
+        self.stalled.store(false, Relaxed);
+        if self.held_back.swap(false, Relaxed) {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Pending while the socket takes nothing: hyper would keep what it is handed.
+    pub(crate) fn poll_flowing(&self) -> Poll<()> {
+        let is_stalled = self.stalled.load(Relaxed);
+        self.held_back.store(is_stalled, Relaxed);
+        if is_stalled { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// A request that has not begun by now is not taken any more.

@@ -159,7 +159,15 @@ impl Body for Reply {
                 let trailers = || trailers.take().map(|trailers| Frame::trailers(*trailers));
                 body.map(Frame::data).or_else(trailers).map(Ok)
             }
-            Origin::Exchange { body, .. } => ready!(body.poll_frame(cx)),
+            Origin::Exchange { body, .. } => {
+                // The spool can put on disk what it has, and not what hyper has.
+                if body.is_short()
+                    && let Some(visit) = &this.visit
+                {
+                    ready!(visit.poll_flowing());
+                }
+                ready!(body.poll_frame(cx))
+            }
         };
         match frame {
             None => Poll::Ready(None),

@@ -124,6 +124,11 @@ impl Visit {
         }
     }
 
+    /// Pending while the client's socket takes nothing. Over HTTP/2 nothing is handed on before there is room.
+    pub(crate) fn poll_flowing(&self) -> Poll<()> {
+        self.carrier.whole().map_or(Poll::Ready(()), Connection::poll_flowing)
+    }
+
     /// The client is let go on purpose; the exchange goes on.
     pub(crate) fn let_go(&self, reason: &'static str) {
         self.record.note(|outcome| {

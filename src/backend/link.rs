@@ -46,6 +46,8 @@ pub(crate) struct Link {
     pub(super) has_heard: bool,
     /// Where large bodies are read to; nothing else has any room there.
     bulk: BytesMut,
+    /// Bytes of all that was read to since somebody asked.
+    kept: u64,
     /// How often what a read may bring at once was doubled.
     doubled: u8,
     /// The server that it leads to.
@@ -82,6 +84,7 @@ impl Link {
             is_sent: false,
             has_heard: false,
             bulk: BytesMut::new(),
+            kept: 0,
             doubled: 0,
             server,
             open,
@@ -179,6 +182,19 @@ impl Link {
             }
         })
         .await
+    }
+
+    /// Bytes of memory that what has come since keeps. The first piece in a buffer keeps all of it, and the others
+    /// no more.
+    pub(crate) fn kept(&mut self) -> u64 {
+        std::mem::take(&mut self.kept)
+    }
+
+    /// What comes next may wait for long: it is not to keep a large buffer meanwhile.
+    pub(crate) fn read_little(&mut self) {
+        if self.doubled > LITTLE {
+            (self.doubled, self.bulk) = (LITTLE, BytesMut::new());
+        }
     }
 
     /// Is the answer read to its end?
@@ -304,6 +320,7 @@ impl Link {
         let polled = poll_read_buf(Pin::new(&mut self.socket), cx, &mut room);
         let len = room.len();
         self.has_heard |= len > 0;
+        self.kept += len as u64;
         if len == room.capacity() {
             self.doubled = 2;
         }
@@ -323,6 +340,7 @@ impl Link {
         let most = SMALL << self.doubled;
         if self.bulk.capacity() < most / 2 {
             self.bulk.reserve(most);
+            self.kept += self.bulk.capacity() as u64;
         }
         let room = self.bulk.capacity();
         let Poll::Ready(len) = poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.bulk) else {
@@ -337,6 +355,9 @@ impl Link {
             self.doubled = MOST.min(self.doubled + 1);
         } else if len < SMALL {
             (self.doubled, self.bulk) = (0, BytesMut::new());
+        } else if len < room / 2 {
+            // What is read keeps all of its buffer: that is to be about as large.
+            self.doubled = LITTLE.max(self.doubled - 1);
         }
         Poll::Ready(Ok(len))
     }
@@ -366,3 +387,5 @@ const CROSSED: Duration = Duration::from_millis(10);
 const SMALL: usize = 32 * 1024;
 /// So often that is doubled for large bodies: 256 KiB.
 const MOST: u8 = 3;
+/// So often where memory is short: 64 KiB.
+const LITTLE: u8 = 1;

@@ -102,7 +102,12 @@ impl Exchange {
                 let next = match come {
                     Poll::Ready(next) => next,
                     Poll::Pending if link.is_read() => None,
-                    Poll::Pending => link.piece().await,
+                    Poll::Pending => {
+                        if spool.is_short() {
+                            link.read_little();
+                        }
+                        link.piece().await
+                    }
                 };
                 let chunk = match read(next)? {
                     ControlFlow::Continue(chunk) => chunk,
@@ -112,7 +117,7 @@ impl Exchange {
                 *again = None;
                 // The spool of an answer is never retained as a whole, so it waits for room and does
                 // not fail.
-                let unread = spool.write(chunk).await.unwrap_or(0);
+                let unread = spool.write_kept(chunk, link.kept()).await.unwrap_or(0);
                 if unread == 0 {
                     continue;
                 }
@@ -122,6 +127,7 @@ impl Exchange {
                     return Err(Stopped::Cut("orphan.max_bytes reached"));
                 }
             };
+            spool.settle().await;
             link.settle().await;
             Ok(end)
         }

@@ -131,7 +131,7 @@ impl ClientIo {
                 Poll::Ready(written) => self.own.advance(written?),
                 Poll::Pending => return self.poll_stalled(cx).map(Err),
             }
-            self.stalled_since = None;
+            self.flows(cx);
         }
         Poll::Ready(Ok(()))
     }
@@ -145,7 +145,7 @@ impl ClientIo {
         ready!(self.poll_own(cx))?;
         match write(Pin::new(&mut self.transport), cx) {
             Poll::Ready(Ok(written)) => {
-                self.stalled_since = None;
+                self.flows(cx);
                 self.amid = true;
                 if !self.answering {
                     self.gone_out = 0;
@@ -166,7 +166,7 @@ impl ClientIo {
     fn poll_through(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.transport).poll_flush(cx) {
             Poll::Ready(Ok(())) => {
-                self.stalled_since = None;
+                self.flows(cx);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => {

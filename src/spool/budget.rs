@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use bytes::Bytes;
+
 /// So many bytes may be taken at once.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
@@ -44,6 +46,33 @@ impl Budget {
     pub(super) fn share(&self) -> Share {
         Share { budget: self.clone(), bytes: 0 }
     }
+
+    /// Is hardly anything left, or more taken than there is? What is left is for small bodies, and for chunks that
+    /// are on their way already.
+    pub(super) fn is_short(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.max - self.max / LEFT
+    }
+
+    /// The same bytes; what they keep of memory is taken, even beyond the bound, and given back with the last
+    /// handle on them: whoever has one keeps all of it, be it the spool, the disk's thread or what writes to the
+    /// client.
+    pub(super) fn counted(&self, bytes: Bytes, kept: u64) -> Bytes {
+        let mut share = self.share();
+        share.grow_anyway(kept);
+        Bytes::from_owner(Counted { bytes, _share: share })
+    }
+}
+
+/// Bytes with their share.
+struct Counted {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Share {
@@ -64,6 +93,11 @@ impl Share {
         self.bytes += bytes;
     }
 
+    /// Of the same budget.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     pub(super) fn shrink(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
@@ -76,6 +110,9 @@ impl Drop for Share {
         self.shrink(self.bytes);
     }
 }
+
+/// This part of a budget is left when it counts as short.
+const LEFT: u64 = 8;
 
 #[cfg(test)]
 mod tests {

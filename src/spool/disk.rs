@@ -4,11 +4,8 @@ use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
-use super::budget::Share;
+use super::budget::{Budget, Share};
 use crate::tasks;
-
-/// How much is read back at once.
-const READ: u64 = 128 * 1024;
 
 /// A file that nobody else can open and that is gone with its last handle.
 #[derive(Debug)]
@@ -56,13 +53,24 @@ pub(super) async fn write(file: Arc<File>, mut offset: u64, chunks: Vec<Bytes>) 
     .await
 }
 
-/// Reads up to [`READ`] bytes of `[offset, end)`.
-pub(super) async fn read(file: Arc<File>, offset: u64, end: u64) -> io::Result<Bytes> {
+/// Reads some bytes of `[offset, end)`, fewer where memory is short, in which they count.
+pub(super) async fn read(
+    file: Arc<File>,
+    offset: u64,
+    end: u64,
+    memory: Budget,
+) -> io::Result<Bytes> {
     tasks::blocking(move || {
-        let len = usize::try_from(READ.min(end - offset)).unwrap_or(usize::MAX);
+        let most = if memory.is_short() { SHORT_READ } else { READ };
+        let len = usize::try_from(most.min(end - offset)).unwrap_or(usize::MAX);
         let mut bytes = BytesMut::zeroed(len);
         file.read_exact_at(&mut bytes, offset)?;
-        Ok(bytes.freeze())
+        Ok(memory.counted(bytes.freeze(), len as u64))
     })
     .await
 }
+
+/// How much is read back at once.
+const READ: u64 = 128 * 1024;
+/// And where `spool.total_memory` is nearly used up.
+const SHORT_READ: u64 = 32 * 1024;

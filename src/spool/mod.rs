@@ -10,6 +10,10 @@
 //! readers, or fails with [`Full`] where the whole body is retained; what is retained up to a bound
 //! is given up instead. A single chunk is always taken, so that nobody waits for the memory of
 //! others.
+//!
+//! `spool.total_memory` counts buffers, as long as anybody has a piece of them: the spool, the thread that
+//! writes to disk, hyper while its client's socket is full. Where it is nearly used up, little is read at a time
+//! on both sides (`is_short`), since a single chunk of each body may lie beyond the bound.
 
 mod body;
 mod budget;
@@ -39,6 +43,7 @@ use self::{
     budget::{Budget, Share},
     disk::Disk,
     pace::Pace,
+    state::Offer,
 };
 
 /// The house-wide place that all spools share.
@@ -223,9 +228,16 @@ impl Spool {
     /// Appends. Gives back how many bytes were discarded by that, because nobody has read them and
     /// nobody may any more.
     pub(crate) async fn write(&self, chunk: Bytes) -> Result<u64, Full> {
+        let len = chunk.len() as u64;
+        self.write_kept(chunk, len).await
+    }
+
+    /// The same with a chunk that keeps so many bytes of memory.
+    pub(crate) async fn write_kept(&self, chunk: Bytes, kept: u64) -> Result<u64, Full> {
         let (mut given_up, mut until) = (0, None);
+        let mut offer = Offer::new(chunk, kept);
         loop {
-            let pushed = self.shared.state.lock().push(&chunk, self.shared.limits.memory);
+            let pushed = self.shared.state.lock().push(&mut offer, self.shared.limits.memory);
             if let Some(discarded) = pushed {
                 return Ok(given_up + discarded);
             }
@@ -238,8 +250,8 @@ impl Spool {
                 continue;
             }
             // Boxed: rare, and larger than the rest of the exchange.
-            match Box::pin(self.spill()).await {
-                Ok(()) => {}
+            match Box::pin(self.spill(&offer.chunk)).await {
+                Ok(discarded) => return Ok(given_up + discarded),
                 Err(full) if self.shared.state.lock().retain == Retain::All => return Err(full),
                 Err(_) if self.is_retained() => {
                     given_up += self.release();
@@ -254,6 +266,20 @@ impl Spool {
                 }
             }
         }
+    }
+
+    /// What is last of a body that is on disk for the most part goes there too, where memory is short: whoever
+    /// still writes needs it more.
+    pub(crate) async fn settle(&self) {
+        if self.is_short() && self.shared.state.lock().is_partly_on_disk() {
+            // Boxed: rare, and larger than the rest of the exchange. Where there is no room, it stays.
+            let _ = Box::pin(self.spill(&Bytes::new())).await;
+        }
+    }
+
+    /// Is `spool.total_memory` nearly used up? Then little is to be read ahead.
+    pub(crate) fn is_short(&self) -> bool {
+        self.shared.limits.total_memory.is_short()
     }
 
     /// Nothing more will be written.

@@ -49,6 +49,11 @@ impl Reader {
         own.filter(|_| alone).map_or(0, |place| state.written - place.offset)
     }
 
+    /// Is `spool.total_memory` nearly used up? Then little is to be taken ahead.
+    pub(crate) fn is_short(&self) -> bool {
+        self.shared.limits.total_memory.is_short()
+    }
+
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
@@ -81,7 +86,9 @@ impl Reader {
                     };
                     drop(state);
                     let (file, from) = file;
-                    self.from_disk = Some(Box::pin(disk::read(file, offset - from, end - from)));
+                    let memory = self.shared.limits.total_memory.clone();
+                    let read = disk::read(file, offset - from, end - from, memory);
+                    self.from_disk = Some(Box::pin(read));
                 }
                 Next::Wait => return Poll::Pending,
                 Next::End(end) => {

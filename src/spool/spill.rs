@@ -10,11 +10,13 @@ use super::{
 };
 
 impl Spool {
-    /// Moves all that memory holds to disk.
-    pub(super) async fn spill(&self) -> Result<(), Full> {
-        let (file, offset, chunks, upto) = {
+    /// Moves all that memory holds to disk, and this chunk behind it. Gives back how many bytes of the chunk
+    /// were discarded by that.
+    pub(super) async fn spill(&self, chunk: &Bytes) -> Result<u64, Full> {
+        let len = chunk.len() as u64;
+        let (file, offset, mut chunks, upto) = {
             let mut state = self.shared.state.lock();
-            let bytes = state.written - state.memory_from;
+            let bytes = state.written - state.memory_from + len;
             let share = match &mut state.disk {
                 Some(disk) => disk.share.grow(bytes).then_some(None),
                 None => {
@@ -42,6 +44,7 @@ impl Spool {
                 file
             }
         };
+        chunks.push(chunk.clone());
         let bytes: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
         if let Err(error) = disk::write(file, offset, chunks).await {
             if let Some(disk) = &mut self.shared.state.lock().disk {
@@ -55,8 +58,12 @@ impl Spool {
             state.drop_first();
         }
         state.spilling = false;
+        state.written += len;
+        state.memory_from = state.written;
+        let discarded = if state.is_unread() { len } else { 0 };
         state.drop_passed_disk();
-        Ok(())
+        state.wake();
+        Ok(discarded)
     }
 
     fn spill_failed(&self, error: io::Error) -> Full {

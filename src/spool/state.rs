@@ -4,6 +4,20 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Place, Retain, State};
 
+/// A chunk on its way into a spool.
+pub(super) struct Offer {
+    pub(super) chunk: Bytes,
+    /// Bytes of memory that it keeps.
+    kept: u64,
+    is_counted: bool,
+}
+
+impl Offer {
+    pub(super) fn new(chunk: Bytes, kept: u64) -> Self {
+        Self { chunk, kept, is_counted: false }
+    }
+}
+
 impl State {
     pub(super) fn take_place(&mut self) -> usize {
         let offset = self.floor();
@@ -33,8 +47,9 @@ impl State {
     }
 
     /// Takes the chunk where there is room for it, and says how many bytes were discarded by that;
-    /// else `None`.
-    pub(super) fn push(&mut self, chunk: &Bytes, memory: u64) -> Option<u64> {
+    /// else `None`. A large one counts from then on, wherever it waits.
+    pub(super) fn push(&mut self, offer: &mut Offer, memory: u64) -> Option<u64> {
+        let chunk = &mut offer.chunk;
         let len = chunk.len() as u64;
         let mut discarded = 0;
         if let Retain::Upto(bound) = self.retain
@@ -48,9 +63,20 @@ impl State {
             return Some(discarded + len);
         }
         let held = self.written - self.memory_from;
-        if held == 0 {
-            self.charged.grow_anyway(len);
-        } else if held + len > self.bound(memory) || !self.charged.grow(len) {
+        let is_large = chunk.len() >= LARGE;
+        if is_large && !std::mem::replace(&mut offer.is_counted, true) {
+            *chunk = self.charged.budget().counted(std::mem::take(chunk), offer.kept);
+        }
+        let fits = held == 0 || held + len <= self.bound(memory);
+        let is_taken = match is_large {
+            true => fits && (held == 0 || !self.charged.budget().is_short()),
+            false if held == 0 => {
+                self.charged.grow_anyway(len);
+                true
+            }
+            false => fits && self.charged.grow(len),
+        };
+        if !is_taken {
             self.short = true;
             return None;
         }
@@ -107,8 +133,14 @@ impl State {
         if let Some(chunk) = self.chunks.pop_front() {
             self.first += 1;
             self.memory_from += chunk.len() as u64;
-            self.charged.shrink(chunk.len() as u64);
+            if chunk.len() < LARGE {
+                self.charged.shrink(chunk.len() as u64);
+            }
         }
+    }
+
+    pub(super) fn is_partly_on_disk(&self) -> bool {
+        self.disk.is_some() && !self.chunks.is_empty()
     }
 
     pub(super) fn drop_passed_disk(&mut self) {
@@ -120,3 +152,6 @@ impl State {
 
 /// Chunks up to this size are merged while nobody reads them: each may hold a whole read buffer.
 pub(super) const SMALL: usize = 4096;
+/// From this size on a chunk counts for itself, for as long as anybody has it; smaller ones count while they
+/// are in the spool.
+const LARGE: usize = 16 * 1024;

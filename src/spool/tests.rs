@@ -183,6 +183,46 @@ async fn small_chunks_do_not_each_hold_a_buffer() {
 }
 
 #[tokio::test]
+async fn a_large_chunk_counts_until_nobody_has_it_any_more() {
+    let store = store(1 << 20, 1 << 20);
+    let spool = store.spool(Retain::Nothing);
+    let mut reader = spool.reader();
+    let used = || store.held()[0].used;
+    spool.write_kept(vec![1; 20_000].into(), 30_000).await.expect("room");
+    let mut at_the_socket = next(&mut reader).await.expect("bytes");
+    assert_eq!((at_the_socket.len(), used()), (20_000, 30_000));
+    drop(spool);
+    drop(reader);
+    at_the_socket.truncate(1);
+    assert_eq!(used(), 30_000);
+    drop(at_the_socket);
+    assert_eq!(used(), 0);
+}
+
+#[tokio::test]
+async fn what_others_leave_no_memory_for_goes_to_disk_with_what_is_before_it_and_behind_it() {
+    let store = store(1 << 20, 1 << 24);
+    let others = store.spool(Retain::All);
+    others.write(vec![0; 1 << 19].into()).await.expect("room");
+    others.write(vec![0; 1 << 19].into()).await.expect("room");
+    let before = store.held()[0].used;
+    let spool = store.spool(Retain::Nothing);
+    let mut reader = spool.reader();
+    for number in 0..10 {
+        spool.write(vec![number; 20_000].into()).await.expect("room");
+        assert!(store.held()[0].used <= before + 20_000, "one chunk at most");
+    }
+    spool.write(vec![10; 20_000].into()).await.expect("room");
+    spool.settle().await;
+    assert_eq!(store.held()[0].used, before);
+    spool.end(End::Whole(None));
+    let read = all(&mut reader).await;
+    assert!(read.chunks(20_000).zip(0..).all(|(part, number)| part == vec![number; 20_000]));
+    assert_eq!(read.len(), 220_000);
+    assert_eq!(store.held()[0].used, before);
+}
+
+#[tokio::test]
 async fn a_cut_body_never_looks_whole() {
     let spool = store(100, 0).spool(Retain::Nothing);
     let mut reader = spool.reader();

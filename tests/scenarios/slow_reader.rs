@@ -29,6 +29,31 @@ fn a_reader_of_twenty_megabytes_frees_the_backend_before_it_has_read_them() {
 }
 
 #[test]
+fn many_slow_readers_take_little_memory_beyond_the_bound_for_all() {
+    const CLIENTS: usize = 64;
+    let backend = Backend::start(|talk| {
+        talk.answer(vec![b'x'; SIZE / 4])?;
+        talk.hold("end")
+    });
+    let bounds = format!("max_concurrency = {CLIENTS}\n[spool]\ntotal_memory = \"4MiB\"");
+    let seawall = Seawall::with(&backend, &bounds);
+    let before = seawall.memory("VmRSS");
+    let clients = (0..CLIENTS).map(|_| {
+        let mut slow = Client::with_small_window(seawall.address);
+        slow.get("/big");
+        slow
+    });
+    let clients: Vec<Client> = clients.collect();
+    backend.wait_held("end", CLIENTS);
+    // KiB, at the most of all the time: what each may have on its way to the disk and to its client, and the task
+    // that serves it.
+    let each = (seawall.memory("VmHWM").saturating_sub(before) - 4096) / CLIENTS as u64;
+    assert!(each < 500, "{each} KiB");
+    drop(clients);
+    backend.release("end");
+}
+
+#[test]
 fn chunks_and_close_delimited_answers_wait_in_the_spool_too() {
     let backend = Backend::start(|talk| {
         if talk.target() == "/chunks" {

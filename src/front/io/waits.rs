@@ -69,9 +69,17 @@ impl ClientIo {
     /// The socket takes nothing: for too long already?
     pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let since = *self.stalled_since.get_or_insert_with(Instant::now);
+        self.connection.stall();
         ready!(self.poll_due(cx, since + self.bounds.write_stall));
         self.connection.note("client took no byte for client.write_stall");
         Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+
+    /// The socket has taken something.
+    pub(super) fn flows(&mut self, cx: &Context<'_>) {
+        if self.stalled_since.take().is_some() {
+            self.connection.flow(cx);
+        }
     }
 
     pub(super) fn poll_linger(
