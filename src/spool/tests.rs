@@ -203,9 +203,9 @@ async fn a_large_chunk_counts_until_nobody_has_it_any_more() {
 async fn what_others_leave_no_memory_for_goes_to_disk_with_what_is_before_it_and_behind_it() {
     let store = store(1 << 20, 1 << 24);
     let others = store.spool(Retain::All);
-    others.write(vec![0; 1 << 19].into()).await.expect("room");
-    others.write(vec![0; 1 << 19].into()).await.expect("room");
+    others.write(vec![0; 1 << 20].into()).await.expect("room");
     let before = store.held()[0].used;
+    assert_eq!(before, 1 << 20);
     let spool = store.spool(Retain::Nothing);
     let mut reader = spool.reader();
     for number in 0..10 {
