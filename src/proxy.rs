@@ -279,12 +279,13 @@ impl House {
         })?;
         let trusted = hop.is_some_and(|hop| trusted.contains(hop.ip()));
         let peer = Peer { fields: connection.map(|connection| &connection.fields), trusted };
-        headers::rebuild(head, peer, &id, &backend.host);
+        let lines = headers::rebuild(head, peer, &id, &backend.host);
         self.continue_trace(visit, head, &backend.host);
         let nobody = Ipv4Addr::UNSPECIFIED.into();
-        let stuck = backend.stick(&mut head.headers, key);
+        let stuck = backend.stick(&mut head.headers, key, peer);
         Ok(Admitted {
             share,
+            lines,
             stuck,
             caller: client.map_or(nobody, |client| client.to_canonical()),
             trusted,
@@ -295,6 +296,8 @@ impl House {
 /// A request that is counted for its client.
 struct Admitted {
     share: ClientShare,
+    /// Of the head that the backend gets, behind its fields.
+    lines: Bytes,
     /// Where it is to go.
     stuck: Option<Box<Stuck>>,
     /// The client's address, as far as it is known.

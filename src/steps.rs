@@ -63,13 +63,13 @@ impl Client {
         }
     }
 
-    /// Looks at the head of a request, and makes of it what the backend gets. False where it is refused.
-    pub fn forward(&self, head: &mut request::Parts) -> bool {
-        let is_sound = headers::check(head, Some(&self.fields)).is_ok();
+    /// Looks at the head of a request, and makes of it what the backend gets, with these lines behind its
+    /// fields. None where it is refused.
+    pub fn forward(&self, head: &mut request::Parts) -> Option<Bytes> {
+        headers::check(head, Some(&self.fields)).ok()?;
         let peer = Peer { fields: Some(&self.fields), trusted: false };
         let id = headers::id_of(&head.headers);
-        headers::rebuild(head, peer, &id, &HeaderValue::from_static("backend:5000"));
-        is_sound
+        Some(headers::rebuild(head, peer, &id, &HeaderValue::from_static("backend:5000")))
     }
 
     /// Opens the record of a request, notes what becomes of it, and closes the books on it.

@@ -53,15 +53,15 @@ pub(crate) enum Malformed {
     Chunk,
 }
 
-/// The head of a request, written.
-pub(super) fn write(head: &request::Parts) -> Vec<u8> {
+/// The head of a request, written, with these lines behind its fields.
+pub(super) fn write(head: &request::Parts, lines: &[u8]) -> Vec<u8> {
     let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
     // Of a URL without a path, there may be a query alone.
     let is_bare = !target.starts_with(['/', '*']);
     let line = head.method.as_str().len() + usize::from(is_bare) + target.len() + LINE;
     let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     // Just so much: it is kept until the answer comes.
-    let mut text = Vec::with_capacity(line + fields.sum::<usize>());
+    let mut text = Vec::with_capacity(line + fields.sum::<usize>() + lines.len());
     text.extend_from_slice(head.method.as_str().as_bytes());
     text.push(b' ');
     if is_bare {
@@ -75,6 +75,7 @@ pub(super) fn write(head: &request::Parts) -> Vec<u8> {
         text.extend_from_slice(value.as_bytes());
         text.extend_from_slice(b"\r\n");
     }
+    text.extend_from_slice(lines);
     text.extend_from_slice(b"\r\n");
     text
 }
@@ -96,8 +97,8 @@ pub(super) fn fields(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> + Clon
 /// Writes the head of a request, and gives back its length.
 #[cfg(feature = "steps")]
 #[must_use]
-pub fn written(head: &request::Parts) -> usize {
-    std::hint::black_box(write(head)).len()
+pub fn written(head: &request::Parts, lines: &[u8]) -> usize {
+    std::hint::black_box(write(head, lines)).len()
 }
 
 /// Does the request end its connection?
@@ -303,11 +304,12 @@ mod tests {
         let request = http::Request::builder().method("PURGE").uri("/a?b=%22");
         let value = HeaderValue::from_bytes(b"\xe4").expect("a value");
         let head = request.header("x-a", value).body(()).expect("a request").into_parts().0;
-        let text = write(&head);
-        assert_eq!(text, b"PURGE /a?b=%22 HTTP/1.1\r\nx-a: \xe4\r\n\r\n");
+        let text = write(&head, b"x-b: c\r\n");
+        assert_eq!(text, b"PURGE /a?b=%22 HTTP/1.1\r\nx-a: \xe4\r\nx-b: c\r\n\r\n");
         assert_eq!(text.len(), text.capacity());
-        let kept = b"PURGE /a?b=%22 HTTP/1.1\r\nx-a: \xe4\r\nconnection: keep-alive\r\n\r\n";
+        let kept =
+            b"PURGE /a?b=%22 HTTP/1.1\r\nx-a: \xe4\r\nx-b: c\r\nconnection: keep-alive\r\n\r\n";
         assert_eq!(kept_alive(&text), kept);
-        assert!(fields(&text).eq([(&b"x-a"[..], &b"\xe4"[..])]));
+        assert!(fields(&text).eq([(&b"x-a"[..], &b"\xe4"[..]), (b"x-b", b"c")]));
     }
 }

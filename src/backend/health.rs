@@ -157,7 +157,7 @@ fn pause(lasting: &Lasting) -> Option<Duration> {
 async fn ask(mut link: Box<Link>, config: &config::Backend) -> Result<(), Unwell> {
     let (host, id): (HeaderValue, _) = (host_of(config.url().host()), headers::request_id());
     let head = headers::of_probe(&config.health.path, &host, &id).ok_or(Unwell::Unaskable)?;
-    link.send(&Outbound::new(Box::new(head), Received::Nothing)).await?;
+    link.send(&Outbound::new(Box::new(head), &[], Received::Nothing)).await?;
     let head = link.answer(drop).await?;
     while let Some(piece) = link.piece().await {
         piece?;

@@ -41,7 +41,8 @@ pub(crate) struct Outbound {
 const SENDS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 
 impl Outbound {
-    pub(crate) fn new(mut head: Box<request::Parts>, body: Received) -> Self {
+    /// With these lines behind the fields of its head.
+    pub(crate) fn new(mut head: Box<request::Parts>, lines: &[u8], body: Received) -> Self {
         // Where one is looked for, that there is none is said, too: some servers insist (411).
         let none = || SENDS.contains(&head.method).then_some(0);
         if let Some(len) = body.len().or_else(none) {
@@ -55,7 +56,7 @@ impl Outbound {
             }
         }
         Self {
-            head: head::write(&head).into(),
+            head: head::write(&head, lines).into(),
             closes: head::closes(&head),
             method: head.method,
             body,

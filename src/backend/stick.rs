@@ -19,7 +19,7 @@ use super::{
 use crate::{
     client::ClientKey,
     config::Sticky,
-    headers::{Digest, is_over_tls},
+    headers::{Digest, Peer, is_over_tls},
 };
 
 /// Where a request is to go.
@@ -35,7 +35,12 @@ pub(crate) struct Stuck {
 
 impl Backend {
     /// To which server the request is to go, where that is asked for. Its head says by now what the backend is told.
-    pub(crate) fn stick(&self, headers: &mut HeaderMap, client: ClientKey) -> Option<Box<Stuck>> {
+    pub(crate) fn stick(
+        &self,
+        headers: &mut HeaderMap,
+        client: ClientKey,
+        peer: Peer<'_>,
+    ) -> Option<Box<Stuck>> {
         let cookie = match (self.config.sticky, &self.cookie) {
             (Sticky::Off, _) => return None,
             (_, cookie) => cookie.clone(),
@@ -54,7 +59,7 @@ impl Backend {
                 bid.finish()
             }),
         };
-        let is_over_tls = cookie.is_some() && is_over_tls(headers);
+        let is_over_tls = cookie.is_some() && is_over_tls(headers, peer);
         Some(Box::new(Stuck { at, cookie, is_over_tls }))
     }
 }

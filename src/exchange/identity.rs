@@ -2,13 +2,11 @@
 
 use http::{
     HeaderName,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, FORWARDED, PRAGMA, UPGRADE_INSECURE_REQUESTS, VIA},
+    header::{CACHE_CONTROL, CONTENT_LENGTH, PRAGMA, UPGRADE_INSECURE_REQUESTS, VIA},
     request,
 };
 
-use crate::headers::{
-    self, Digest, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID,
-};
+use crate::headers::{self, Digest, FORWARDING, X_REQUEST_ID};
 
 /// Server, method, target, and all fields of a request but a few: equal for equal requests, and
 /// for no others.
@@ -28,10 +26,6 @@ const VOLATILE: [HeaderName; 8] = [
     HeaderName::from_static("sec-fetch-user"),
     UPGRADE_INSECURE_REQUESTS,
 ];
-
-/// Fields that say who forwards. From peers that are not trusted, they are ours alone.
-const FORWARDING: [HeaderName; 4] =
-    [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO];
 
 impl Identity {
     /// Of a head as the backend gets it. `trusted`: what it says of forwarding came from a proxy

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
-
 use parking_lot::Mutex;
 
 use super::Peer;
@@ -11,6 +11,9 @@ use super::Peer;
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Fields that say who forwards. From peers that are not trusted, they are ours alone.
+pub(crate) const FORWARDING: [HeaderName; 4] =
+    [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO];
 
 /// By what a peer speaks to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +29,18 @@ pub(crate) struct PeerFields {
     scheme: Scheme,
     /// The address as a field value.
     field: Option<HeaderValue>,
-    /// The last `Host`, and the `Forwarded` element made of it: most connections have but one. Boxed: a
-    /// parked connection has none.
-    last: Mutex<Option<Box<(HeaderValue, HeaderValue)>>>,
+    /// Of the last `Host`: most connections have but one. Boxed: a parked connection has none.
+    last: Mutex<Option<Box<Said>>>,
+}
+
+/// What is said of a peer in a request to one host.
+#[derive(Debug)]
+struct Said {
+    host: HeaderValue,
+    /// Of `Forwarded`.
+    element: HeaderValue,
+    /// All four fields, as they are written.
+    text: Bytes,
 }
 
 impl PeerFields {
@@ -38,6 +50,10 @@ impl PeerFields {
         Self { address, scheme, field, last: Mutex::new(None) }
     }
 
+    pub(super) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
     /// The next request is made for anew.
     pub(crate) fn forget(&self) {
         *self.last.lock() = None;
@@ -45,20 +61,40 @@ impl PeerFields {
 
     /// Has a request to this host come before?
     pub(super) fn knows(&self, host: &HeaderValue) -> bool {
-        self.last.lock().as_ref().is_some_and(|last| last.0 == host)
+        self.last.lock().as_ref().is_some_and(|last| last.host == host)
     }
 
-    /// The element of `Forwarded` for a request to this host.
-    fn element(&self, host: &HeaderValue) -> HeaderValue {
+    /// A part of what is said in a request to this host.
+    fn say<T>(&self, host: &HeaderValue, part: impl Fn(&Said) -> T) -> T {
         let mut last = self.last.lock();
-        if let Some(last) = last.as_ref().filter(|last| last.0 == host) {
-            return last.1.clone();
+        match &*last {
+            Some(said) if said.host == host => part(said),
+            _ => part(last.insert(Box::new(self.said(host)))),
         }
-        let element = self.forwarded(host);
+    }
+
+    fn said(&self, host: &HeaderValue) -> Said {
         // A copy: a piece of what was read would keep all of that, as long as the connection lasts.
-        let host = HeaderValue::from_bytes(host.as_bytes()).ok();
-        *last = host.map(|host| Box::new((host, element.clone())));
-        element
+        let host = HeaderValue::from_bytes(host.as_bytes()).unwrap_or_else(|_| host.clone());
+        let element = self.forwarded(&host);
+        let (before, address, behind): (&[u8], &[u8], &[u8]) = match &self.field {
+            Some(field) => (b"x-forwarded-for: ", field.as_bytes(), b"\r\n"),
+            None => (b"", b"", b""),
+        };
+        let text = [
+            before,
+            address,
+            behind,
+            b"forwarded: ",
+            element.as_bytes(),
+            b"\r\nx-forwarded-proto: ",
+            self.scheme.name().as_bytes(),
+            b"\r\nx-forwarded-host: ",
+            host.as_bytes(),
+            b"\r\n",
+        ]
+        .concat();
+        Said { text: text.into(), host, element }
     }
 
     /// One element of `Forwarded` (RFC 7239).
@@ -90,8 +126,9 @@ impl Scheme {
 
 /// Was the request made over TLS, by what the backend is told? Of several proxies, the first one knows what the client
 /// spoke; some tell tunnels apart.
-pub(crate) fn is_over_tls(headers: &HeaderMap) -> bool {
-    let told = headers.get(X_FORWARDED_PROTO).and_then(|value| value.to_str().ok());
+pub(crate) fn is_over_tls(headers: &HeaderMap, peer: Peer<'_>) -> bool {
+    let Some(told) = headers.get(X_FORWARDED_PROTO) else { return peer.scheme() == Scheme::Https };
+    let told = told.to_str().ok();
     let first = told.and_then(|told| told.split(',').next()).unwrap_or_default().trim();
     ["https", "wss"].iter().any(|scheme| first.eq_ignore_ascii_case(scheme))
 }
@@ -109,34 +146,38 @@ pub(crate) fn text_of(address: IpAddr) -> String {
     text
 }
 
-/// Says for whom the request is forwarded. From peers that are not trusted, nothing is kept. A peer
+/// Says for whom the request is forwarded: beside what is kept of `others`, or in lines of a head, which
+/// cost nothing once they are there. From peers that are not trusted, nothing is kept. A peer
 /// without an address adds nothing to `X-Forwarded-For`: whoever reads that expects addresses.
-pub(super) fn forward(headers: &mut HeaderMap, peer: Peer<'_>, host: HeaderValue) {
-    let element = peer.fields.map(|fields| fields.element(&host));
-    let address = peer.fields.and_then(|fields| fields.field.clone());
-    let scheme = peer.fields.map_or(Scheme::Http, |fields| fields.scheme).name();
-    if peer.trusted {
-        if let Some(address) = address {
+pub(super) fn forward(
+    headers: &mut HeaderMap,
+    peer: Peer<'_>,
+    host: HeaderValue,
+    others: bool,
+) -> Bytes {
+    if !peer.trusted {
+        for name in FORWARDING.iter().filter(|_| others) {
+            headers.remove(name);
+        }
+        if let Some(fields) = peer.fields {
+            return fields.say(&host, |said| said.text.clone());
+        }
+    }
+    if let Some(fields) = peer.fields {
+        if let Some(address) = fields.field.clone() {
             append(headers, X_FORWARDED_FOR, address);
         }
-        if let Some(element) = element {
-            append(headers, FORWARDED, element);
-        }
-        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
-        headers.entry(X_FORWARDED_HOST).or_insert(host);
-        return;
+        append(headers, FORWARDED, fields.say(&host, |said| said.element.clone()));
     }
-    set(headers, X_FORWARDED_FOR, address);
-    set(headers, FORWARDED, element);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    headers.insert(X_FORWARDED_HOST, host);
+    let scheme = HeaderValue::from_static(peer.scheme().name());
+    headers.entry(X_FORWARDED_PROTO).or_insert(scheme);
+    headers.entry(X_FORWARDED_HOST).or_insert(host);
+    Bytes::new()
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
-    match value {
-        Some(value) => drop(headers.insert(name, value)),
-        None => drop(headers.remove(name)),
-    }
+/// Is it one of those by which is said for whom a request is forwarded?
+pub(super) fn is_of_forwarding(name: &HeaderName) -> bool {
+    *name == FORWARDED || name.as_str().starts_with("x-forwarded-")
 }
 
 /// Adds to a list field, in the one line that simple backends read.

@@ -8,6 +8,7 @@ mod http2;
 
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
     header::{
@@ -25,13 +26,13 @@ pub(crate) use self::{
     },
     digest::Digest,
     forwarding::{
-        PeerFields, Scheme, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, is_over_tls,
-        text_of,
+        FORWARDING, PeerFields, Scheme, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO,
+        is_over_tls, text_of,
     },
     http2::{check_http2, join_cookies},
 };
 use self::{
-    forwarding::{append, forward},
+    forwarding::{append, forward, is_of_forwarding},
     hop_by_hop::{strip_doubles, strip_hop_by_hop},
 };
 use crate::{
@@ -66,6 +67,12 @@ pub(crate) struct Peer<'a> {
     pub fields: Option<&'a PeerFields>,
     /// Its `Forwarded` and `X-Forwarded-*` are believed.
     pub trusted: bool,
+}
+
+impl Peer<'_> {
+    fn scheme(self) -> Scheme {
+        self.fields.map_or(Scheme::Http, PeerFields::scheme)
+    }
 }
 
 /// Refuses what is ambiguous, contradictory, or more than we can do.
@@ -127,13 +134,13 @@ fn is_host(name: &[u8]) -> bool {
     !odd && (port.is_empty() || port == ":" || authority.port_u16().is_some())
 }
 
-/// Turns the head of a request into the one that the backend gets.
+/// Turns the head of a request into the one that the backend gets, with these lines behind its fields.
 pub(crate) fn rebuild(
     head: &mut request::Parts,
     peer: Peer<'_>,
     id: &HeaderValue,
     backend: &HeaderValue,
-) {
+) -> Bytes {
     // In absolute form, the target rules over Host (RFC 9112, section 3.2.2).
     if let Some(authority) = head.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
@@ -149,7 +156,8 @@ pub(crate) fn rebuild(
         head.uri = Uri::from(if target.as_str().is_ascii() { target } else { in_ascii(&target) });
     }
     let headers = &mut head.headers;
-    let (mut trailers, mut coded, mut expects, mut via_others) = (false, false, false, false);
+    let (mut trailers, mut coded, mut expects) = (false, false, false);
+    let (mut via_others, mut of_others) = (false, false);
     let mut length = None;
     // One pass: each look-up by name costs as much as passing by ten of them.
     for (name, value) in &*headers {
@@ -159,7 +167,7 @@ pub(crate) fn rebuild(
             EXPECT => expects = true,
             VIA => via_others = true,
             CONTENT_LENGTH => length = length.or(Some(value == "0")),
-            _ => {}
+            _ => of_others |= is_of_forwarding(name),
         }
     }
     if coded {
@@ -192,9 +200,10 @@ pub(crate) fn rebuild(
     } else {
         headers.insert(VIA, via.clone());
     }
-    forward(headers, peer, host);
+    let lines = forward(headers, peer, host, of_others);
     headers.insert(X_REQUEST_ID, id.clone());
     head.version = Version::HTTP_11;
+    lines
 }
 
 /// Is the target what the backend is sent? Nearly all are.

@@ -8,12 +8,18 @@ use crate::config::OnDisconnect;
 fn rebuilt(request: http::request::Builder, trusted: bool) -> request::Parts {
     let (mut head, ()) = request.body(()).expect("a request").into_parts();
     let fields = PeerFields::new("192.0.2.1".parse().ok(), Scheme::Http);
-    rebuild(
+    let lines = rebuild(
         &mut head,
         Peer { fields: Some(&fields), trusted },
         &HeaderValue::from_static("id"),
         &HeaderValue::from_static("backend:5000"),
     );
+    // All of it, as it is written.
+    for line in std::str::from_utf8(&lines).expect("text").split_terminator("\r\n") {
+        let (name, value) = line.split_once(": ").expect("a field");
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+        head.headers.append(name, HeaderValue::from_str(value).expect("a value"));
+    }
     head
 }
 

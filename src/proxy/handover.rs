@@ -44,14 +44,14 @@ impl House {
         (head, body): (Box<request::Parts>, Received),
         asked: Option<Box<Asked>>,
     ) -> Prepared {
-        let Admitted { share, stuck, caller, trusted } = admitted;
+        let Admitted { share, lines, stuck, caller, trusted } = admitted;
         let may_join = route.join && asked.is_none() && only_asks(&head, &body);
         let identity = may_join.then(|| {
             // Whoever is to come to another server asks for something else.
             let number = stuck.as_ref().and_then(|stuck| stuck.number()).unwrap_or(backend.number);
             Identity::of(number, &head, trusted)
         });
-        let request = Outbound::new(head, body).stuck(stuck).upgrading(asked.is_some());
+        let request = Outbound::new(head, &lines, body).stuck(stuck).upgrading(asked.is_some());
         let mut ready =
             self.ready(share, visit.record().clone(), backend, route.on_disconnect, request);
         ready.plan.tunnel = asked.map(|asked| {
@@ -102,7 +102,7 @@ impl House {
         if let Some(mut capture) = record.capture() {
             capture.request(&head, record.facts(), false);
         }
-        let request = Outbound::new(Box::new(head), Received::Nothing);
+        let request = Outbound::new(Box::new(head), &[], Received::Nothing);
         let mut ready = self.ready(share, record.clone(), backend, None, request);
         // Whoever hears it out does so for as long; without him, it is cut at once.
         ready.plan.policy.orphan.max_duration = Duration::ZERO;
