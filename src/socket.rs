@@ -55,11 +55,11 @@ impl Socket {
         })
     }
 
-    /// Resolves when it was reset, be it behind the other side's end. Never where that is not told apart.
-    pub(crate) async fn was_reset(&self) {
+    /// Resolves when it was reset, be it behind the other side's end. False where that is not told apart.
+    pub(crate) async fn was_reset(&self) -> bool {
         match self {
-            Self::Tcp(stream) if stream.ready(Interest::ERROR).await.is_ok() => {}
-            _ => std::future::pending().await,
+            Self::Tcp(stream) => stream.ready(Interest::ERROR).await.is_ok(),
+            Self::Unix(_) => false,
         }
     }
 

@@ -96,7 +96,7 @@ impl Link {
     /// Sends the request, or what of it the socket takes at once; the rest goes out while the answer is
     /// awaited. Only a connection on which nothing has come since its last answer is used.
     pub(super) async fn send(&mut self, request: &Outbound) -> Result<(), Fault> {
-        (self.is_sent, self.has_heard) = (false, false);
+        (self.is_sent, self.has_heard, self.kept) = (false, false, 0);
         let keep_alive = self.inbound.speaks_http10 && !request.closes;
         self.inbound.expect(request.wants_no_body(), !request.closes);
         poll_fn(|cx| {
@@ -184,10 +184,10 @@ impl Link {
         .await
     }
 
-    /// Bytes of memory that what has come since keeps. The first piece in a buffer keeps all of it, and the others
-    /// no more.
-    pub(crate) fn kept(&mut self) -> u64 {
-        std::mem::take(&mut self.kept)
+    /// Bytes of memory that this piece, the last that came, keeps. The first one in a buffer counts for all of
+    /// it, those behind it for themselves: they may be there for longer.
+    pub(crate) fn kept(&mut self, piece: &Bytes) -> u64 {
+        std::mem::take(&mut self.kept).max(piece.len() as u64)
     }
 
     /// What comes next may wait for long: it is not to keep a large buffer meanwhile.
@@ -253,11 +253,12 @@ impl Link {
     }
 
     /// It was closed instead of an answer. Had that been done before the request came there? Then a RST follows
-    /// the FIN (RFC 9293, section 3.10.7.1), and nobody has read any of it. Who has read it all says FIN alone, and
-    /// who has read a part RST alone.
+    /// the FIN (RFC 9293, section 3.10.7.1), and nobody has read any of it. Who has read it all says FIN alone. Not
+    /// to be asked of a request with a body: some read its head, shut their side, and leave the body unread, which is
+    /// FIN and RST, too.
     pub(super) async fn closed_before(&self) -> bool {
         let is_whole = self.is_sent && self.is_out() && !self.has_heard;
-        is_whole && timeout(CROSSED, self.socket.was_reset()).await.is_ok()
+        is_whole && timeout(CROSSED, self.socket.was_reset()).await.unwrap_or(false)
     }
 
     /// Can it serve another exchange?

@@ -100,6 +100,10 @@ impl Outbound {
         self.method.is_safe()
     }
 
+    pub(super) fn has_no_body(&self) -> bool {
+        matches!(self.body, Received::Nothing)
+    }
+
     /// Is its answer one without a body, whatever that says?
     pub(super) fn wants_no_body(&self) -> bool {
         self.method == Method::HEAD

@@ -246,7 +246,7 @@ impl Backend {
         };
         // Boxed: rare. Whether it was seen is worth the while: else it is listened whether a restart has begun.
         if link.was_kept
-            && request.is_some()
+            && request.as_ref().is_some_and(|request| request.has_no_body())
             && matches!(fault, Fault::Closed)
             && Box::pin(link.closed_before()).await
         {

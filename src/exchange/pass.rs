@@ -117,7 +117,8 @@ impl Exchange {
                 *again = None;
                 // The spool of an answer is never retained as a whole, so it waits for room and does
                 // not fail.
-                let unread = spool.write_kept(chunk, link.kept()).await.unwrap_or(0);
+                let kept = link.kept(&chunk);
+                let unread = spool.write_kept(chunk, kept).await.unwrap_or(0);
                 if unread == 0 {
                     continue;
                 }
@@ -127,7 +128,6 @@ impl Exchange {
                     return Err(Stopped::Cut("orphan.max_bytes reached"));
                 }
             };
-            spool.settle().await;
             link.settle().await;
             Ok(end)
         }

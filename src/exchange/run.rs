@@ -114,6 +114,7 @@ async fn shielded(
         exchange.conclude_with(&result);
         if retain == Retain::Nothing {
             spool.end(result.as_ref().map_or(End::Cut, End::clone));
+            spool.settle().await;
             return result.map(|_| None);
         }
         // Boxed: rare, and larger than the rest.

@@ -105,8 +105,7 @@ fn is_tunnel<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// hyper's read buffer grows to this for large bodies, and so much of an answer it takes ahead of its client,
-/// which no bound of the spool counts.
+/// hyper's read buffer grows to this for large bodies, and so much of an answer it takes ahead of its client.
 const READ_BUFFER: usize = 128 * 1024;
 /// Of a head, as hyper has it unless it is told.
 const FIELDS: usize = 100;

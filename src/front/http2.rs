@@ -104,7 +104,7 @@ async fn handshake(
     let io = Io::new(Wire::new(under, &bounds));
     match timeout(bounds.head_timeout, builder(&bounds).handshake(io.clone())).await {
         Ok(Ok(h2)) => {
-            let lasting = Lasting::new(io, connection, proxy);
+            let lasting = Lasting::new(io, connection, bounds, proxy);
             return Some(Box::new(Session::new(h2, lasting)));
         }
         Ok(Err(error)) => told(&connection, &error),

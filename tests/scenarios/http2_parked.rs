@@ -210,9 +210,61 @@ fn one_that_has_said_too_much_stays_as_it_is() {
     client.get("/last").answer();
     other.get("/other").answer();
     wait_parked(&seawall, 3);
-    let told = seawall.diagnostics();
-    let parked = told.iter().filter(|line| line["message"] == PARKED);
-    assert!(parked.into_iter().all(|line| line["client"] == other.address().to_string()));
+    let name = other.address().to_string();
+    assert!(who_is_parked(&seawall).iter().all(|client| *client == name));
+}
+
+#[test]
+fn one_that_pings_is_not_silent() {
+    let backend = served();
+    let seawall = Seawall::with(&backend, TOLD);
+    let mut client = Frames::connect(seawall.address);
+    let mut other = Http2::connect(seawall.address);
+    other.get("/other").answer();
+    while seawall.diagnostics().iter().all(|line| line["message"] != PARKED) {
+        client.send(&frame(PING, 0, 0, &[7; 8])).unwrap();
+        assert_eq!(client.wait(PING).unwrap().payload, [7; 8]);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(who_is_parked(&seawall), [other.address().to_string()]);
+}
+
+#[test]
+fn a_table_that_became_smaller_and_larger_again_keeps_its_h2_until_that_was_said() {
+    let backend = served();
+    let seawall = Seawall::with(&backend, TOLD);
+    let mut client = Frames::connect(seawall.address);
+    let table =
+        |size: u16| frame(SETTINGS, 0, 0, &[&[0, 1, 0, 0][..], &size.to_be_bytes()].concat());
+    client.send(&table(0)).unwrap();
+    client.send(&get(1, "/one")).unwrap();
+    let _ = whole(&mut client, 1);
+    client.send(&table(4096)).unwrap();
+    let mut other = Http2::connect(seawall.address);
+    other.get("/other").answer();
+    wait_parked(&seawall, 1);
+    assert_eq!(who_is_parked(&seawall), [other.address().to_string()]);
+    client.send(&get(3, "/two")).unwrap();
+    let frames = whole(&mut client, 3);
+    let head = frames.iter().find(|frame| frame.kind == HEADERS).unwrap();
+    // A size update to 4096 (RFC 7541, section 6.3).
+    assert_eq!(head.payload[..3], [0x3f, 0xe1, 0x1f]);
+    wait_parked(&seawall, 2);
+}
+
+#[test]
+fn as_many_heads_as_were_answered_one_by_one_are_heard_again() {
+    let backend = served();
+    let settings = format!("{TOLD}\n[client]\nstreams = 1\nearly_resets = 20");
+    let seawall = Seawall::with(&backend, &settings);
+    let mut client = Http2::connect(seawall.address);
+    for round in 1..=2 {
+        for _ in 0..25 {
+            assert_eq!(client.get("/").answer().status(), 200);
+        }
+        wait_parked(&seawall, round);
+    }
+    assert_eq!(client.get("/").answer().status(), 200);
 }
 
 #[test]
@@ -322,6 +374,12 @@ fn wait_parked(seawall: &Seawall, times: usize) {
         let told = seawall.diagnostics();
         (told.iter().filter(|line| line["message"] == PARKED).count() >= times).then_some(())
     });
+}
+
+fn who_is_parked(seawall: &Seawall) -> Vec<serde_json::Value> {
+    let told = seawall.diagnostics();
+    let parked = told.iter().filter(|line| line["message"] == PARKED);
+    parked.map(|line| line["client"].clone()).collect()
 }
 
 fn served() -> Backend {

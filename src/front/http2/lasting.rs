@@ -10,6 +10,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -34,20 +35,33 @@ pub(super) struct Lasting {
     pub idle: Option<Instant>,
     /// The one timer, set to what is due first.
     pub timer: Pin<Box<Sleep>>,
+    /// It is parked when it has been silent for so long.
+    pub pause: Duration,
 }
 
+/// A connection that is silent for so long is parked, as one of HTTP/1 is.
+pub(super) const PARK: Duration = Duration::from_secs(1);
+/// At most so long, where requests did not come: h2 begun anew for a PING costs more than the PING.
+const MAX_PAUSE: Duration = Duration::from_secs(64);
+
 impl Lasting {
-    pub(super) fn new(io: Io, connection: Arc<Connection>, proxy: Proxy) -> Self {
-        let bounds = proxy.client_bounds();
+    /// With the bounds that the client was told.
+    pub(super) fn new(
+        io: Io,
+        connection: Arc<Connection>,
+        bounds: Arc<Client>,
+        proxy: Proxy,
+    ) -> Self {
         let streams = Streams::new(connection.clone(), bounds.early_resets);
         let timer = Box::pin(sleep_until(Instant::now() + bounds.idle));
-        Self { io, streams, connection, bounds, proxy, idle: None, timer }
+        Self { io, streams, connection, bounds, proxy, idle: None, timer, pause: PARK }
     }
 
     /// Waits until there is something for h2 to do: the client speaks, or has been idle for too long.
     /// False where it has closed the connection, which is closed then.
     pub(super) async fn speaks(&mut self) -> bool {
         tracing::debug!(client = %self.connection.name, "client connection parked");
+        self.connection.fields.forget();
         self.timer.as_mut().reset(self.idle.unwrap_or_else(Instant::now) + self.bounds.idle);
         let speaks = poll_fn(|cx| match self.io.wire().poll_speaks(cx) {
             Poll::Pending => self.timer.as_mut().poll(cx).map(|()| true),
@@ -62,7 +76,9 @@ impl Lasting {
     }
 
     /// Begins h2 anew. None where it does not take what it took before.
-    pub(super) fn resume(self) -> Option<Box<Session>> {
+    pub(super) fn resume(mut self) -> Option<Box<Session>> {
+        // Until there is a request.
+        self.pause = MAX_PAUSE.min(self.pause * 2);
         let Some(h2) = self.rehearse() else {
             tracing::warn!(client = %self.connection.name, "a parked connection could not be resumed");
             return None;
@@ -74,7 +90,7 @@ impl Lasting {
     /// All of it is at hand and nothing is waited for: each poll goes as far as there is something to hear.
     fn rehearse(&self) -> Option<server::Connection<Io, Bytes>> {
         let cx = &mut Context::from_waker(Waker::noop());
-        let (opening, heads, owed, closing) = {
+        let (opening, heads, mut owed, closing) = {
             let wire = self.io.wire();
             let standing = wire.standing();
             (standing.opening(), standing.heads(), standing.owed(), standing.closing())
@@ -82,28 +98,19 @@ impl Lasting {
         self.hear(&opening);
         let mut shaking = pin!(builder(&self.bounds).handshake(self.io.clone()));
         let Poll::Ready(Ok(mut h2)) = shaking.as_mut().poll(cx) else { return None };
-        let mut last = None;
         for head in heads {
-            let end = head.end();
             self.hear(&head.bytes);
             // Some are refused, as they were before.
             let Poll::Ready(accepted) = h2.poll_accept(cx) else { continue };
             let (_, respond) = accepted?.ok()?;
-            if let Some((respond, end)) = last.replace((respond, end)) {
-                self.answer(&mut h2, cx, respond, 0, &end)?;
-            }
-        }
-        match last {
-            Some((respond, end)) => self.answer(&mut h2, cx, respond, owed, &end)?,
-            None if owed > 0 => return None,
-            None => {}
+            self.answer(&mut h2, cx, respond, std::mem::take(&mut owed), &head.end())?;
         }
         self.hear(&closing);
         let is_pending = h2.poll_accept(cx).is_pending();
-        (is_pending && self.io.wire().is_rehearsed()).then_some(h2)
+        (is_pending && owed == 0 && self.io.wire().is_rehearsed()).then_some(h2)
     }
 
-    /// The answer is the same for all, but for its length.
+    /// The answer is the same for all, but for the length of the first.
     fn answer(
         &self,
         h2: &mut server::Connection<Io, Bytes>,

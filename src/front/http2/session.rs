@@ -18,7 +18,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     io::Io,
-    lasting::Lasting,
+    lasting::{Lasting, PARK},
     stream::{Begun, Tunnel},
     upload::Upload,
     wire::Wire,
@@ -129,6 +129,7 @@ impl Session {
             respond.send_reset(Reason::REFUSED_STREAM);
             return self.end_where_none_is_left();
         }
+        (self.resting, self.lasting.pause) = (false, PARK);
         let (mut head, body) = request.into_parts();
         headers::join_cookies(&mut head);
         let stream = self.lasting.streams.begin(head.headers.contains_key(EXPECT));
@@ -195,7 +196,9 @@ impl Session {
         let due = match (self.phase, idle) {
             (Phase::Over, _) => return Poll::Pending,
             (Phase::Open, Some(idle)) if self.resting => idle + bounds.idle,
-            (Phase::Open, Some(idle)) => (idle + bounds.idle).min(idle.max(self.begun) + PARK),
+            (Phase::Open, Some(idle)) => {
+                (idle + bounds.idle).min(self.silent(idle) + self.lasting.pause)
+            }
             (Phase::Leaving(since), Some(idle)) => since.max(idle) + FAREWELL,
             (_, None) => self.asked.unwrap_or_else(|| self.wire().heard()) + bounds.ping,
         };
@@ -239,7 +242,13 @@ impl Session {
     }
 
     fn may_be_parked(&self) -> bool {
-        self.resting && self.is_open() && self.is_alone() && self.wire().may_be_parked()
+        let is_idle = self.resting && !self.h2.has_streams() && self.is_alone();
+        is_idle && self.is_open() && self.wire().may_be_parked()
+    }
+
+    /// Since when nothing has come.
+    fn silent(&self, idle: Instant) -> Instant {
+        idle.max(self.begun).max(self.wire().heard())
     }
 
     /// Each stream that is served has its part in what they have in common.
@@ -254,7 +263,5 @@ impl Session {
 
 /// Streams that are begun at once; then it is others' turn: that of these streams, to begin with.
 const TURN: usize = 8;
-/// A connection that is silent for so long is parked, as one of HTTP/1 is.
-const PARK: Duration = Duration::from_secs(1);
 /// How long a client may take to acknowledge a farewell.
 const FAREWELL: Duration = Duration::from_secs(1);

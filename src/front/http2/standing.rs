@@ -15,6 +15,8 @@ use super::frames::{
 const WINDOW: i64 = 65_535;
 /// Bytes of heads that are kept: some eighty requests of a browser. Who sends more keeps its h2.
 const MAX_HEADS: usize = 4 * 1024;
+/// One of the settings (section 6.5.2).
+const HEADER_TABLE_SIZE: u16 = 1;
 /// Settings that are known (section 6.5.2), and their identifiers from 1 on.
 const KNOWN: usize = 6;
 
@@ -22,6 +24,8 @@ const KNOWN: usize = 6;
 pub(super) struct Standing {
     /// The client's settings, as far as it has told them.
     settings: [Option<u32>; KNOWN],
+    /// The client has asked for a table of another size, and no head of ours has said so yet.
+    resized: bool,
     /// The client has acknowledged ours.
     acknowledged: bool,
     /// Bytes that the client may send.
@@ -40,6 +44,7 @@ impl Standing {
     pub(super) fn new() -> Self {
         Self {
             settings: [None; KNOWN],
+            resized: false,
             acknowledged: false,
             inward: WINDOW,
             outward: WINDOW,
@@ -60,6 +65,7 @@ impl Standing {
             },
             Seen::Fields(piece) => self.keep(piece),
             Seen::Setting(id, value) => {
+                self.resized |= id == HEADER_TABLE_SIZE && self.last > 0;
                 if let Some(known) = self.settings.get_mut(usize::from(id).wrapping_sub(1)) {
                     *known = Some(value);
                 }
@@ -72,6 +78,7 @@ impl Standing {
     pub(super) fn sent(&mut self, seen: Seen<'_>) {
         match seen {
             Seen::Head(FrameHead { kind: DATA, len, .. }) => self.outward -= i64::from(len),
+            Seen::Head(FrameHead { kind: HEADERS, .. }) => self.resized = false,
             Seen::Room(more) => self.inward += i64::from(more),
             _ => {}
         }
@@ -79,7 +86,8 @@ impl Standing {
 
     /// All is known that h2 would have to be told.
     pub(super) fn is_known(&self) -> bool {
-        self.heads.is_some() && !self.is_amid
+        // Of two sizes, a new h2 would say one at the most (RFC 7541, section 4.2).
+        self.heads.is_some() && !self.is_amid && !self.resized
     }
 
     fn begin(&mut self, head: FrameHead) {
@@ -133,7 +141,7 @@ impl Standing {
         heads
     }
 
-    /// Bytes that an answer to the last of them must have, for our window to be what it is.
+    /// Bytes that an answer to one of them must have, for our window to be what it is.
     pub(super) fn owed(&self) -> usize {
         usize::try_from(WINDOW - self.outward).unwrap_or(0)
     }
