@@ -5,7 +5,7 @@ use http::Request;
 
 use crate::harness::http2::{
     DATA, END_HEADERS, END_STREAM, Frame, Frames, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE, block, frame, get, uri,
+    WINDOW_UPDATE, block, frame, get, literal, uri,
 };
 use crate::harness::{Backend, Http2, Leave, Seawall, assert_same_bytes, pattern, until};
 
@@ -230,26 +230,87 @@ fn one_that_pings_is_not_silent() {
 }
 
 #[test]
-fn a_table_that_became_smaller_and_larger_again_keeps_its_h2_until_that_was_said() {
+fn a_table_of_fields_is_begun_anew_on_both_sides() {
     let backend = served();
-    let seawall = Seawall::with(&backend, TOLD);
+    // A head that is too long is answered by h2 itself.
+    let seawall = Seawall::with(&backend, &format!("{TOLD}\n[client]\nmax_head = \"1KiB\""));
     let mut client = Frames::connect(seawall.address);
     let table =
         |size: u16| frame(SETTINGS, 0, 0, &[&[0, 1, 0, 0][..], &size.to_be_bytes()].concat());
     client.send(&table(0)).unwrap();
     client.send(&get(1, "/one")).unwrap();
     let _ = whole(&mut client, 1);
-    client.send(&table(4096)).unwrap();
-    let mut other = Http2::connect(seawall.address);
-    other.get("/other").answer();
-    wait_parked(&seawall, 1);
-    assert_eq!(who_is_parked(&seawall), [other.address().to_string()]);
-    client.send(&get(3, "/two")).unwrap();
-    let frames = whole(&mut client, 3);
-    let head = frames.iter().find(|frame| frame.kind == HEADERS).unwrap();
-    // A size update to 4096 (RFC 7541, section 6.3).
-    assert_eq!(head.payload[..3], [0x3f, 0xe1, 0x1f]);
-    wait_parked(&seawall, 2);
+    let long: Vec<u8> = (0..20).flat_map(|_| literal("x-long", &"long".repeat(30))).collect();
+    let long = [block("GET", "/long"), long].concat();
+    for (number, size) in [(1, 4096), (2, 100), (3, 4096)] {
+        client.send(&table(size)).unwrap();
+        wait_parked(&seawall, number);
+        let stream = client_stream(number);
+        let head = if number == 1 { &long } else { &block("GET", "/two") };
+        client.send(&frame(HEADERS, END_STREAM | END_HEADERS, stream, head)).unwrap();
+        let frames = whole(&mut client, stream);
+        let answer = &frames.iter().find(|frame| frame.kind == HEADERS).unwrap().payload;
+        // Size updates to 0, and to what the client has (RFC 7541, section 6.3).
+        let expected: &[u8] = match size {
+            100 => &[0x20, 0x3f, 0x45],
+            _ => &[0x20, 0x3f, 0xe1, 0x1f],
+        };
+        assert_eq!(answer[..expected.len()], *expected, "{answer:x?}");
+    }
+}
+
+#[test]
+fn the_client_uses_all_the_room_that_it_was_told() {
+    for window in [65_536, 81_920, 98_301, 98_302] {
+        let backend = Backend::start(|talk| {
+            talk.hold("view")?;
+            talk.answer("served")
+        });
+        backend.release("view");
+        let settings = format!("{TOLD}\n[client]\nconnection_window = {window}");
+        let seawall = Seawall::with(&backend, &settings);
+        let mut client = Frames::connect(seawall.address);
+        client.send(&frame(SETTINGS, ACK, 0, &[])).unwrap();
+        let mut room = 65_535;
+        for stream in [1, 3] {
+            let head = frame(HEADERS, END_HEADERS, stream, &block("POST", "/upload"));
+            client.send(&head).unwrap();
+            while room > 0 {
+                let part = room.min(16_384);
+                let bytes = pattern(usize::try_from(part).unwrap());
+                client.send(&frame(DATA, 0, stream, &bytes)).unwrap();
+                room -= part;
+            }
+            client.send(&frame(DATA, END_STREAM, stream, &[])).unwrap();
+            room += told(&whole(&mut client, stream));
+            let mut other = Http2::connect(seawall.address);
+            other.get("/other").answer();
+            wait_parked(&seawall, usize::try_from(stream.div_ceil(2)).unwrap());
+            // What it is told late counts, too.
+            client.send(&frame(PING, 0, 0, &[7; 8])).unwrap();
+            loop {
+                let frame = client.read().unwrap();
+                if frame.kind == PING {
+                    break;
+                }
+                room += told(&[frame]);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_that_is_being_closed_is_closed() {
+    let backend = served();
+    let seawall = Seawall::with(&backend, &format!("{TOLD}\n[client]\nlinger = \"1500ms\""));
+    let mut client = Frames::connect(seawall.address);
+    client.send(&get(1, "/one")).unwrap();
+    let _ = whole(&mut client, 1);
+    // A SETTINGS frame on a stream is an error of the connection.
+    client.send(&frame(SETTINGS, 0, 1, &[])).unwrap();
+    client.wait_goaway();
+    until("it is closed", || (seawall.clients() == 0).then_some(()));
+    assert!(who_is_parked(&seawall).is_empty());
 }
 
 #[test]

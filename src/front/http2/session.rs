@@ -243,7 +243,9 @@ impl Session {
 
     fn may_be_parked(&self) -> bool {
         let is_idle = self.resting && !self.h2.has_streams() && self.is_alone();
-        is_idle && self.is_open() && self.wire().may_be_parked()
+        is_idle
+            && self.is_open()
+            && self.wire().may_be_parked(self.lasting.bounds.connection_window)
     }
 
     /// Since when nothing has come.

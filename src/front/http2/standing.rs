@@ -3,8 +3,7 @@
 //! Besides the streams that are open, a connection of HTTP/2 has this in common: the settings, the
 //! windows of the connection, the number of the last stream, and a table of fields for each direction
 //! (RFC 7541, section 2.3.2). The client's table is what its heads made of it, so these are kept, as
-//! they came. Ours need not be: indices count from what came last, and entries of before are the first
-//! to fall out.
+//! they came. Ours need not be: it is emptied by the next head of ours.
 
 use super::frames::{
     ACK, END_HEADERS, END_STREAM, FrameHead, HEAD, PREFACE, Seen,
@@ -17,6 +16,8 @@ const WINDOW: i64 = 65_535;
 const MAX_HEADS: usize = 4 * 1024;
 /// One of the settings (section 6.5.2).
 const HEADER_TABLE_SIZE: u16 = 1;
+/// What it is where the client says nothing.
+const TABLE: u32 = 4096;
 /// Settings that are known (section 6.5.2), and their identifiers from 1 on.
 const KNOWN: usize = 6;
 
@@ -24,8 +25,6 @@ const KNOWN: usize = 6;
 pub(super) struct Standing {
     /// The client's settings, as far as it has told them.
     settings: [Option<u32>; KNOWN],
-    /// The client has asked for a table of another size, and no head of ours has said so yet.
-    resized: bool,
     /// The client has acknowledged ours.
     acknowledged: bool,
     /// Bytes that the client may send.
@@ -44,7 +43,6 @@ impl Standing {
     pub(super) fn new() -> Self {
         Self {
             settings: [None; KNOWN],
-            resized: false,
             acknowledged: false,
             inward: WINDOW,
             outward: WINDOW,
@@ -65,7 +63,6 @@ impl Standing {
             },
             Seen::Fields(piece) => self.keep(piece),
             Seen::Setting(id, value) => {
-                self.resized |= id == HEADER_TABLE_SIZE && self.last > 0;
                 if let Some(known) = self.settings.get_mut(usize::from(id).wrapping_sub(1)) {
                     *known = Some(value);
                 }
@@ -78,16 +75,19 @@ impl Standing {
     pub(super) fn sent(&mut self, seen: Seen<'_>) {
         match seen {
             Seen::Head(FrameHead { kind: DATA, len, .. }) => self.outward -= i64::from(len),
-            Seen::Head(FrameHead { kind: HEADERS, .. }) => self.resized = false,
             Seen::Room(more) => self.inward += i64::from(more),
             _ => {}
         }
     }
 
-    /// All is known that h2 would have to be told.
-    pub(super) fn is_known(&self) -> bool {
-        // Of two sizes, a new h2 would say one at the most (RFC 7541, section 4.2).
-        self.heads.is_some() && !self.is_amid && !self.resized
+    /// All is known that an h2 with a window of so many bytes would have to be told.
+    pub(super) fn is_known(&self, window: u32) -> bool {
+        self.heads.is_some() && !self.is_amid && self.inward <= granted(window)
+    }
+
+    /// The connection is not to be begun anew.
+    pub(super) fn end(&mut self) {
+        self.heads = None;
     }
 
     fn begin(&mut self, head: FrameHead) {
@@ -146,13 +146,21 @@ impl Standing {
         usize::try_from(WINDOW - self.outward).unwrap_or(0)
     }
 
-    /// What it hears last.
+    /// What it hears last. First that the client has no table, so that our next head begins with that (RFC 7541,
+    /// section 4.2): what is in the client's, h2 does not know.
     pub(super) fn closing(&self) -> Vec<u8> {
+        let table = self.settings[0].unwrap_or(TABLE);
         let known = (1_u16..).zip(self.settings).filter_map(|(id, value)| Some((id, value?)));
         let settings: Vec<u8> = known
             .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
             .collect();
-        let mut closing = frame(SETTINGS, 0, 0, &settings);
+        let mut closing = frame(SETTINGS, 0, 0, &table_of(0));
+        closing.extend_from_slice(&frame(
+            SETTINGS,
+            0,
+            0,
+            &[&table_of(table)[..], &settings].concat(),
+        ));
         if let Ok(more @ 1..) = u32::try_from(self.outward - WINDOW) {
             closing.extend_from_slice(&frame(WINDOW_UPDATE, 0, 0, &more.to_be_bytes()));
         }
@@ -161,7 +169,7 @@ impl Standing {
 
     /// What the client is to hear, for its window to be as large as h2 takes it to be.
     pub(super) fn refill(&mut self, window: u32) -> Vec<u8> {
-        let missing = u32::try_from(i64::from(window).max(WINDOW) - self.inward);
+        let missing = u32::try_from(granted(window) - self.inward);
         let Ok(missing @ 1..) = missing else { return Vec::new() };
         self.inward += i64::from(missing);
         frame(WINDOW_UPDATE, 0, 0, &missing.to_be_bytes())
@@ -187,6 +195,22 @@ impl Head {
             }
         }
     }
+}
+
+/// The window that the client has of an h2 that was told to give it so much: that makes no update of less than half
+/// of what there is.
+fn granted(window: u32) -> i64 {
+    match i64::from(window) {
+        window if window - WINDOW >= WINDOW / 2 => window,
+        _ => WINDOW,
+    }
+}
+
+/// The setting of the client's table.
+fn table_of(size: u32) -> [u8; 6] {
+    let [a, b, c, d] = size.to_be_bytes();
+    let [high, low] = HEADER_TABLE_SIZE.to_be_bytes();
+    [high, low, a, b, c, d]
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {

@@ -85,9 +85,9 @@ impl Wire {
     }
 
     /// With no stream open, nothing would be lost with h2.
-    pub(super) fn may_be_parked(&self) -> bool {
+    pub(super) fn may_be_parked(&self, window: u32) -> bool {
         let is_between = self.inward.are_whole() && self.outward.are_whole();
-        is_between && !self.blocked && self.own.is_empty() && self.standing.is_known()
+        is_between && !self.blocked && self.own.is_empty() && self.standing.is_known(window)
     }
 
     pub(super) fn standing(&self) -> &Standing {
@@ -233,6 +233,7 @@ impl Wire {
     }
 
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.standing.end();
         self.under.poll_close(cx, self.linger)
     }
 }
