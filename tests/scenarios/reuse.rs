@@ -153,6 +153,26 @@ fn a_get_that_crossed_the_end_of_its_connection_was_not_seen_and_may_be_cut_once
 }
 
 #[test]
+fn an_upload_that_met_the_end_of_its_connection_may_have_been_seen() {
+    // Some read the head, shut their side, and leave the body unread: that looks the same.
+    let backend = Backend::start(|talk| {
+        if talk.target() == "/warm" {
+            talk.answer("served")?;
+            return talk.turn_away();
+        }
+        talk.close();
+        Ok(())
+    });
+    let seawall = Seawall::with(&backend, "max_concurrency = 1\nidle = \"1h\"");
+    seawall.client().get("/warm").answer();
+    let mut client = seawall.client();
+    client.send("PUT /file HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+    assert_eq!(client.answer().status(), 502);
+    // Once more, and no third time.
+    assert_eq!(backend.targets(), ["/warm", "/file"]);
+}
+
+#[test]
 fn a_get_that_was_read_before_the_connection_ended_goes_once_more() {
     let backend = Backend::start(|talk| {
         if talk.turn == 1 {
