@@ -50,6 +50,7 @@ mod http2_fields;
 mod http2_floods;
 mod http2_leaves;
 mod http2_parked;
+mod http2_parked_terms;
 mod http2_property;
 mod http2_tunnels;
 mod inspect;
