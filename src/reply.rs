@@ -33,7 +33,7 @@ pub struct Reply {
 #[derive(Debug)]
 enum Origin {
     Exchange {
-        body: spool::Reader,
+        body: spool::Body,
         /// Bytes to come, where the head says so.
         left: Option<u64>,
         watcher: Watcher,

@@ -38,6 +38,7 @@ pub(crate) struct Line<S> {
 struct InLine<'a, S> {
     line: &'a Arc<Line<S>>,
     at: Option<Arc<Seats<S>>>,
+    max: usize,
     came: Came,
     began: Instant,
     number: Option<Number>,
@@ -91,15 +92,22 @@ impl<S> Line<S> {
         })
     }
 
-    /// Waits for a slot, for a request that `began` then. Dropping the future leaves the line.
+    /// Waits for a slot, for a request that `began` then; none where `max` wait already. Dropping the future
+    /// leaves the line.
     pub(crate) async fn enter(
         self: &Arc<Self>,
         at: Option<Arc<Seats<S>>>,
+        max: usize,
         came: Came,
         began: Instant,
-    ) -> Slot<S> {
-        let mut place = InLine { line: self, at, came, began, number: None };
+    ) -> Option<Slot<S>> {
+        let mut place = InLine { line: self, at, max, came, began, number: None };
         std::future::poll_fn(|cx| place.poll(cx)).await
+    }
+
+    /// How many wait in it.
+    pub(crate) fn waiting(&self) -> usize {
+        self.order.lock().waiting.len()
     }
 
     /// Is it one of ours?
@@ -197,7 +205,7 @@ impl<S> Line<S> {
 }
 
 impl<S> InLine<'_, S> {
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Slot<S>> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Slot<S>>> {
         let mut order = self.line.order.lock();
         let seats = match self.number {
             None => order.take(self.at.as_ref()),
@@ -205,11 +213,14 @@ impl<S> InLine<'_, S> {
         };
         if let Some(seats) = seats {
             self.number = None;
-            return Poll::Ready(Slot { line: self.line.clone(), seats });
+            return Poll::Ready(Some(Slot { line: self.line.clone(), seats }));
         }
         if let Some(one) = self.number.and_then(|number| order.waiting.get_mut(&number)) {
             one.waker.clone_from(cx.waker());
             return Poll::Pending;
+        }
+        if order.waiting.len() >= self.max {
+            return Poll::Ready(None);
         }
         let number = order.number(self.came);
         self.number = Some(number);
@@ -247,14 +258,14 @@ mod tests {
     use super::*;
 
     /// Gets in line at another worker.
-    fn wait_elsewhere(mut waits: Pin<&mut (impl Future<Output = Slot<()>> + Send)>) {
+    fn wait_elsewhere(mut waits: Pin<&mut (impl Future<Output = Option<Slot<()>>> + Send)>) {
         let poll = || waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
         assert!(thread::scope(|scope| scope.spawn(poll).join().expect("polled")));
     }
 
-    fn has_slot(waits: Pin<&mut impl Future<Output = Slot<()>>>) -> Option<Slot<()>> {
+    fn has_slot(waits: Pin<&mut impl Future<Output = Option<Slot<()>>>>) -> Option<Slot<()>> {
         match waits.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(slot) => Some(slot),
+            Poll::Ready(slot) => slot,
             Poll::Pending => None,
         }
     }
@@ -266,9 +277,9 @@ mod tests {
             let line = Line::new([Seats::new((), 1)]);
             let slot = line.try_enter(None).expect("free");
             let now = Instant::now();
-            let mut first = Box::pin(line.enter(None, Came::New, now));
+            let mut first = Box::pin(line.enter(None, 9, Came::New, now));
             wait_elsewhere(first.as_mut());
-            let mut second = Box::pin(line.enter(None, Came::New, now + later));
+            let mut second = Box::pin(line.enter(None, 9, Came::New, now + later));
             assert!(has_slot(second.as_mut()).is_none());
             drop(slot);
             let second = has_slot(second.as_mut());
@@ -283,10 +294,10 @@ mod tests {
         let line = Line::new([Seats::new((), 1)]);
         let mut slot = line.try_enter(None);
         let now = Instant::now();
-        let mut first = Box::pin(line.enter(None, Came::New, now));
+        let mut first = Box::pin(line.enter(None, 9, Came::New, now));
         wait_elsewhere(first.as_mut());
         let mut others: Vec<_> =
-            (0..5).map(|_| Box::pin(line.enter(None, Came::New, now))).collect();
+            (0..5).map(|_| Box::pin(line.enter(None, 9, Came::New, now))).collect();
         assert!(others.iter_mut().all(|other| has_slot(other.as_mut()).is_none()));
         for other in &mut others[..3] {
             drop(slot.take());
@@ -302,9 +313,9 @@ mod tests {
         let line = Line::new([Seats::new((), 1)]);
         let slot = line.try_enter(None).expect("free");
         let now = Instant::now();
-        let mut new = Box::pin(line.enter(None, Came::New, now));
+        let mut new = Box::pin(line.enter(None, 9, Came::New, now));
         assert!(has_slot(new.as_mut()).is_none());
-        let mut again = Box::pin(line.enter(None, Came::Again, now));
+        let mut again = Box::pin(line.enter(None, 9, Came::Again, now));
         wait_elsewhere(again.as_mut());
         drop(slot);
         assert!(has_slot(new.as_mut()).is_none());

@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Hold {
     away: watch::Sender<Option<Away>>,
+    /// The same in short, changed with it: each request asks, and a look at the other takes its lock.
+    is_away: AtomicBool,
     /// It has been reached before.
     reached: AtomicBool,
     held: AtomicUsize,
@@ -88,7 +90,7 @@ impl Turn<'_> {
 
 impl Hold {
     pub(super) fn is_away(&self) -> bool {
-        self.away.borrow().is_some()
+        self.is_away.load(Relaxed)
     }
 
     /// Since when, and why.
@@ -127,6 +129,7 @@ impl Hold {
             let reason = why.reason();
             tracing::warn!(backend = name, reason, "the backend is away: holding requests");
             *away = Some(Away { since: Instant::now(), why });
+            self.is_away.store(true, Relaxed);
             true
         });
     }
@@ -138,6 +141,7 @@ impl Hold {
             return;
         }
         self.away.send_modify(|away| {
+            self.is_away.store(false, Relaxed);
             if let Some(Away { since, .. }) = away.take() {
                 let away_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let held = self.held.load(Relaxed);
@@ -175,27 +179,44 @@ impl Hold {
     ) -> Refusal {
         let mut changes = self.away.subscribe();
         loop {
-            let away = match changes.wait_for(Option::is_some).await {
-                Ok(away) => away.clone(),
-                Err(_) => None,
+            let Some((at, _)) = self.outwaited_at(longest, came, is_page_load) else {
+                if changes.wait_for(Option::is_some).await.is_err() {
+                    return Refusal::Internal;
+                }
+                continue;
             };
-            let Some(away) = away else { return Refusal::Internal };
-            let since = came.max(away.since);
-            let until = since + longest;
-            let page = since + PATIENCE;
-            let is_told = is_page_load && page < until;
             tokio::select! {
                 // Cancel-safe: what is dropped only waits.
                 _ = changes.wait_for(Option::is_none) => {}
-                () = sleep_until(page), if is_told => {
-                    let reached = self.reached.load(Relaxed);
-                    return if reached { Refusal::Restarting } else { Refusal::NeverReached };
-                }
-                () = sleep_until(until) => {
-                    return self.away.borrow().as_ref().map_or(away.why, |away| away.why.clone());
+                () = sleep_until(at) => {
+                    // It may be away for another reason by now.
+                    if let Some((_, why)) = self.outwaited_at(longest, came, is_page_load) {
+                        return why;
+                    }
                 }
             }
         }
+    }
+
+    /// When such a request will have waited for so long, and what to say then. None while the backend is there.
+    pub(super) fn outwaited_at(
+        &self,
+        longest: Duration,
+        came: Instant,
+        is_page_load: bool,
+    ) -> Option<(Instant, Refusal)> {
+        if !self.is_away() {
+            return None;
+        }
+        let away = self.away.borrow();
+        let away = away.as_ref()?;
+        let since = came.max(away.since);
+        let (until, page) = (since + longest, since + PATIENCE);
+        if !is_page_load || until <= page {
+            return Some((until, away.why.clone()));
+        }
+        let reached = self.reached.load(Relaxed);
+        Some((page, if reached { Refusal::Restarting } else { Refusal::NeverReached }))
     }
 
     fn place(&self, max: usize) -> Option<Place<'_>> {

@@ -202,6 +202,11 @@ impl Link {
         self.inbound.is_read()
     }
 
+    /// Is it read, and the request out? Then nothing is left to be done.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_read() && !self.inbound.is_loose() && self.is_out()
+    }
+
     /// The answer is read. Some backends answer before they have read the request: this sends the
     /// rest of it, until all is out, or nobody takes it any more.
     pub(crate) async fn settle(&mut self) {

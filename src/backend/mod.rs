@@ -185,14 +185,14 @@ impl Backend {
 
     /// Takes a slot, or a place in the queue until there is one. Dropping the future leaves the
     /// queue.
-    pub(crate) async fn slot(
+    pub(crate) fn slot(
         &self,
         request: &Outbound,
         came: Came,
         was_held: bool,
-        times: (Instant, Instant),
-    ) -> Result<Slot, NoSlot> {
-        self.lasting.slots.slot(request.at(), self.config.queue, came, was_held, times).await
+        began: Instant,
+    ) -> impl Future<Output = Result<Slot, NoSlot>> {
+        self.lasting.slots.slot(request.at(), self.config.queue.max, came, was_held, began)
     }
 
     pub(crate) fn slots(&self) -> &Slots<Server> {
@@ -272,6 +272,19 @@ impl Backend {
                 crash_loop.ok().and_then(|child| child.crash_loop()).unwrap_or(Refusal::Internal)
             }
         }
+    }
+
+    /// The same for who looks now and then: when it will have waited too long, and what to say then. None while
+    /// the backend is there.
+    pub(crate) fn outwaited_at(
+        &self,
+        came: Instant,
+        is_page_load: bool,
+    ) -> Option<(Instant, Refusal)> {
+        if let Some(crash_loop) = self.crash_loop() {
+            return Some((came, crash_loop));
+        }
+        self.lasting.hold.outwaited_at(self.config.hold.longest, came, is_page_load)
     }
 
     /// Keeps a connection whose exchange is over, if it can serve another. Before the exchange

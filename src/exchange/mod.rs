@@ -27,7 +27,10 @@ mod watcher;
 
 use std::{
     future::poll_fn,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::Poll,
 };
 
@@ -91,6 +94,8 @@ pub(crate) struct Exchange {
     record: Arc<Record>,
     /// Where others may join.
     known: Option<Box<Known>>,
+    /// Its end is told to all.
+    is_over: AtomicBool,
 }
 
 /// Starts an exchange for its client alone.
@@ -113,7 +118,7 @@ fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Wa
     }
     let ends: Weak<Shared> = Arc::downgrade(&shared);
     record.runs(ends);
-    let exchange = Exchange { shared: shared.clone(), record, known };
+    let exchange = Exchange { shared: shared.clone(), record, known, is_over: AtomicBool::new(false) };
     // Boxed: a task is moved several times before it rests.
     tasks.exchange(Box::pin(run(exchange, plan)));
     Watcher::first(shared)
@@ -138,8 +143,35 @@ impl Exchange {
     ) {
         self.tells();
         let mut state = self.shared.state.lock();
-        self.advance(&mut state, Stage::Answering, |outcome| outcome.answered = answered);
+        self.advance(&mut state, Stage::Answering, |outcome| {
+            outcome.answered = answered;
+            outcome.backend_status = Some(parts.status);
+        });
         state.answer(parts, spool, bodyless, brief);
+    }
+
+    /// Hands on what has come whole, in one piece. It was sent at `sent`, and with it all is over: the connection is
+    /// kept or closed by now, and the slot free for the client's next request.
+    fn answer_whole(&self, head: Head, sent: Instant, over: Instant) {
+        self.tells();
+        let mut state = self.shared.state.lock();
+        let (status, len) = (head.parts.status, head.body.unread());
+        let discarded = if state.answer_whole(head) { 0 } else { len };
+        self.advance(&mut state, Stage::Answering, |outcome| {
+            outcome.backend_status = Some(status);
+            outcome.backend += over - sent;
+            outcome.over = Some(over);
+            outcome.ended = Some(Ended::Delivered);
+            outcome.discarded += discarded;
+        });
+        self.end(&mut state);
+    }
+
+    /// Nobody waits for it in vain from here on.
+    fn end(&self, state: &mut State) {
+        state.ended = true;
+        state.record = None;
+        self.is_over.store(true, Relaxed);
     }
 
     /// Hands a refusal to those who still wait for a head.
@@ -321,13 +353,15 @@ impl Watched for Exchange {
 impl Drop for Exchange {
     /// However the task ended, nobody waits for it in vain, and the log says how.
     fn drop(&mut self) {
+        if *self.is_over.get_mut() {
+            return;
+        }
         self.record().interrupted();
         if let Some(known) = &self.known {
             known.end(&self.shared);
         }
         let mut state = self.shared.state.lock();
-        state.ended = true;
-        state.record = None;
+        self.end(&mut state);
         state.refuse(&Refusal::Internal);
     }
 }

@@ -3,22 +3,45 @@
 use std::{future::Future, ops::ControlFlow, task::Poll};
 
 use bytes::Bytes;
-use http::{header::SET_COOKIE, response};
+use http::{HeaderValue, header::SET_COOKIE, response};
 use tokio::time::Instant;
 
 use super::{
-    Exchange,
+    Exchange, Head,
     policy::{Allowance, Policy},
     run::Stopped,
 };
 use crate::{
     backend::{Answer, Fault, Link, Outbound, Piece},
     headers,
-    spool::{End, Spool},
+    spool::{End, Spool, Store},
 };
 
-/// An answer whose head is handed on: what has come of its body with that, and how long it may go on for
-/// nobody.
+/// An answer whose head has come.
+pub(super) enum Come {
+    /// With all of its body.
+    Whole(Whole),
+    InPart(Answering),
+}
+
+/// An answer that came whole, in one piece, and a connection that needs nothing more.
+pub(super) struct Whole {
+    pub(super) told: Head,
+    pub(super) link: Box<Link>,
+}
+
+/// An answer that is coming: its head as the client is to have it, and what has come of its body with that.
+pub(super) struct Answering {
+    parts: response::Parts,
+    cookie: Option<Box<HeaderValue>>,
+    link: Box<Link>,
+    first: Poll<Option<Result<Piece, Fault>>>,
+    bodyless: bool,
+    brief: bool,
+    allowance: Allowance,
+}
+
+/// The same once its head is handed on, and how long it may go on for nobody.
 pub(super) struct Begun {
     link: Box<Link>,
     first: Poll<Option<Result<Piece, Fault>>>,
@@ -26,42 +49,77 @@ pub(super) struct Begun {
 }
 
 impl Exchange {
-    /// Hands on the head. One that was `handed` on already is handed on once: another one must be the
-    /// same. Not async: the head would have room in every exchange.
-    pub(super) fn hand_on(
+    /// What has come with the head, which is made fit for the client. Not async: the head would have room
+    /// in every exchange.
+    pub(super) fn whole(
         &self,
         answer: Answer,
         policy: &Policy,
-        spool: &Spool,
-        handed: &mut Option<Box<response::Parts>>,
-    ) -> Result<Begun, Stopped> {
+        store: &Store,
+        handed: &Option<Box<response::Parts>>,
+    ) -> Result<Come, Stopped> {
         let Answer { head: mut parts, cookie, mut link } = answer;
-        self.record().note(|outcome| outcome.backend_status = Some(parts.status));
-        let overruled =
-            headers::accept(&mut parts, self.record().id()).map_err(Stopped::NoAnswer)?;
+        let overruled = headers::accept(&mut parts, self.record().id()).map_err(|refusal| {
+            self.record().note(|outcome| outcome.backend_status = Some(parts.status));
+            Stopped::NoAnswer(refusal)
+        })?;
         let endless = headers::is_endless(&parts.headers);
         let allowance = policy.allowance(endless, overruled);
         let brief = endless && allowance.time < policy.orphan.max_duration;
         let bodyless = link.is_read();
         let first = link.at_once();
-        let is_whole = first.is_ready() && link.is_read();
+        // Where others may join, or it is told already how it begins, it goes its way through a spool.
+        let body = match &first {
+            _ if self.known.is_some() || handed.is_some() || !link.is_settled() => None,
+            Poll::Ready(None) => Some(Bytes::new()),
+            Poll::Ready(Some(Ok(Piece::Data(body)))) => Some(body.clone()),
+            _ => None,
+        };
+        let Some(body) = body else {
+            return Ok(Come::InPart(Answering {
+                parts,
+                cookie,
+                link,
+                first,
+                bodyless,
+                brief,
+                allowance,
+            }));
+        };
+        add_cookie(&mut parts, cookie);
+        let kept = link.kept(&body);
+        let body = store.whole(body, kept);
+        Ok(Come::Whole(Whole { told: Head { parts, body, bodyless, brief }, link }))
+    }
+
+    /// Hands on the head. One that was `handed` on already is handed on once: another one must be the
+    /// same. Not async: the head would have room in every exchange.
+    pub(super) fn hand_on(
+        &self,
+        answer: Answering,
+        spool: &Spool,
+        handed: &mut Option<Box<response::Parts>>,
+    ) -> Result<Begun, Stopped> {
+        let Answering { mut parts, cookie, link, first, bodyless, brief, allowance } = answer;
         match handed {
             None => {
                 // Small bodies come with their head, and then nothing is to be kept of that.
                 if !matches!(first, Poll::Ready(None | Some(Ok(_)))) {
                     *handed = Some(Box::new(parts.clone()));
                 }
-                // Of another server's answer, should it come to one, all else must be the same.
-                // And what a cache has for all must not lead all of them to one server.
-                if let Some(cookie) = cookie.filter(|_| !headers::is_public(&parts.headers)) {
-                    parts.headers.append(SET_COOKIE, *cookie);
-                }
+                add_cookie(&mut parts, cookie);
                 // What has come whole is over in a moment: the clock is read then.
+                let is_whole = first.is_ready() && link.is_read();
                 let answered = (!is_whole).then(Instant::now);
                 self.answer(parts, spool, bodyless, brief, answered);
             }
-            Some(before) if headers::is_same_answer(before, &parts) => {}
-            Some(_) => return Err(Stopped::BrokenOff),
+            Some(before) => {
+                let status = Some(parts.status);
+                self.record().note(|outcome| outcome.backend_status = status);
+                if !headers::is_same_answer(before, &parts) {
+                    return Err(Stopped::BrokenOff);
+                }
+            }
         }
         Ok(Begun { link, first, allowance })
     }
@@ -131,6 +189,14 @@ impl Exchange {
             link.settle().await;
             Ok(end)
         }
+    }
+}
+
+/// Of another server's answer, should it come to one, all else must be the same. And what a cache has for all
+/// must not lead all of them to one server.
+fn add_cookie(parts: &mut response::Parts, cookie: Option<Box<HeaderValue>>) {
+    if let Some(cookie) = cookie.filter(|_| !headers::is_public(&parts.headers)) {
+        parts.headers.append(SET_COOKIE, *cookie);
     }
 }
 

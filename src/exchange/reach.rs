@@ -5,13 +5,14 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
+    time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Exchange, run::Stopped};
 use crate::{
-    admission::queue::Came,
+    admission::queue::{Came, NoSlot},
     backend::{Backend, Link, Outbound, Slot, Turn},
     observe::trace::What,
     refusal::Refusal,
@@ -110,17 +111,50 @@ impl Exchange {
     ) -> Result<Slot, Stopped> {
         let queued = Instant::now();
         self.happened(What::Queued, queued);
-        let times = (self.record().began(), queued);
-        let mut slot = pin!(backend.slot(request, came, turn.was_held(), times));
-        let in_order = poll_fn(|cx| {
-            let polled = slot.as_mut().poll(cx);
-            // Its place in the queue is taken by now.
-            turn.lets_the_next_go();
-            polled
-        });
-        let slot = self.patiently(backend, request, in_order).await;
+        let slot = self.in_line(backend, request, came, turn, queued).await;
         self.record().note(|outcome| outcome.queue += queued.elapsed());
-        slot?.map_err(Stopped::NoSlot)
+        slot
+    }
+
+    /// Waits in line for a slot, unless everybody leaves. How long that may take, and whether the backend has
+    /// been away for too long meanwhile, is looked at now and then: to be told of both would cost as much
+    /// as the whole wait, which is short for most.
+    async fn in_line(
+        &self,
+        backend: &Backend,
+        request: &Outbound,
+        came: Came,
+        turn: &mut Turn<'_>,
+        queued: Instant,
+    ) -> Result<Slot, Stopped> {
+        let (began, until) = (self.record().began(), queued + backend.config.queue.timeout);
+        let mut slot = pin!(backend.slot(request, came, turn.was_held(), began));
+        let mut look = until.min(queued + LOOK);
+        loop {
+            let in_order = poll_fn(|cx| {
+                let polled = slot.as_mut().poll(cx);
+                // Its place in the queue is taken by now.
+                turn.lets_the_next_go();
+                polled
+            });
+            tokio::select! {
+                biased;
+                // Cancel-safe, all: who waits in line has the place in it, and the others only wait.
+                slot = in_order => return slot.map_err(Stopped::NoSlot),
+                stopped = self.left(request) => return Err(stopped),
+                () = sleep_until(look) => {}
+            }
+            let now = Instant::now();
+            if now >= until {
+                return Err(Stopped::NoSlot(NoSlot::WaitedTooLong));
+            }
+            let is_page_load = !request.is_sent() && request.is_page_load();
+            look = until.min(match backend.outwaited_at(began, is_page_load) {
+                Some((at, why)) if at <= now => return Err(Stopped::NoAnswer(why)),
+                Some((at, _)) => at.min(now + LOOK),
+                None => now + LOOK,
+            });
+        }
     }
 
     /// Awaits `part`, which waits for the backend to come back.
@@ -152,14 +186,22 @@ impl Exchange {
             biased;
             // Cancel-safe: who leaves a line gives up the place in it, and that is wanted.
             done = part => Ok(done),
-            gone = self.abandoned() => Err(match gone {
-                Ok(()) => left(request),
-                Err(reason) => Stopped::Cut(reason),
-            }),
+            stopped = self.left(request) => Err(stopped),
             refusal = outwaited => Err(Stopped::NoAnswer(refusal)),
         }
     }
+
+    /// Resolves when everybody has left, or an operator ends it.
+    async fn left(&self, request: &Outbound) -> Stopped {
+        match self.abandoned().await {
+            Ok(()) => left(request),
+            Err(reason) => Stopped::Cut(reason),
+        }
+    }
 }
+
+/// So often who waits in line looks for how long it has done so.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Nobody waits any more.
 fn left(request: &Outbound) -> Stopped {

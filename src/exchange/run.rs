@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     Exchange, Plan,
+    pass::{Come, Whole},
     policy::{Allowance, Policy},
 };
 use crate::{
@@ -39,6 +40,8 @@ pub(super) enum Stopped {
 enum Heard {
     /// All of it; so it ended, and its connection may serve another exchange.
     All(End, Box<Link>),
+    /// Nothing yet of what has come whole, in one piece.
+    Whole(Whole),
     /// Nothing but perhaps its head, before a restart cut it. The request can go once more.
     Nothing(Box<Outbound>),
     /// The connection has left HTTP.
@@ -75,8 +78,7 @@ async fn shielded(
     retain: Retain,
     tunnel: Option<&tunnel::Plan>,
 ) -> Result<Option<Box<Kept>>, Stopped> {
-    let spool = store.spool(retain);
-    let _cut = CutAtLast(&spool);
+    let mut spool = AnswerSpool { store, retain, made: None };
     let (mut slot, mut request, mut handed) = (None, request, None);
     // A block, and no value: what is held at its end would need room in every exchange.
     let switched = 'http: {
@@ -90,9 +92,19 @@ async fn shielded(
                 exchange.record().note(|outcome| outcome.server = Some(name));
             }
             let sent = link.since;
-            let asked = exchange.ask(&backend, (held, link), request, policy, &spool, &mut handed);
+            let asked =
+                exchange.ask(&backend, (held, link), request, policy, &mut spool, &mut handed);
             let heard = asked.await;
             let over = Instant::now();
+            let heard = match heard {
+                Ok(Heard::Whole(Whole { told, link })) => {
+                    Backend::keep(held, link, over);
+                    drop(slot);
+                    exchange.answer_whole(told, sent, over);
+                    return Ok(None);
+                }
+                heard => heard,
+            };
             let goes_on = matches!(heard, Ok(Heard::Nothing(_) | Heard::Switched(_)));
             exchange.record().note(|outcome| {
                 outcome.backend += over - sent;
@@ -105,6 +117,7 @@ async fn shielded(
                 }
                 Ok(Heard::Nothing(again)) => request = again,
                 Ok(Heard::Switched(switched)) => break 'http switched,
+                Ok(Heard::Whole(_)) => unreachable!("it is over"),
                 Err(stopped) => break Err(stopped),
             }
         };
@@ -113,24 +126,43 @@ async fn shielded(
         drop(slot);
         exchange.conclude_with(&result);
         if retain == Retain::Nothing {
-            spool.end(result.as_ref().map_or(End::Cut, End::clone));
-            spool.settle().await;
+            if let Some(spool) = &spool.made {
+                spool.end(result.as_ref().map_or(End::Cut, End::clone));
+                spool.settle().await;
+            }
             return result.map(|_| None);
         }
         // Boxed: rare, and larger than the rest.
-        return Box::pin(exchange.end_retained(&spool, result)).await;
+        return Box::pin(exchange.end_retained(spool.get(), result)).await;
     };
     // Boxed, too.
-    Box::pin(exchange.tunnel(switched, tunnel, &spool, slot)).await
+    Box::pin(exchange.tunnel(switched, tunnel, spool.get(), slot)).await
 }
 
-/// Whatever becomes of the task, nobody reads on in vain.
-struct CutAtLast<'a>(&'a Spool);
+/// The spool of an answer, made once it is needed: what comes whole in one piece needs none. Whatever
+/// becomes of the task, nobody reads on in vain.
+struct AnswerSpool<'a> {
+    store: &'a Store,
+    retain: Retain,
+    made: Option<Spool>,
+}
 
-impl Drop for CutAtLast<'_> {
+impl AnswerSpool<'_> {
+    fn get(&mut self) -> &Spool {
+        self.made.get_or_insert_with(|| self.store.spool(self.retain))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.made.as_ref().is_none_or(|spool| spool.written() == 0)
+    }
+}
+
+impl Drop for AnswerSpool<'_> {
     fn drop(&mut self) {
-        // Without effect where the end is known.
-        self.0.end(End::Cut);
+        if let Some(spool) = &self.made {
+            // Without effect where the end is known.
+            spool.end(End::Cut);
+        }
     }
 }
 
@@ -150,7 +182,7 @@ impl Exchange {
         (slot, link): (&Slot, Box<Link>),
         request: Box<Outbound>,
         policy: &Policy,
-        spool: &Spool,
+        spool: &mut AnswerSpool<'_>,
         handed: &mut Option<Box<response::Parts>>,
     ) -> Result<Heard, Stopped> {
         // A block: what came needs no room while its body does.
@@ -171,12 +203,18 @@ impl Exchange {
                 Sent::Switched(switched) => return Ok(Heard::Switched(switched)),
             }
         };
-        let passed = match self.hand_on(answer, policy, spool, handed) {
-            Ok(begun) => self.pass_on(begun, policy.orphan.max_bytes, spool, &mut again).await,
+        let answer = match self.whole(answer, policy, spool.store, handed)? {
+            Come::Whole(whole) => return Ok(Heard::Whole(whole)),
+            Come::InPart(answer) => answer,
+        };
+        let passed = match self.hand_on(answer, spool.get(), handed) {
+            Ok(begun) => {
+                self.pass_on(begun, policy.orphan.max_bytes, spool.get(), &mut again).await
+            }
             Err(stopped) => Err(stopped),
         };
         match (passed, again) {
-            (Err(Stopped::BrokenOff), Some(again)) if spool.written() == 0 && self.is_wanted() => {
+            (Err(Stopped::BrokenOff), Some(again)) if spool.is_empty() && self.is_wanted() => {
                 Ok(Heard::Nothing(again))
             }
             (result, _) => result.map(|(end, link)| Heard::All(end, link)),

@@ -26,11 +26,11 @@ use crate::{
     spool,
 };
 
-/// The head of an answer, and the reader of its body.
+/// The head of an answer, and its body.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub parts: response::Parts,
-    pub body: spool::Reader,
+    pub body: spool::Body,
     /// No body comes, whatever the fields say: HEAD, 204, 304.
     pub bodyless: bool,
     /// Goes on for ever, and is not to outlive its client for long.
@@ -248,7 +248,8 @@ impl State {
     ) {
         let Some(open) = &mut self.open else {
             if let Some(Some(seat)) = self.seats.first_mut() {
-                seat.tell(Ok(Head { parts, body: spool.reader(), bodyless, brief }));
+                let body = spool::Body::Spooled(spool.reader());
+                seat.tell(Ok(Head { parts, body, bodyless, brief }));
             }
             return;
         };
@@ -258,6 +259,17 @@ impl State {
         for seat in self.seats.iter_mut().flatten() {
             let head = seat.caller.and_then(|caller| open.head_for(caller));
             seat.tell(head.ok_or(NoHead::NotShared));
+        }
+    }
+
+    /// The same with a whole answer, where nobody can join. False where nobody watches.
+    pub(super) fn answer_whole(&mut self, head: Head) -> bool {
+        match self.seats.first_mut() {
+            Some(Some(seat)) => {
+                seat.tell(Ok(head));
+                true
+            }
+            _ => false,
         }
     }
 
@@ -361,7 +373,7 @@ impl Open {
         if !may {
             return None;
         }
-        let body = offer.spool.reader_from_start()?;
+        let body = spool::Body::Spooled(offer.spool.reader_from_start()?);
         offer.given = true;
         let Offer { bodyless, brief, .. } = *offer;
         Some(Head { parts: offer.parts.clone(), body, bodyless, brief })

@@ -22,6 +22,7 @@ mod pace;
 mod reader;
 mod spill;
 mod state;
+mod whole;
 
 use std::{
     collections::VecDeque, future::poll_fn, io, path::PathBuf, sync::Arc, task::Waker,
@@ -38,6 +39,7 @@ pub(crate) use self::{
     body::{Received, SendBody},
     budget::Held,
     reader::{Broken, Reader},
+    whole::Body,
 };
 use self::{
     budget::{Budget, Share},

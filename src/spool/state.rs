@@ -154,4 +154,4 @@ impl State {
 pub(super) const SMALL: usize = 4096;
 /// From this size on a chunk counts for itself, for as long as anybody has it; smaller ones count while they
 /// are in the spool.
-const LARGE: usize = 16 * 1024;
+pub(super) const LARGE: usize = 16 * 1024;
