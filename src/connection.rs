@@ -70,6 +70,8 @@ pub(crate) struct Connection {
     has_interims: AtomicBool,
     /// An answer is handed to hyper in whole, and not yet to the kernel.
     finishing: Mutex<SmallVec<[Arc<Record>; 1]>>,
+    /// There is one: hyper flushes with every poll, and a lock is not for nothing.
+    is_finishing: AtomicBool,
     rare: Mutex<Rare>,
 }
 
@@ -104,6 +106,7 @@ impl Connection {
             held_back: AtomicBool::new(false),
             has_interims: AtomicBool::new(false),
             finishing: Mutex::default(),
+            is_finishing: AtomicBool::new(false),
             rare: Mutex::default(),
         }
     }
@@ -168,6 +171,7 @@ impl Connection {
     pub(crate) fn answered(&self, record: Arc<Record>) {
         // Pipelined, the one before may still be there.
         self.finishing.lock().push(record);
+        self.is_finishing.store(true, Relaxed);
         self.serving.store(false, Relaxed);
     }
 
@@ -285,7 +289,11 @@ impl Connection {
         if self.breaking.load(Relaxed) && !self.clean.swap(true, Relaxed) {
             cx.waker().wake_by_ref();
         }
-        let finished = std::mem::take(&mut *self.finishing.lock());
+        let mut finished = SmallVec::new();
+        if self.is_finishing.load(Relaxed) {
+            self.is_finishing.store(false, Relaxed);
+            finished = std::mem::take(&mut *self.finishing.lock());
+        }
         let is_last = !self.is_serving() && self.is_owing();
         // hyper flushes with every poll: the clock is for the ends of answers.
         if finished.is_empty() && !is_last {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use parking_lot::Mutex;
@@ -21,15 +24,23 @@ pub(crate) struct Clients {
 #[derive(Debug)]
 pub(crate) struct Account {
     key: ClientKey,
-    now: Mutex<Counts>,
+    now: Now,
     known: Known,
+}
+
+/// Each is risen before it is compared with its bound, so that nobody counts past another.
+#[derive(Debug, Default)]
+struct Now {
+    exchanges: AtomicUsize,
+    orphans: AtomicUsize,
+    connections: AtomicUsize,
 }
 
 /// One exchange of one client, and whether it is an orphan. Owned by the exchange until its end.
 #[derive(Debug)]
 pub(crate) struct ClientShare {
     account: Arc<Account>,
-    orphan: Mutex<bool>,
+    orphan: AtomicBool,
 }
 
 /// One connection of one client. Owned by the connection until its end.
@@ -49,7 +60,7 @@ pub(crate) enum TooMany {
     Connections,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Counts {
     exchanges: usize,
     orphans: usize,
@@ -79,8 +90,7 @@ impl Clients {
         if let Some(account) = known.get(&key).and_then(Weak::upgrade) {
             return account;
         }
-        let now = Mutex::default();
-        let account = Account { key, now, known: self.known.clone() };
+        let account = Account { key, now: Now::default(), known: self.known.clone() };
         let account = Arc::new(account);
         known.insert(key, Arc::downgrade(&account));
         account
@@ -88,27 +98,33 @@ impl Clients {
 
     /// Counts one more exchange for this client.
     pub(crate) fn admit(&self, account: &Arc<Account>) -> Result<ClientShare, TooMany> {
-        let mut now = account.now.lock();
-        if now.exchanges >= self.max.exchanges {
+        let now = &account.now;
+        if !rise(&now.exchanges, self.max.exchanges) {
             return Err(TooMany::Exchanges);
         }
-        if now.orphans >= self.max.orphans {
-            return Err(TooMany::Orphans);
+        let share = ClientShare { account: account.clone(), orphan: AtomicBool::new(false) };
+        match now.orphans.load(Relaxed) < self.max.orphans {
+            true => Ok(share),
+            false => Err(TooMany::Orphans),
         }
-        now.exchanges += 1;
-        drop(now);
-        Ok(ClientShare { account: account.clone(), orphan: Mutex::new(false) })
     }
 
     /// Counts one more connection of this client.
     pub(crate) fn connect(&self, account: &Arc<Account>) -> Result<ClientSeat, TooMany> {
-        let mut now = account.now.lock();
-        if now.connections >= self.max.connections {
+        if !rise(&account.now.connections, self.max.connections) {
             return Err(TooMany::Connections);
         }
-        now.connections += 1;
         Ok(ClientSeat { account: account.clone() })
     }
+}
+
+/// Counts one more, unless that would be more than `max`.
+fn rise(count: &AtomicUsize, max: usize) -> bool {
+    let is_room = count.fetch_add(1, Relaxed) < max;
+    if !is_room {
+        count.fetch_sub(1, Relaxed);
+    }
+    is_room
 }
 
 impl Account {
@@ -137,24 +153,25 @@ impl Drop for Account {
 impl ClientShare {
     /// The client of this exchange has left.
     pub(crate) fn orphan(&self) {
-        if !std::mem::replace(&mut *self.orphan.lock(), true) {
-            self.account.now.lock().orphans += 1;
+        if !self.orphan.swap(true, Relaxed) {
+            self.account.now.orphans.fetch_add(1, Relaxed);
         }
     }
 
     /// Another client has joined it.
     pub(crate) fn adopted(&self) {
-        if std::mem::replace(&mut *self.orphan.lock(), false) {
-            self.account.now.lock().orphans -= 1;
+        if self.orphan.swap(false, Relaxed) {
+            self.account.now.orphans.fetch_sub(1, Relaxed);
         }
     }
 }
 
 impl Drop for ClientShare {
     fn drop(&mut self) {
-        let mut now = self.account.now.lock();
-        now.exchanges -= 1;
-        now.orphans -= usize::from(*self.orphan.get_mut());
+        self.account.now.exchanges.fetch_sub(1, Relaxed);
+        if *self.orphan.get_mut() {
+            self.account.now.orphans.fetch_sub(1, Relaxed);
+        }
     }
 }
 
@@ -166,7 +183,7 @@ impl ClientSeat {
 
 impl Drop for ClientSeat {
     fn drop(&mut self) {
-        self.account.now.lock().connections -= 1;
+        self.account.now.connections.fetch_sub(1, Relaxed);
     }
 }
 

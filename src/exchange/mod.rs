@@ -96,6 +96,8 @@ pub(crate) struct Exchange {
     known: Option<Box<Known>>,
     /// Its end is told to all.
     is_over: AtomicBool,
+    /// Its task is woken when nobody watches any more, or an operator ends it.
+    is_told: AtomicBool,
 }
 
 /// Starts an exchange for its client alone.
@@ -110,15 +112,20 @@ fn start_open(ready: Ready, open: Box<Open>, known: Box<Known>) -> Watcher {
 
 fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Watcher {
     let Ready { share, record, plan, tasks } = ready;
-    record.note(|outcome| outcome.stage = Stage::Queued);
     let writes = (!plan.request.is_safe()).then(|| plan.backend.shared.writes.clone());
     let shared = Shared::new(share, writes, open, record.clone());
     if let Some(known) = &known {
         known.runs(&shared);
     }
     let ends: Weak<Shared> = Arc::downgrade(&shared);
-    record.runs(ends);
-    let exchange = Exchange { shared: shared.clone(), record, known, is_over: AtomicBool::new(false) };
+    record.queued(ends);
+    let exchange = Exchange {
+        shared: shared.clone(),
+        record,
+        known,
+        is_over: AtomicBool::new(false),
+        is_told: AtomicBool::new(false),
+    };
     // Boxed: a task is moved several times before it rests.
     tasks.exchange(Box::pin(run(exchange, plan)));
     Watcher::first(shared)
@@ -234,6 +241,10 @@ impl Exchange {
     /// with the reason. Somebody may join, and undo the former, before anything is made of it.
     async fn orphaned_since(&self) -> Result<Instant, &'static str> {
         poll_fn(|cx| {
+            // Asked with each poll of all that an exchange waits for, and nearly always in vain.
+            if self.is_told.load(Relaxed) && !self.shared.has_news.load(Relaxed) {
+                return Poll::Pending;
+            }
             let mut state = self.shared.state.lock();
             if let Some(reason) = state.condemned {
                 return Poll::Ready(Err(reason));
@@ -242,6 +253,7 @@ impl Exchange {
                 return Poll::Ready(Ok(since));
             }
             keep(&mut state.task, cx);
+            self.is_told.store(true, Relaxed);
             Poll::Pending
         })
         .await
@@ -316,6 +328,7 @@ impl Watched for Exchange {
         if is_first && state.watchers == 0 {
             if state.orphaned.is_none() {
                 state.orphaned = Some(now);
+                self.shared.has_news.store(true, Relaxed);
                 self.shared.share.orphan();
             }
             self.shared.runs_for_nobody(&state, now);

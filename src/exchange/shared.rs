@@ -5,7 +5,10 @@
 
 use std::{
     net::IpAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Waker},
 };
 
@@ -53,6 +56,8 @@ pub(super) struct Shared {
     /// That of its first watcher, where that is traced.
     pub trail: Option<Arc<Trail>>,
     pub state: Mutex<State>,
+    /// Nobody has watched for a moment, or an operator has ended it: what the task is woken for. Set under the lock.
+    pub has_news: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -149,7 +154,8 @@ impl Shared {
             open,
             task: None,
         };
-        Arc::new(Self { share, writes, trail, state: Mutex::new(state) })
+        let (state, has_news) = (Mutex::new(state), AtomicBool::new(false));
+        Arc::new(Self { share, writes, trail, state, has_news })
     }
 
     /// Seats one more watcher, if the exchange is open to it; an orphan is none any more then.
@@ -208,6 +214,7 @@ impl record::End for Shared {
             return false;
         }
         state.condemned.get_or_insert(reason);
+        self.has_news.store(true, Relaxed);
         state.closed = true;
         let task = state.task.take();
         drop(state);

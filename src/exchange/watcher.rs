@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
 };
 
@@ -162,6 +162,7 @@ impl Drop for Watcher {
         let task = orphaned.then(|| {
             let now = tokio::time::Instant::now();
             state.orphaned = Some(now);
+            self.shared.has_news.store(true, Relaxed);
             // What is not sent by now is none unless it is.
             if state.stage > Stage::Queued && !self.is_served {
                 self.shared.runs_for_nobody(&state, now);

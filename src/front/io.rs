@@ -8,7 +8,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -47,13 +47,21 @@ pub(super) struct ClientIo {
     waiting_since: Option<Instant>,
     /// The socket takes no byte, since this time.
     stalled_since: Option<Instant>,
-    /// The one timer, set to what is due first.
-    timer: Option<Pin<Box<Sleep>>>,
+    /// The one timer.
+    alarm: Option<Alarm>,
     /// Boxed: few have it.
     departure: Option<Box<Departure>>,
     /// Told to hyper once the request, which came in the same moment, is noted.
     broken: Option<io::Error>,
     state: State,
+}
+
+/// A timer, set to what is due first.
+#[derive(Debug)]
+struct Alarm {
+    timer: Pin<Box<Sleep>>,
+    /// Whom it wakes then.
+    woken: Option<Waker>,
 }
 
 /// What has come of the next head.
@@ -94,7 +102,7 @@ impl ClientIo {
             head: Head::Awaited,
             waiting_since: None,
             stalled_since: None,
-            timer: None,
+            alarm: None,
             departure: None,
             broken: None,
             state: State::Open,

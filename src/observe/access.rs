@@ -1,6 +1,7 @@
 //! The access log: one line per exchange.
 
 use std::{
+    cell::RefCell,
     io::{self, IsTerminal as _},
     path::PathBuf,
     sync::{
@@ -11,7 +12,6 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use parking_lot::Mutex;
 
 use super::{
     diagnostics::is_pretty,
@@ -21,6 +21,11 @@ use super::{
     record::{Facts, Outcome},
 };
 use crate::config::{Access, Log};
+
+thread_local! {
+    /// Of each worker, so that none waits for another.
+    static CLOCK: RefCell<Clock> = RefCell::default();
+}
 
 /// How long lines are gathered once the first has come.
 const GATHER: Duration = Duration::from_millis(20);
@@ -46,8 +51,6 @@ struct Shared {
 struct Open {
     to: Access,
     form: Form,
-    /// Locked by who is writing to the output, and so by one at a time.
-    clock: Mutex<Clock>,
     output: Arc<Output>,
 }
 
@@ -119,12 +122,13 @@ impl AccessLog {
             return;
         }
         open.output.write(|text| {
-            let mut clock = open.clock.lock();
-            let time = clock.format(SystemTime::now());
-            match open.form {
-                Form::Json => json(text, time, facts, outcome, sample),
-                Form::Pretty { coloured } => pretty(text, time, facts, outcome, coloured),
-            }
+            CLOCK.with_borrow_mut(|clock| {
+                let time = clock.format(SystemTime::now());
+                match open.form {
+                    Form::Json => json(text, time, facts, outcome, sample),
+                    Form::Pretty { coloured } => pretty(text, time, facts, outcome, coloured),
+                }
+            });
         });
     }
 
@@ -188,7 +192,7 @@ impl Open {
 
     fn start(to: &Access, form: Form, sink: impl Sink) -> Arc<Self> {
         let output = Output::start("access-log", GATHER, sink);
-        Arc::new(Self { to: to.clone(), form, clock: Mutex::default(), output })
+        Arc::new(Self { to: to.clone(), form, output })
     }
 }
 

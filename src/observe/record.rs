@@ -36,12 +36,18 @@ pub(crate) struct Record {
     books: Books,
     entry: Entry,
     facts: Facts,
-    outcome: Mutex<Outcome>,
-    exchange: OnceLock<Weak<dyn End>>,
+    state: Mutex<State>,
     /// What is said, of those that are chosen.
     capture: Option<Box<Mutex<Capture>>>,
     /// Where it is traced.
     trail: OnceLock<Arc<Trail>>,
+}
+
+/// What changes while it stands in the books.
+#[derive(Debug)]
+struct State {
+    outcome: Outcome,
+    exchange: Option<Weak<dyn End>>,
 }
 
 /// What an operator can end.
@@ -67,8 +73,7 @@ impl Record {
                 entry,
                 books: books.clone(),
                 facts,
-                outcome: Mutex::new(Outcome::unknown()),
-                exchange: OnceLock::new(),
+                state: Mutex::new(State { outcome: Outcome::unknown(), exchange: None }),
                 capture: entry.is_chosen.then(Box::default),
                 trail: OnceLock::new(),
             }
@@ -86,20 +91,24 @@ impl Record {
 
     /// As far as it is known by now.
     pub(crate) fn outcome(&self) -> Outcome {
-        self.outcome.lock().clone()
+        self.state.lock().outcome.clone()
     }
 
-    /// The exchange of this record, for [`Self::end`].
-    pub(crate) fn runs(&self, exchange: Weak<dyn End>) {
+    /// It waits for a slot, in this exchange, which is that for [`Self::end`].
+    pub(crate) fn queued(&self, exchange: Weak<dyn End>) {
+        let mut state = self.state.lock();
+        state.outcome.stage = Stage::Queued;
         // Who joined an exchange and then starts one of its own has none before.
-        let _ = self.exchange.set(exchange);
+        state.exchange = Some(exchange);
     }
 
     /// Ends its exchange, if there is one of its own that still runs.
     pub(crate) fn end(&self, reason: &'static str) -> bool {
         // A tunnel whose client has not all of it yet is over for the backend, and is no exchange to end.
-        let is_over = self.outcome.lock().over.is_some();
-        let exchange = self.exchange.get().and_then(Weak::upgrade);
+        let state = self.state.lock();
+        let is_over = state.outcome.over.is_some();
+        let exchange = state.exchange.as_ref().and_then(Weak::upgrade);
+        drop(state);
         !is_over && exchange.is_some_and(|exchange| exchange.end(reason))
     }
 
@@ -132,12 +141,12 @@ impl Record {
     }
 
     pub(crate) fn stage(&self) -> Stage {
-        self.outcome.lock().stage
+        self.state.lock().outcome.stage
     }
 
     /// Does it run for nobody?
     pub(crate) fn is_orphan(&self) -> bool {
-        self.outcome.lock().is_orphan()
+        self.state.lock().outcome.is_orphan()
     }
 
     /// The kernel has all of the answer.
@@ -180,14 +189,14 @@ impl Record {
     }
 
     pub(crate) fn note(&self, change: impl FnOnce(&mut Outcome)) {
-        change(&mut self.outcome.lock());
+        change(&mut self.state.lock().outcome);
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         let capture = self.capture.take().map(|capture| Box::new(capture.into_inner()));
-        let outcome = self.outcome.get_mut();
+        let outcome = &mut self.state.get_mut().outcome;
         self.books.close(self.entry, &self.facts, outcome, capture);
         if let Some(trail) = self.trail.take()
             && let Some(tracer) = self.books.tracer()

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{ClientIo, Head};
+use super::{Alarm, ClientIo, Head};
 use crate::{front::departure::Departure, refusal::Refusal, tasks::LATE};
 
 impl ClientIo {
@@ -110,7 +110,14 @@ impl ClientIo {
     /// Ready once `due` has come. The timer is only moved when it must be: what is due is later
     /// with every request, and a timer that fires early is set again.
     fn poll_due(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        let Alarm { timer, woken } = self.alarm.get_or_insert_with(|| Alarm::at(due));
+        if timer.deadline() <= due
+            && !timer.is_elapsed()
+            && woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker()))
+        {
+            // Polled once more, it would only be told once more whom to wake.
+            return Poll::Pending;
+        }
         if timer.deadline() > due {
             timer.as_mut().reset(due);
         }
@@ -120,7 +127,14 @@ impl ClientIo {
             }
             timer.as_mut().reset(due);
         }
+        woken.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
         Poll::Pending
+    }
+}
+
+impl Alarm {
+    fn at(due: Instant) -> Self {
+        Self { timer: Box::pin(sleep_until(due)), woken: None }
     }
 }
 
