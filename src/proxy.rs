@@ -31,7 +31,7 @@ use crate::{
     config::{self, Config, EarlyHints, Route},
     connection::Connection,
     exchange::{self, Found, Watcher},
-    headers::{self, Peer},
+    headers::{self, Added, Peer},
     observe::books::Books,
     refusal::Refusal,
     replay::{self, InMemory, Key},
@@ -260,7 +260,6 @@ impl House {
         head: &mut request::Parts,
         backend: &Backend,
     ) -> Result<Admitted, Refusal> {
-        let id = visit.record().id().clone();
         let trusted = &self.bounds.trusted_proxies;
         let connection = visit.connection();
         let hop = connection.map(|connection| &connection.hop);
@@ -279,13 +278,13 @@ impl House {
         })?;
         let trusted = hop.is_some_and(|hop| trusted.contains(hop.ip()));
         let peer = Peer { fields: connection.map(|connection| &connection.fields), trusted };
-        let lines = headers::rebuild(head, peer, &id, &backend.host);
+        let added = headers::rebuild(head, peer, visit.record().id(), &backend.host);
         self.continue_trace(visit, head, &backend.host);
         let nobody = Ipv4Addr::UNSPECIFIED.into();
         let stuck = backend.stick(&mut head.headers, key, peer);
         Ok(Admitted {
             share,
-            lines,
+            added,
             stuck,
             caller: client.map_or(nobody, |client| client.to_canonical()),
             trusted,
@@ -296,8 +295,8 @@ impl House {
 /// A request that is counted for its client.
 struct Admitted {
     share: ClientShare,
-    /// Of the head that the backend gets, behind its fields.
-    lines: Bytes,
+    /// To the head that the backend gets.
+    added: Added,
     /// Where it is to go.
     stuck: Option<Box<Stuck>>,
     /// The client's address, as far as it is known.

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 pub use crate::backend::{read_head, write_head};
 use crate::{
-    admission::queue::{self, Came, Seats},
+    admission::queue::{self, Came, Seats, Terms},
     config::{self, Config},
     exchange::Identity,
     headers::{self, Peer, PeerFields, Scheme},
@@ -65,11 +65,12 @@ impl Client {
 
     /// Looks at the head of a request, and makes of it what the backend gets, with these lines behind its
     /// fields. None where it is refused.
-    pub fn forward(&self, head: &mut request::Parts) -> Option<Bytes> {
+    pub fn forward(&self, head: &mut request::Parts) -> Option<Vec<u8>> {
         headers::check(head, Some(&self.fields)).ok()?;
         let peer = Peer { fields: Some(&self.fields), trusted: false };
         let id = headers::id_of(&head.headers);
-        Some(headers::rebuild(head, peer, &id, &HeaderValue::from_static("backend:5000")))
+        let backend = HeaderValue::from_static("backend:5000");
+        Some(headers::rebuild(head, peer, &id, &backend).pieces(&id).concat())
     }
 
     /// Opens the record of a request, notes what becomes of it, and closes the books on it.
@@ -195,8 +196,9 @@ impl Slots {
     #[must_use]
     pub fn hand_over(&self) -> bool {
         let Some(first) = self.slots.free_slot(None) else { return false };
-        // Without the bound on the time of waiting, which needs a runtime.
-        let mut second = pin!(self.slots.line().enter(None, Came::New, Instant::now()));
+        let now = Instant::now();
+        let terms = Terms { max: 1, came: Came::New, began: now, until: now };
+        let mut second = pin!(self.slots.line().enter(None, terms));
         let mut cx = Context::from_waker(Waker::noop());
         let waits = second.as_mut().poll(&mut cx).is_pending();
         drop(first);

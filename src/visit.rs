@@ -29,9 +29,9 @@ pub(crate) enum Carrier {
 /// One request's stay with us. Dropped before it was closed, the client has left.
 #[derive(Debug)]
 pub(crate) struct Visit {
-    record: Arc<Record>,
+    /// None once it is closed.
+    record: Option<Arc<Record>>,
     carrier: Carrier,
-    closed: bool,
 }
 
 impl Carrier {
@@ -54,11 +54,14 @@ impl Carrier {
 
 impl Visit {
     pub(crate) fn new(record: Arc<Record>, carrier: Carrier) -> Self {
-        Self { record, carrier, closed: false }
+        Self { record: Some(record), carrier }
     }
 
     pub(crate) fn record(&self) -> &Arc<Record> {
-        &self.record
+        match &self.record {
+            Some(record) => record,
+            None => unreachable!("whoever closes a visit has it no more"),
+        }
     }
 
     pub(crate) fn connection(&self) -> Option<&Connection> {
@@ -66,7 +69,7 @@ impl Visit {
     }
 
     pub(crate) fn note(&self, change: impl FnOnce(&mut Outcome)) {
-        self.record.note(change);
+        self.record().note(change);
     }
 
     pub(crate) fn is_half_closed(&self) -> bool {
@@ -101,18 +104,19 @@ impl Visit {
 
     /// All of the answer is on its way to the connection; the kernel will have it soon.
     pub(crate) fn answered(mut self) {
-        self.closed = true;
+        let Some(record) = self.record.take() else { return };
         match &self.carrier {
-            Carrier::Nothing | Carrier::Operator(_) => self.record.delivered(Instant::now()),
-            Carrier::Connection(connection) => connection.answered(self.record.clone()),
-            Carrier::Stream(stream) => stream.answered(self.record.clone()),
+            Carrier::Nothing | Carrier::Operator(_) => record.delivered(Instant::now()),
+            Carrier::Connection(connection) => connection.answered(record),
+            Carrier::Stream(stream) => stream.answered(record),
         }
     }
 
     /// The kernel has all of the answer.
     pub(crate) fn delivered(mut self) {
-        self.closed = true;
-        self.record.delivered(Instant::now());
+        if let Some(record) = self.record.take() {
+            record.delivered(Instant::now());
+        }
     }
 
     /// The answer ends before its end. Ready when the client has all that came before.
@@ -131,7 +135,7 @@ impl Visit {
 
     /// The client is let go on purpose; the exchange goes on.
     pub(crate) fn let_go(&self, reason: &'static str) {
-        self.record.note(|outcome| {
+        self.note(|outcome| {
             outcome.left.get_or_insert(outcome.stage);
             outcome.because(reason);
         });
@@ -140,8 +144,8 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        if !self.closed {
-            self.record.left(match &self.carrier {
+        if let Some(record) = &self.record {
+            record.left(match &self.carrier {
                 Carrier::Nothing => None,
                 Carrier::Operator(_) => Some("inspect.replay reached"),
                 Carrier::Connection(connection) => connection.why(),

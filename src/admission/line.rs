@@ -8,7 +8,10 @@
 mod order;
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -31,6 +34,20 @@ pub(crate) struct Slot<S> {
 #[derive(Debug)]
 pub(crate) struct Line<S> {
     order: Mutex<Order<S>>,
+    /// Somebody looks now and then for those who have waited long enough. Unset under the lock.
+    is_watched: AtomicBool,
+}
+
+/// On which somebody waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// So many may wait already.
+    pub(crate) max: usize,
+    pub(crate) came: Came,
+    /// When its client's request began.
+    pub(crate) began: Instant,
+    /// From then on it is woken to see that it has waited for too long.
+    pub(crate) until: Instant,
 }
 
 /// A place in the line, given up when dropped.
@@ -38,9 +55,7 @@ pub(crate) struct Line<S> {
 struct InLine<'a, S> {
     line: &'a Arc<Line<S>>,
     at: Option<Arc<Seats<S>>>,
-    max: usize,
-    came: Came,
-    began: Instant,
+    terms: Terms,
     number: Option<Number>,
 }
 
@@ -73,7 +88,8 @@ impl<S> Slot<S> {
 
 impl<S> Line<S> {
     pub(crate) fn new(servers: impl IntoIterator<Item = Arc<Seats<S>>>) -> Arc<Self> {
-        Arc::new(Self { order: Mutex::new(Order::new(servers)) })
+        let (order, is_watched) = (Mutex::new(Order::new(servers)), AtomicBool::new(false));
+        Arc::new(Self { order, is_watched })
     }
 
     /// A slot that is free now, of this server where it is there.
@@ -92,17 +108,35 @@ impl<S> Line<S> {
         })
     }
 
-    /// Waits for a slot, for a request that `began` then; none where `max` wait already. Dropping the future
-    /// leaves the line.
+    /// Waits for a slot; none where too many wait already. Dropping the future leaves the line.
     pub(crate) async fn enter(
         self: &Arc<Self>,
         at: Option<Arc<Seats<S>>>,
-        max: usize,
-        came: Came,
-        began: Instant,
+        terms: Terms,
     ) -> Option<Slot<S>> {
-        let mut place = InLine { line: self, at, max, came, began, number: None };
+        let mut place = InLine { line: self, at, terms, number: None };
         std::future::poll_fn(|cx| place.poll(cx)).await
+    }
+
+    /// Is somebody to be found who wakes those who have waited long enough? Asked by who has begun to wait; true
+    /// for one of them, who sees to that.
+    pub(crate) fn is_to_be_watched(&self) -> bool {
+        !self.is_watched.load(Relaxed) && !self.is_watched.swap(true, Relaxed)
+    }
+
+    /// Wakes those who have waited long enough, or all. False where nobody waits any more, and nothing is to be
+    /// watched.
+    pub(crate) fn wake(&self, now: Instant, all: bool) -> bool {
+        let order = self.order.lock();
+        if order.waiting.is_empty() {
+            self.is_watched.store(false, Relaxed);
+            return false;
+        }
+        let waiting = order.waiting.values().filter(|one| all || one.until <= now);
+        let wakers: Vec<Waker> = waiting.map(|one| one.waker.clone()).collect();
+        drop(order);
+        wakers.into_iter().for_each(Waker::wake);
+        true
     }
 
     /// How many wait in it.
@@ -219,14 +253,15 @@ impl<S> InLine<'_, S> {
             one.waker.clone_from(cx.waker());
             return Poll::Pending;
         }
-        if order.waiting.len() >= self.max {
+        let Terms { max, came, began, until } = self.terms;
+        if order.waiting.len() >= max {
             return Poll::Ready(None);
         }
-        let number = order.number(self.came);
+        let number = order.number(came);
         self.number = Some(number);
         let at = self.at.take().filter(|at| !at.is_out());
-        let (began, worker, waker) = (self.began, runtime::here(), cx.waker().clone());
-        order.waiting.insert(number, Waiting { at, began, passed: 0, worker, waker });
+        let (worker, waker) = (runtime::here(), cx.waker().clone());
+        order.waiting.insert(number, Waiting { at, began, until, passed: 0, worker, waker });
         Poll::Pending
     }
 }
@@ -253,9 +288,13 @@ impl<S> Drop for Slot<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::{pin::Pin, thread, time::Duration};
+    use std::{pin::Pin, sync::atomic::AtomicUsize, task::Wake, thread, time::Duration};
 
     use super::*;
+
+    fn terms(came: Came, began: Instant) -> Terms {
+        Terms { max: 9, came, began, until: began + Duration::from_secs(9) }
+    }
 
     /// Gets in line at another worker.
     fn wait_elsewhere(mut waits: Pin<&mut (impl Future<Output = Option<Slot<()>>> + Send)>) {
@@ -277,9 +316,9 @@ mod tests {
             let line = Line::new([Seats::new((), 1)]);
             let slot = line.try_enter(None).expect("free");
             let now = Instant::now();
-            let mut first = Box::pin(line.enter(None, 9, Came::New, now));
+            let mut first = Box::pin(line.enter(None, terms(Came::New, now)));
             wait_elsewhere(first.as_mut());
-            let mut second = Box::pin(line.enter(None, 9, Came::New, now + later));
+            let mut second = Box::pin(line.enter(None, terms(Came::New, now + later)));
             assert!(has_slot(second.as_mut()).is_none());
             drop(slot);
             let second = has_slot(second.as_mut());
@@ -294,10 +333,10 @@ mod tests {
         let line = Line::new([Seats::new((), 1)]);
         let mut slot = line.try_enter(None);
         let now = Instant::now();
-        let mut first = Box::pin(line.enter(None, 9, Came::New, now));
+        let mut first = Box::pin(line.enter(None, terms(Came::New, now)));
         wait_elsewhere(first.as_mut());
         let mut others: Vec<_> =
-            (0..5).map(|_| Box::pin(line.enter(None, 9, Came::New, now))).collect();
+            (0..5).map(|_| Box::pin(line.enter(None, terms(Came::New, now)))).collect();
         assert!(others.iter_mut().all(|other| has_slot(other.as_mut()).is_none()));
         for other in &mut others[..3] {
             drop(slot.take());
@@ -313,12 +352,40 @@ mod tests {
         let line = Line::new([Seats::new((), 1)]);
         let slot = line.try_enter(None).expect("free");
         let now = Instant::now();
-        let mut new = Box::pin(line.enter(None, 9, Came::New, now));
+        let mut new = Box::pin(line.enter(None, terms(Came::New, now)));
         assert!(has_slot(new.as_mut()).is_none());
-        let mut again = Box::pin(line.enter(None, 9, Came::Again, now));
+        let mut again = Box::pin(line.enter(None, terms(Came::Again, now)));
         wait_elsewhere(again.as_mut());
         drop(slot);
         assert!(has_slot(new.as_mut()).is_none());
         assert!(has_slot(again.as_mut()).is_some());
+    }
+
+    #[test]
+    fn one_of_those_who_wait_sees_to_it_that_who_has_waited_long_enough_is_woken() {
+        struct Count(AtomicUsize);
+        impl Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Relaxed);
+            }
+        }
+        let woken = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(woken.clone());
+        let (line, now) = (Line::new([Seats::new((), 1)]), Instant::now());
+        let _slot = line.try_enter(None).expect("free");
+        let second = Duration::from_secs(1);
+        let mut waits: Vec<_> = [now, now + second]
+            .map(|began| Box::pin(line.enter(None, terms(Came::New, began))))
+            .into();
+        for one in &mut waits {
+            assert!(one.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        assert!(line.is_to_be_watched() && !line.is_to_be_watched());
+        for (after, all, count) in [(8, false, 0), (9, false, 1), (9, true, 3)] {
+            assert!(line.wake(now + after * second, all));
+            assert_eq!(woken.0.load(Relaxed), count);
+        }
+        drop(waits);
+        assert!(!line.wake(now, true) && line.is_to_be_watched());
     }
 }

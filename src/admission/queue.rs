@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
 
 use super::line::Line;
 pub(crate) use super::{
-    line::{Came, Slot},
+    line::{Came, Slot, Terms},
     seats::{Out, Seats, Servers},
 };
 
@@ -44,18 +43,13 @@ impl<S> Slots<S> {
         self.line.try_enter(at)
     }
 
-    /// Takes a slot, or a place in the queue until there is one. Dropping the future leaves the
-    /// queue. Whoever was held finds a place even in a full one: `backend.hold.max` is their bound.
+    /// Takes a slot, or a place in the queue until there is one. Dropping the future leaves the queue.
     pub(crate) async fn slot(
         &self,
         at: Option<&Arc<Seats<S>>>,
-        max: usize,
-        came: Came,
-        was_held: bool,
-        began: Instant,
+        terms: Terms,
     ) -> Result<Slot<S>, NoSlot> {
-        let max = if was_held || came == Came::Again { usize::MAX } else { max };
-        self.line.enter(at.cloned(), max, came, began).await.ok_or(NoSlot::QueueFull)
+        self.line.enter(at.cloned(), terms).await.ok_or(NoSlot::QueueFull)
     }
 
     /// How many exchanges hold one, those at servers among them that are no longer ours.
@@ -76,23 +70,25 @@ impl<S> Slots<S> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
+
+    fn terms(max: usize) -> Terms {
+        Terms { max, came: Came::New, began: Instant::now(), until: Instant::now() }
+    }
 
     #[tokio::test]
     async fn the_queue_is_bounded_in_length() {
         let slots = Slots::new([Seats::new((), 1)]);
-        let _first = slots.slot(None, 1, Came::New, false, Instant::now()).await.expect("free");
-        let mut second = Box::pin(slots.slot(None, 1, Came::New, false, Instant::now()));
+        let _first = slots.slot(None, terms(1)).await.expect("free");
+        let mut second = Box::pin(slots.slot(None, terms(1)));
         assert!(futures(&mut second).await.is_none());
         assert_eq!(slots.waiting(), 1);
         assert_eq!(
-            slots.slot(None, 1, Came::New, false, Instant::now()).await.err(),
+            slots.slot(None, terms(1)).await.err(),
             Some(NoSlot::QueueFull)
         );
-        for (came, was_held) in [(Came::New, true), (Came::Again, false)] {
-            let mut other = Box::pin(slots.slot(None, 1, came, was_held, Instant::now()));
-            assert!(futures(&mut other).await.is_none());
-        }
         drop(second);
         assert_eq!(slots.waiting(), 0);
     }
@@ -100,15 +96,15 @@ mod tests {
     #[tokio::test]
     async fn first_come_first_served_and_who_leaves_is_skipped() {
         let slots = Slots::new([Seats::new((), 1)]);
-        let first = slots.slot(None, 9, Came::New, false, Instant::now()).await.expect("free");
-        let mut second = Box::pin(slots.slot(None, 9, Came::New, false, Instant::now()));
-        let mut third = Box::pin(slots.slot(None, 9, Came::New, false, Instant::now()));
+        let first = slots.slot(None, terms(9)).await.expect("free");
+        let mut second = Box::pin(slots.slot(None, terms(9)));
+        let mut third = Box::pin(slots.slot(None, terms(9)));
         assert!(futures(&mut second).await.is_none());
         assert!(futures(&mut third).await.is_none());
         drop(second);
         drop(first);
         // The slot is the third's now; nobody who comes later can take it.
-        let mut fourth = Box::pin(slots.slot(None, 9, Came::New, false, Instant::now()));
+        let mut fourth = Box::pin(slots.slot(None, terms(9)));
         assert!(futures(&mut fourth).await.is_none());
         assert!(third.await.is_ok());
         assert!(fourth.await.is_ok());

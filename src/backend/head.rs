@@ -53,15 +53,16 @@ pub(crate) enum Malformed {
     Chunk,
 }
 
-/// The head of a request, written, with these lines behind its fields.
-pub(super) fn write(head: &request::Parts, lines: &[u8]) -> Vec<u8> {
+/// The head of a request, written, with lines in these pieces behind its fields.
+pub(super) fn write(head: &request::Parts, lines: &[&[u8]]) -> Vec<u8> {
     let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
     // Of a URL without a path, there may be a query alone.
     let is_bare = !target.starts_with(['/', '*']);
     let line = head.method.as_str().len() + usize::from(is_bare) + target.len() + LINE;
     let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     // Just so much: it is kept until the answer comes.
-    let mut text = Vec::with_capacity(line + fields.sum::<usize>() + lines.len());
+    let lines_len: usize = lines.iter().map(|piece| piece.len()).sum();
+    let mut text = Vec::with_capacity(line + fields.sum::<usize>() + lines_len);
     text.extend_from_slice(head.method.as_str().as_bytes());
     text.push(b' ');
     if is_bare {
@@ -75,7 +76,9 @@ pub(super) fn write(head: &request::Parts, lines: &[u8]) -> Vec<u8> {
         text.extend_from_slice(value.as_bytes());
         text.extend_from_slice(b"\r\n");
     }
-    text.extend_from_slice(lines);
+    for piece in lines {
+        text.extend_from_slice(piece);
+    }
     text.extend_from_slice(b"\r\n");
     text
 }
@@ -98,7 +101,7 @@ pub(super) fn fields(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> + Clon
 #[cfg(feature = "steps")]
 #[must_use]
 pub fn written(head: &request::Parts, lines: &[u8]) -> usize {
-    std::hint::black_box(write(head, lines)).len()
+    std::hint::black_box(write(head, &[lines])).len()
 }
 
 /// Does the request end its connection?
@@ -304,7 +307,7 @@ mod tests {
         let request = http::Request::builder().method("PURGE").uri("/a?b=%22");
         let value = HeaderValue::from_bytes(b"\xe4").expect("a value");
         let head = request.header("x-a", value).body(()).expect("a request").into_parts().0;
-        let text = write(&head, b"x-b: c\r\n");
+        let text = write(&head, &[b"x-b: ", b"c\r\n"]);
         assert_eq!(text, b"PURGE /a?b=%22 HTTP/1.1\r\nx-a: \xe4\r\nx-b: c\r\n\r\n");
         assert_eq!(text.len(), text.capacity());
         let kept =

@@ -23,9 +23,13 @@ mod stick;
 mod wire;
 mod writes;
 
-use std::sync::{Arc, Weak, atomic::Ordering::Relaxed};
+use std::{
+    future::Future,
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 #[cfg(fuzzing)]
 pub use self::inbound::Told;
@@ -47,12 +51,15 @@ pub(crate) use self::{
 #[cfg(feature = "steps")]
 pub use self::{head::written as write_head, inbound::head_of as read_head};
 use crate::{
-    admission::queue::{Came, NoSlot, Slots},
+    admission::queue::{Came, NoSlot, Slots, Terms},
     config,
     observe::books::Account,
     refusal::Refusal,
     tasks::Tasks,
 };
+
+/// So often it is looked for those who have waited in the queue for too long.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// One backend as one configuration has it. Requests keep the one that they began with; what must
 /// not be there twice is [`Lasting`].
@@ -183,16 +190,39 @@ impl Backend {
         self.lasting.slots.free_slot(request.and_then(Outbound::at))
     }
 
-    /// Takes a slot, or a place in the queue until there is one. Dropping the future leaves the
-    /// queue.
+    /// Takes a slot, or a place in the queue until there is one, or it has waited since `queued` for too long; then
+    /// it is woken. Dropping the future leaves the queue. Whoever was held, or had a slot before, finds a place even in
+    /// a full one: `backend.hold.max` is their bound.
     pub(crate) fn slot(
         &self,
         request: &Outbound,
         came: Came,
         was_held: bool,
-        began: Instant,
+        (began, until): (Instant, Instant),
     ) -> impl Future<Output = Result<Slot, NoSlot>> {
-        self.lasting.slots.slot(request.at(), self.config.queue.max, came, was_held, began)
+        let is_bounded = !was_held && came == Came::New;
+        let max = if is_bounded { self.config.queue.max } else { usize::MAX };
+        self.lasting.slots.slot(request.at(), Terms { max, came, began, until })
+    }
+
+    /// Somebody has begun to wait for a slot: has all who do woken when they have waited long enough, or while the
+    /// backend is away, so that they see to it. A timer of its own would cost each as much as the whole
+    /// wait, which is short for most.
+    pub(crate) fn watch_queue(&self) {
+        if !self.lasting.slots.line().is_to_be_watched() {
+            return;
+        }
+        let (lasting, child) = (self.lasting.clone(), self.shared.child.clone());
+        Tasks::background(async move {
+            let is_out_of_reach =
+                || lasting.hold.is_away() || child.state.borrow().crash_loop().is_some();
+            loop {
+                sleep(LOOK).await;
+                if !lasting.slots.line().wake(Instant::now(), is_out_of_reach()) {
+                    return;
+                }
+            }
+        });
     }
 
     pub(crate) fn slots(&self) -> &Slots<Server> {

@@ -41,8 +41,8 @@ pub(crate) struct Outbound {
 const SENDS: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 
 impl Outbound {
-    /// With these lines behind the fields of its head.
-    pub(crate) fn new(mut head: Box<request::Parts>, lines: &[u8], body: Received) -> Self {
+    /// With lines in these pieces behind the fields of its head.
+    pub(crate) fn new(mut head: Box<request::Parts>, lines: &[&[u8]], body: Received) -> Self {
         // Where one is looked for, that there is none is said, too: some servers insist (411).
         let none = || SENDS.contains(&head.method).then_some(0);
         if let Some(len) = body.len().or_else(none) {

@@ -119,19 +119,18 @@ fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Wa
     }
     let ends: Weak<Shared> = Arc::downgrade(&shared);
     record.queued(ends);
-    let exchange = Exchange {
-        shared: shared.clone(),
-        record,
-        known,
-        is_over: AtomicBool::new(false),
-        is_told: AtomicBool::new(false),
-    };
+    let exchange = Exchange::new(shared.clone(), record, known);
     // Boxed: a task is moved several times before it rests.
     tasks.exchange(Box::pin(run(exchange, plan)));
     Watcher::first(shared)
 }
 
 impl Exchange {
+    fn new(shared: Arc<Shared>, record: Arc<Record>, known: Option<Box<Known>>) -> Self {
+        let (is_over, is_told) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { shared, record, known, is_over, is_told }
+    }
+
     /// The client of an unsafe request is about to learn something of it: whoever joins a reader
     /// from here on must not be answered by one who began before.
     fn tells(&self) {

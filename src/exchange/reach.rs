@@ -5,10 +5,10 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    time::Duration,
+    task::Poll,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::{Exchange, run::Stopped};
 use crate::{
@@ -116,9 +116,8 @@ impl Exchange {
         slot
     }
 
-    /// Waits in line for a slot, unless everybody leaves. How long that may take, and whether the backend has
-    /// been away for too long meanwhile, is looked at now and then: to be told of both would cost as much
-    /// as the whole wait, which is short for most.
+    /// Waits in line for a slot, unless everybody leaves, that takes too long, or the backend has been away for
+    /// too long meanwhile.
     async fn in_line(
         &self,
         backend: &Backend,
@@ -128,33 +127,41 @@ impl Exchange {
         queued: Instant,
     ) -> Result<Slot, Stopped> {
         let (began, until) = (self.record().began(), queued + backend.config.queue.timeout);
-        let mut slot = pin!(backend.slot(request, came, turn.was_held(), began));
-        let mut look = until.min(queued + LOOK);
-        loop {
-            let in_order = poll_fn(|cx| {
-                let polled = slot.as_mut().poll(cx);
-                // Its place in the queue is taken by now.
-                turn.lets_the_next_go();
-                polled
-            });
-            tokio::select! {
-                biased;
-                // Cancel-safe, all: who waits in line has the place in it, and the others only wait.
-                slot = in_order => return slot.map_err(Stopped::NoSlot),
-                stopped = self.left(request) => return Err(stopped),
-                () = sleep_until(look) => {}
+        let mut slot = pin!(backend.slot(request, came, turn.was_held(), (began, until)));
+        let mut is_in_line = false;
+        let in_order = poll_fn(|cx| {
+            if let Poll::Ready(slot) = slot.as_mut().poll(cx) {
+                return Poll::Ready(slot.map_err(Stopped::NoSlot));
             }
-            let now = Instant::now();
-            if now >= until {
-                return Err(Stopped::NoSlot(NoSlot::WaitedTooLong));
+            // Its place in the queue is taken by now.
+            turn.lets_the_next_go();
+            if std::mem::replace(&mut is_in_line, true) {
+                // Woken, and not for a slot.
+                return match self.outwaited(backend, request, until) {
+                    Some(stopped) => Poll::Ready(Err(stopped)),
+                    None => Poll::Pending,
+                };
             }
-            let is_page_load = !request.is_sent() && request.is_page_load();
-            look = until.min(match backend.outwaited_at(began, is_page_load) {
-                Some((at, why)) if at <= now => return Err(Stopped::NoAnswer(why)),
-                Some((at, _)) => at.min(now + LOOK),
-                None => now + LOOK,
-            });
+            backend.watch_queue();
+            Poll::Pending
+        });
+        tokio::select! {
+            biased;
+            // Cancel-safe: who leaves a line gives up the place in it, and that is wanted.
+            slot = in_order => slot,
+            stopped = self.left(request) => Err(stopped),
         }
+    }
+
+    /// Has it waited in line for too long, or while the backend was away?
+    fn outwaited(&self, backend: &Backend, request: &Outbound, until: Instant) -> Option<Stopped> {
+        let now = Instant::now();
+        if now >= until {
+            return Some(Stopped::NoSlot(NoSlot::WaitedTooLong));
+        }
+        let is_page_load = !request.is_sent() && request.is_page_load();
+        let (at, why) = backend.outwaited_at(self.record().began(), is_page_load)?;
+        (at <= now).then_some(Stopped::NoAnswer(why))
     }
 
     /// Awaits `part`, which waits for the backend to come back.
@@ -199,9 +206,6 @@ impl Exchange {
         }
     }
 }
-
-/// So often who waits in line looks for how long it has done so.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// Nobody waits any more.
 fn left(request: &Outbound) -> Stopped {

@@ -21,7 +21,7 @@ fn opened() -> (Exchange, Watcher) {
     };
     let record = Record::open(&Books::unwritten(), facts);
     let shared = Shared::new(share, None, None, record.clone());
-    let exchange = Exchange { shared: shared.clone(), record, known: None };
+    let exchange = Exchange::new(shared.clone(), record, None);
     (exchange, Watcher::first(shared))
 }
 

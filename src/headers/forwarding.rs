@@ -30,12 +30,12 @@ pub(crate) struct PeerFields {
     /// The address as a field value.
     field: Option<HeaderValue>,
     /// Of the last `Host`: most connections have but one. Boxed: a parked connection has none.
-    last: Mutex<Option<Box<Said>>>,
+    last: Mutex<Option<Box<Known>>>,
 }
 
 /// What is said of a peer in a request to one host.
 #[derive(Debug)]
-struct Said {
+struct Known {
     host: HeaderValue,
     /// Of `Forwarded`.
     element: HeaderValue,
@@ -65,15 +65,15 @@ impl PeerFields {
     }
 
     /// A part of what is said in a request to this host.
-    fn say<T>(&self, host: &HeaderValue, part: impl Fn(&Said) -> T) -> T {
+    fn say<T>(&self, host: &HeaderValue, part: impl Fn(&Known) -> T) -> T {
         let mut last = self.last.lock();
         match &*last {
-            Some(said) if said.host == host => part(said),
-            _ => part(last.insert(Box::new(self.said(host)))),
+            Some(known) if known.host == host => part(known),
+            _ => part(last.insert(Box::new(self.know(host)))),
         }
     }
 
-    fn said(&self, host: &HeaderValue) -> Said {
+    fn know(&self, host: &HeaderValue) -> Known {
         // A copy: a piece of what was read would keep all of that, as long as the connection lasts.
         let host = HeaderValue::from_bytes(host.as_bytes()).unwrap_or_else(|_| host.clone());
         let element = self.forwarded(&host);
@@ -94,7 +94,7 @@ impl PeerFields {
             b"\r\n",
         ]
         .concat();
-        Said { text: text.into(), host, element }
+        Known { text: text.into(), host, element }
     }
 
     /// One element of `Forwarded` (RFC 7239).
@@ -146,33 +146,44 @@ pub(crate) fn text_of(address: IpAddr) -> String {
     text
 }
 
-/// Says for whom the request is forwarded: beside what is kept of `others`, or in lines of a head, which
-/// cost nothing once they are there. From peers that are not trusted, nothing is kept. A peer
-/// without an address adds nothing to `X-Forwarded-For`: whoever reads that expects addresses.
-pub(super) fn forward(
-    headers: &mut HeaderMap,
-    peer: Peer<'_>,
-    host: HeaderValue,
-    others: bool,
-) -> Bytes {
+/// What is said of for whom a request to one host is forwarded.
+pub(super) enum Said {
+    /// In lines of a head, which cost nothing once they are there.
+    Lines(Bytes),
+    /// It is yet to be said, beside what others have.
+    Host(HeaderValue),
+}
+
+/// Of peers that are not trusted, lines are all there is.
+pub(super) fn said(peer: Peer<'_>, host: &HeaderValue) -> Said {
+    match peer.fields.filter(|_| !peer.trusted) {
+        Some(fields) => Said::Lines(fields.say(host, |known| known.text.clone())),
+        None => Said::Host(host.clone()),
+    }
+}
+
+/// Says for whom the request is forwarded, beside what is kept of others; of peers that are not trusted, nothing is.
+/// A peer without an address adds nothing to `X-Forwarded-For`: whoever reads that expects addresses.
+pub(super) fn forward(headers: &mut HeaderMap, peer: Peer<'_>, host: HeaderValue) {
     if !peer.trusted {
-        for name in FORWARDING.iter().filter(|_| others) {
-            headers.remove(name);
-        }
-        if let Some(fields) = peer.fields {
-            return fields.say(&host, |said| said.text.clone());
-        }
+        forget_others(headers);
     }
     if let Some(fields) = peer.fields {
         if let Some(address) = fields.field.clone() {
             append(headers, X_FORWARDED_FOR, address);
         }
-        append(headers, FORWARDED, fields.say(&host, |said| said.element.clone()));
+        append(headers, FORWARDED, fields.say(&host, |known| known.element.clone()));
     }
     let scheme = HeaderValue::from_static(peer.scheme().name());
     headers.entry(X_FORWARDED_PROTO).or_insert(scheme);
     headers.entry(X_FORWARDED_HOST).or_insert(host);
-    Bytes::new()
+}
+
+/// What others say is not believed.
+pub(super) fn forget_others(headers: &mut HeaderMap) {
+    for name in FORWARDING {
+        headers.remove(name);
+    }
 }
 
 /// Is it one of those by which is said for whom a request is forwarded?

@@ -32,7 +32,7 @@ pub(crate) use self::{
     http2::{check_http2, join_cookies},
 };
 use self::{
-    forwarding::{append, forward, is_of_forwarding},
+    forwarding::{Said, append, forget_others, forward, is_of_forwarding, said},
     hop_by_hop::{strip_doubles, strip_hop_by_hop},
 };
 use crate::{
@@ -43,21 +43,30 @@ use crate::{
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Fields that a request may get here: room for them is made at once.
-const ADDED: usize = 7;
 /// Longest request id that is taken from a client.
 const MAX_ID: usize = 128;
 
 /// The name by which this process knows itself in `Via`; each has its own, so that a chain of
 /// several is no loop.
 static PSEUDONYM: LazyLock<String> = LazyLock::new(|| format!("seawall-{:08x}", fastrand::u32(..)));
-static VIA_11: LazyLock<HeaderValue> = LazyLock::new(|| via("1.1"));
-static VIA_20: LazyLock<HeaderValue> = LazyLock::new(|| via("2.0"));
-static VIA_10: LazyLock<HeaderValue> = LazyLock::new(|| via("1.0"));
+static VIA_11: LazyLock<Via> = LazyLock::new(|| Via::of("1.1"));
+static VIA_20: LazyLock<Via> = LazyLock::new(|| Via::of("2.0"));
+static VIA_10: LazyLock<Via> = LazyLock::new(|| Via::of("1.0"));
 
-fn via(version: &str) -> HeaderValue {
-    HeaderValue::try_from(format!("{version} {}", *PSEUDONYM))
-        .unwrap_or(HeaderValue::from_static("1.1 seawall"))
+/// `Via` for requests that came in one version.
+struct Via {
+    value: HeaderValue,
+    line: String,
+}
+
+impl Via {
+    fn of(version: &str) -> Self {
+        let value = HeaderValue::try_from(format!("{version} {}", *PSEUDONYM));
+        Self {
+            value: value.unwrap_or(HeaderValue::from_static("1.1 seawall")),
+            line: format!("via: {version} {}\r\n", *PSEUDONYM),
+        }
+    }
 }
 
 /// Who speaks to us.
@@ -134,22 +143,41 @@ fn is_host(name: &[u8]) -> bool {
     !odd && (port.is_empty() || port == ":" || authority.port_u16().is_some())
 }
 
-/// Turns the head of a request into the one that the backend gets, with these lines behind its fields.
+/// What is added to the head that the backend gets, behind its fields and in lines: nobody looks it up, and
+/// in a map it would be put in for nothing.
+#[derive(Debug)]
+pub(crate) struct Added {
+    via: Option<&'static str>,
+    /// The id of the request, which that did not bring itself.
+    names: bool,
+    forwarding: Bytes,
+}
+
+impl Added {
+    /// The lines of a request with this id, in pieces.
+    pub(crate) fn pieces<'a>(&'a self, id: &'a HeaderValue) -> [&'a [u8]; 5] {
+        let via = self.via.unwrap_or_default().as_bytes();
+        let [name, id, end]: [&[u8]; 3] = match self.names {
+            true => [b"x-request-id: ", id.as_bytes(), b"\r\n"],
+            false => [b""; 3],
+        };
+        [via, name, id, end, &self.forwarding]
+    }
+}
+
+/// Turns the head of a request into the one that the backend gets, with what is added behind its fields.
 pub(crate) fn rebuild(
     head: &mut request::Parts,
     peer: Peer<'_>,
     id: &HeaderValue,
     backend: &HeaderValue,
-) -> Bytes {
+) -> Added {
     // In absolute form, the target rules over Host (RFC 9112, section 3.2.2).
     if let Some(authority) = head.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {
         head.headers.insert(HOST, host);
     }
-    head.headers.reserve(ADDED);
-    // HTTP/1.0 has no Host, and what we send is HTTP/1.1.
-    let host = head.headers.entry(HOST).or_insert_with(|| backend.clone()).clone();
     if !is_as_sent(&head.uri) {
         let target = head.uri.path_and_query().filter(|target| !target.as_str().is_empty());
         let target = target.cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
@@ -157,19 +185,26 @@ pub(crate) fn rebuild(
     }
     let headers = &mut head.headers;
     let (mut trailers, mut coded, mut expects) = (false, false, false);
-    let (mut via_others, mut of_others) = (false, false);
-    let mut length = None;
+    let (mut via_others, mut of_others, mut is_named) = (false, false, false);
+    let (mut length, mut forwarding) = (None, None);
     // One pass: each look-up by name costs as much as passing by ten of them.
     for (name, value) in &*headers {
         match *name {
+            HOST => forwarding = Some(said(peer, value)),
             TE => trailers |= takes_trailers(value),
             TRANSFER_ENCODING => coded = true,
             EXPECT => expects = true,
             VIA => via_others = true,
             CONTENT_LENGTH => length = length.or(Some(value == "0")),
+            _ if *name == X_REQUEST_ID => is_named = true,
             _ => of_others |= is_of_forwarding(name),
         }
     }
+    // HTTP/1.0 has no Host, and what we send is HTTP/1.1.
+    let forwarding = forwarding.unwrap_or_else(|| {
+        headers.insert(HOST, backend.clone());
+        said(peer, backend)
+    });
     if coded {
         // It announces what ends here: a body that is sent with its length has no place for them.
         headers.remove(TRAILER);
@@ -196,14 +231,26 @@ pub(crate) fn rebuild(
         _ => &*VIA_11,
     };
     if via_others {
-        append(headers, VIA, via.clone());
-    } else {
-        headers.insert(VIA, via.clone());
+        append(headers, VIA, via.value.clone());
     }
-    let lines = forward(headers, peer, host, of_others);
-    headers.insert(X_REQUEST_ID, id.clone());
+    if is_named {
+        // It may have come several times, or is not fit.
+        headers.insert(X_REQUEST_ID, id.clone());
+    }
+    let forwarding = match forwarding {
+        Said::Lines(lines) => {
+            if of_others {
+                forget_others(headers);
+            }
+            lines
+        }
+        Said::Host(host) => {
+            forward(headers, peer, host);
+            Bytes::new()
+        }
+    };
     head.version = Version::HTTP_11;
-    lines
+    Added { via: (!via_others).then_some(&via.line), names: !is_named, forwarding }
 }
 
 /// Is the target what the backend is sent? Nearly all are.
@@ -244,7 +291,7 @@ pub(crate) fn of_probe(
     let request = http::Request::get(path)
         .header(HOST, backend)
         .header(http::header::USER_AGENT, "seawall (probe)")
-        .header(VIA, VIA_11.clone())
+        .header(VIA, VIA_11.value.clone())
         .header(X_REQUEST_ID, id);
     Some(request.body(()).ok()?.into_parts().0)
 }

@@ -8,12 +8,14 @@ use crate::config::OnDisconnect;
 fn rebuilt(request: http::request::Builder, trusted: bool) -> request::Parts {
     let (mut head, ()) = request.body(()).expect("a request").into_parts();
     let fields = PeerFields::new("192.0.2.1".parse().ok(), Scheme::Http);
-    let lines = rebuild(
+    let id = HeaderValue::from_static("id");
+    let added = rebuild(
         &mut head,
         Peer { fields: Some(&fields), trusted },
-        &HeaderValue::from_static("id"),
+        &id,
         &HeaderValue::from_static("backend:5000"),
     );
+    let lines = added.pieces(&id).concat();
     // All of it, as it is written.
     for line in std::str::from_utf8(&lines).expect("text").split_terminator("\r\n") {
         let (name, value) = line.split_once(": ").expect("a field");

@@ -44,13 +44,14 @@ impl House {
         (head, body): (Box<request::Parts>, Received),
         asked: Option<Box<Asked>>,
     ) -> Prepared {
-        let Admitted { share, lines, stuck, caller, trusted } = admitted;
+        let Admitted { share, added, stuck, caller, trusted } = admitted;
         let may_join = route.join && asked.is_none() && only_asks(&head, &body);
         let identity = may_join.then(|| {
             // Whoever is to come to another server asks for something else.
             let number = stuck.as_ref().and_then(|stuck| stuck.number()).unwrap_or(backend.number);
             Identity::of(number, &head, trusted)
         });
+        let lines = added.pieces(visit.record().id());
         let request = Outbound::new(head, &lines, body).stuck(stuck).upgrading(asked.is_some());
         let mut ready =
             self.ready(share, visit.record().clone(), backend, route.on_disconnect, request);

@@ -192,7 +192,7 @@ fn head() -> request::Parts {
     head
 }
 
-fn forwarded() -> (request::Parts, Bytes) {
+fn forwarded() -> (request::Parts, Vec<u8>) {
     let mut head = head();
     let lines = client().forward(&mut head).expect("sound");
     (head, lines)

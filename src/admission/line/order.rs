@@ -50,6 +50,8 @@ pub(super) struct Waiting<S> {
     pub(super) at: Option<Arc<Seats<S>>>,
     /// When its client's request began.
     pub(super) began: Instant,
+    /// When it has waited long enough.
+    pub(super) until: Instant,
     /// So often another one was served in its place.
     pub(super) passed: u8,
     pub(super) worker: ThreadId,
