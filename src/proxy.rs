@@ -139,7 +139,8 @@ impl Proxy {
     }
 
     pub(crate) fn backends(&self) -> Vec<Arc<Backend>> {
-        self.shared.house.load().backends.clone()
+        let house = self.shared.house.load();
+        house.means.iter().map(|means| means.backend.clone()).collect()
     }
 }
 
@@ -202,11 +203,12 @@ impl House {
             ));
         }
         let route = self.route(&head)?;
-        let backend = self.backends.get(route.backend).ok_or(Refusal::Internal)?;
+        let means = self.means.get(route.backend).ok_or(Refusal::Internal)?;
+        let backend = &means.backend;
         visit.note(|outcome| outcome.account = backend.shared.account);
         if let Some(probe) = self.probes.get(route.backend).filter(|probe| probe.is_meant(&head)) {
             // Boxed, as all that is rare: every visit would bear its size.
-            let answer = probe.answer(backend, |path| self.ask(backend, path));
+            let answer = probe.answer(backend, |path| self.ask(means, path));
             let answer = Box::pin(answer).await;
             return Ok(Answer::Own(answer, "probe: answered for the backend"));
         }
@@ -222,7 +224,7 @@ impl House {
             key.map(|key| Box::new(key.naming(&backend.config.name, &head, admitted.caller)));
         let body = self.receive(visit, body, route.max_body, naming.as_deref_mut()).await?;
         let patience = self.patience();
-        let ready = self.prepare(visit, route, backend, admitted, (head, body), asked);
+        let ready = self.prepare(visit, route, means, admitted, (head, body), asked);
         let mut watcher = match naming {
             None => self.join_or_start(ready),
             Some(naming) => {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use super::line::Line;
 pub(crate) use super::{
     line::{Came, Slot, Terms},
@@ -85,10 +84,7 @@ mod tests {
         let mut second = Box::pin(slots.slot(None, terms(1)));
         assert!(futures(&mut second).await.is_none());
         assert_eq!(slots.waiting(), 1);
-        assert_eq!(
-            slots.slot(None, terms(1)).await.err(),
-            Some(NoSlot::QueueFull)
-        );
+        assert_eq!(slots.slot(None, terms(1)).await.err(), Some(NoSlot::QueueFull));
         drop(second);
         assert_eq!(slots.waiting(), 0);
     }

@@ -65,13 +65,20 @@ use crate::{
     tunnel,
 };
 
+/// What all exchanges with one backend work with.
+#[derive(Debug)]
+pub(crate) struct Means {
+    pub backend: Arc<Backend>,
+    pub store: spool::Store,
+    pub tasks: Tasks,
+}
+
 /// What an exchange works with.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub backend: Arc<Backend>,
+    pub means: Arc<Means>,
     pub request: Box<Outbound>,
     pub policy: Policy,
-    pub store: spool::Store,
     /// How much of the answer is held for those who join.
     pub retain: Retain,
     /// Where the request asks for another protocol.
@@ -84,7 +91,6 @@ pub(crate) struct Ready {
     pub share: ClientShare,
     pub record: Arc<Record>,
     pub plan: Plan,
-    pub tasks: Tasks,
 }
 
 /// The exchange's side of what it shares with those who watch it.
@@ -111,8 +117,8 @@ fn start_open(ready: Ready, open: Box<Open>, known: Box<Known>) -> Watcher {
 }
 
 fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Watcher {
-    let Ready { share, record, plan, tasks } = ready;
-    let writes = (!plan.request.is_safe()).then(|| plan.backend.shared.writes.clone());
+    let Ready { share, record, plan } = ready;
+    let writes = (!plan.request.is_safe()).then(|| plan.means.backend.shared.writes.clone());
     let shared = Shared::new(share, writes, open, record.clone());
     if let Some(known) = &known {
         known.runs(&shared);
@@ -121,7 +127,8 @@ fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Wa
     record.queued(ends);
     let exchange = Exchange::new(shared.clone(), record, known);
     // Boxed: a task is moved several times before it rests.
-    tasks.exchange(Box::pin(run(exchange, plan)));
+    let means = plan.means.clone();
+    means.tasks.exchange(Box::pin(run(exchange, plan)));
     Watcher::first(shared)
 }
 

@@ -61,7 +61,7 @@ impl Registry {
         {
             return Watcher::equal(shared, seat, ready);
         }
-        let writes = ready.plan.backend.shared.writes.clone();
+        let writes = ready.plan.means.backend.shared.writes.clone();
         // What an orphan may discard bounds what is retained of it, too.
         let bound = self.max_body.min(ready.plan.policy.orphan.max_bytes);
         ready.plan.retain = Retain::Upto(bound);

@@ -66,7 +66,7 @@ impl Replays {
             }
             Ok(Turn::Kept(answer)) => {
                 // Another seawall may have run it, and here nobody has heard of that write yet.
-                ready.plan.backend.shared.writes.raise();
+                ready.plan.means.backend.shared.writes.raise();
                 Ok(Found::Kept(answer))
             }
             Err(NoTurn::Other) => Err(Refusal::KeyOfAnother),

@@ -6,7 +6,7 @@ use http::response;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Exchange, Plan,
+    Exchange, Means, Plan,
     pass::{Come, Whole},
     policy::{Allowance, Policy},
 };
@@ -51,10 +51,10 @@ enum Heard {
 /// Runs the exchange to its end. Nothing that happens to a client ends it.
 pub(super) fn run(exchange: Exchange, plan: Plan) -> impl Future<Output = ()> {
     // Here, since an `async fn` would hold it all twice.
-    let Plan { backend, request, policy, store, retain, tunnel } = plan;
+    let Plan { means, request, policy, retain, tunnel } = plan;
     async move {
         let tunnel = tunnel.as_deref();
-        let ended = shielded(&exchange, backend, request, &policy, &store, retain, tunnel).await;
+        let ended = shielded(&exchange, &means, request, &policy, retain, tunnel).await;
         let kept = ended.unwrap_or_else(|stopped| {
             if let Some(refusal) = stopped.refusal() {
                 exchange.refuse(&refusal);
@@ -71,19 +71,19 @@ pub(super) fn run(exchange: Exchange, plan: Plan) -> impl Future<Output = ()> {
 
 async fn shielded(
     exchange: &Exchange,
-    backend: std::sync::Arc<Backend>,
+    means: &Means,
     request: Box<Outbound>,
     policy: &Policy,
-    store: &Store,
     retain: Retain,
     tunnel: Option<&tunnel::Plan>,
 ) -> Result<Option<Box<Kept>>, Stopped> {
+    let Means { backend, store, .. } = means;
     let mut spool = AnswerSpool { store, retain, made: None };
     let (mut slot, mut request, mut handed) = (None, request, None);
     // A block, and no value: what is held at its end would need room in every exchange.
     let switched = 'http: {
         let result = loop {
-            let link = match exchange.reach(&backend, &request, &mut slot).await {
+            let link = match exchange.reach(backend, &request, &mut slot).await {
                 Ok(link) => link,
                 Err(stopped) => break Err(stopped),
             };
@@ -93,7 +93,7 @@ async fn shielded(
             }
             let sent = link.since;
             let asked =
-                exchange.ask(&backend, (held, link), request, policy, &mut spool, &mut handed);
+                exchange.ask(backend, (held, link), request, policy, &mut spool, &mut handed);
             let heard = asked.await;
             let over = Instant::now();
             let heard = match heard {

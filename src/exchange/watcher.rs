@@ -17,7 +17,6 @@ use crate::{
     admission::per_client::ClientShare,
     observe::record::{Ended, Outcome, Record, Source, Stage},
     refusal::Refusal,
-    tasks::Tasks,
 };
 
 /// Whoever waits for, or reads, the answer. The exchange is an orphan once the last one is dropped.
@@ -40,7 +39,7 @@ struct Guest {
     /// Counts for its own client while it watches.
     share: Option<ClientShare>,
     /// Until there is a head: for an exchange of its own, where the answer is not to be shared.
-    spare: Option<(Plan, Tasks)>,
+    spare: Option<Plan>,
 }
 
 impl Watcher {
@@ -55,11 +54,11 @@ impl Watcher {
 
     /// One who joins an exchange that is there already, with what it takes to have its own.
     pub(super) fn equal(shared: &Arc<Shared>, seat: usize, ready: Ready) -> Self {
-        let Ready { share, record, plan, tasks } = ready;
+        let Ready { share, record, plan } = ready;
         Self::guest(
             shared,
             seat,
-            Guest { source: Source::Join, record, share: Some(share), spare: Some((plan, tasks)) },
+            Guest { source: Source::Join, record, share: Some(share), spare: Some(plan) },
         )
     }
 
@@ -122,8 +121,7 @@ impl Watcher {
     /// would only wait for each other.
     fn start_alone(&mut self) -> Result<(), Refusal> {
         let guest = self.guest.take().map(|guest| *guest);
-        let Some(Guest { record, share: Some(share), spare: Some((plan, tasks)), .. }) = guest
-        else {
+        let Some(Guest { record, share: Some(share), spare: Some(plan), .. }) = guest else {
             // Whoever started an exchange is given its answer.
             return Err(Refusal::Internal);
         };
@@ -131,7 +129,7 @@ impl Watcher {
         if let Some(trail) = record.trail() {
             trail.watches(None);
         }
-        *self = start(Ready { share, record, plan, tasks });
+        *self = start(Ready { share, record, plan });
         Ok(())
     }
 

@@ -12,10 +12,10 @@ use tokio::time::{Instant, timeout_at};
 use super::{Admitted, House};
 use crate::{
     admission::per_client::ClientShare,
-    backend::{Backend, Outbound},
+    backend::Outbound,
     client::ClientKey,
     config::{Limit, OnDisconnect, Route},
-    exchange::{self, Found, Identity, Plan, Policy, Ready, Watcher},
+    exchange::{self, Found, Identity, Means, Plan, Policy, Ready, Watcher},
     headers,
     observe::record::{Facts, Record},
     refusal::Refusal,
@@ -39,7 +39,7 @@ impl House {
         &self,
         visit: &Visit,
         route: &Route,
-        backend: &Arc<Backend>,
+        means: &Arc<Means>,
         admitted: Admitted,
         (head, body): (Box<request::Parts>, Received),
         asked: Option<Box<Asked>>,
@@ -48,13 +48,14 @@ impl House {
         let may_join = route.join && asked.is_none() && only_asks(&head, &body);
         let identity = may_join.then(|| {
             // Whoever is to come to another server asks for something else.
-            let number = stuck.as_ref().and_then(|stuck| stuck.number()).unwrap_or(backend.number);
+            let number =
+                stuck.as_ref().and_then(|stuck| stuck.number()).unwrap_or(means.backend.number);
             Identity::of(number, &head, trusted)
         });
         let lines = added.pieces(visit.record().id());
         let request = Outbound::new(head, &lines, body).stuck(stuck).upgrading(asked.is_some());
         let mut ready =
-            self.ready(share, visit.record().clone(), backend, route.on_disconnect, request);
+            self.ready(share, visit.record().clone(), means, route.on_disconnect, request);
         ready.plan.tunnel = asked.map(|asked| {
             let bounds = tunnel::Bounds {
                 idle: self.tunnel.idle,
@@ -71,24 +72,24 @@ impl House {
         &self,
         share: ClientShare,
         record: Arc<Record>,
-        backend: &Arc<Backend>,
+        means: &Arc<Means>,
         on_disconnect: Option<OnDisconnect>,
         request: Outbound,
     ) -> Ready {
         let policy = Policy {
             on_disconnect,
-            orphan: backend.config.orphan.clone(),
-            endless: backend.config.endless,
+            orphan: means.backend.config.orphan.clone(),
+            endless: means.backend.config.endless,
         };
-        let (backend, store) = (backend.clone(), self.store.clone());
+        let means = means.clone();
         // Boxed: it is handed on, and kept, at many places.
         let request = Box::new(request);
-        let plan = Plan { backend, request, policy, store, retain: Retain::Nothing, tunnel: None };
-        Ready { share, record, plan, tasks: self.tasks.clone() }
+        let plan = Plan { means, request, policy, retain: Retain::Nothing, tunnel: None };
+        Ready { share, record, plan }
     }
 
     /// Asks the backend how it is, for whoever wants to know.
-    pub(super) fn ask(&self, backend: &Arc<Backend>, path: &str) -> Option<(Arc<Record>, Watcher)> {
+    pub(super) fn ask(&self, means: &Arc<Means>, path: &str) -> Option<(Arc<Record>, Watcher)> {
         let facts = Facts {
             id: headers::request_id(),
             client: None,
@@ -99,12 +100,12 @@ impl House {
         record.note(|outcome| outcome.because("asked for all who probe"));
         let nobody = ClientKey::of(Some(Ipv4Addr::UNSPECIFIED.into()));
         let share = self.clients.admit(&self.clients.account(nobody)).ok()?;
-        let head = headers::of_probe(path, &backend.host, record.id())?;
+        let head = headers::of_probe(path, &means.backend.host, record.id())?;
         if let Some(mut capture) = record.capture() {
             capture.request(&head, record.facts(), false);
         }
         let request = Outbound::new(Box::new(head), &[], Received::Nothing);
-        let mut ready = self.ready(share, record.clone(), backend, None, request);
+        let mut ready = self.ready(share, record.clone(), means, None, request);
         // Whoever hears it out does so for as long; without him, it is cut at once.
         ready.plan.policy.orphan.max_duration = Duration::ZERO;
         Some((record, exchange::start(ready)))

@@ -7,7 +7,7 @@ use crate::{
     admission::per_client::Clients,
     backend::{Backend, Behind, Retired, Shared, Writes},
     config::{self, Config, Route, Url},
-    exchange::{Registry, Replays},
+    exchange::{Means, Registry, Replays},
     observe::{books::Books, redact::Redact},
     probe::Probe,
     spool::Store,
@@ -19,7 +19,8 @@ pub(super) struct House {
     pub routes: Vec<Route>,
     pub bounds: Arc<config::Client>,
     pub tunnel: config::Tunnel,
-    pub backends: Vec<Arc<Backend>>,
+    /// One for each backend.
+    pub means: Vec<Arc<Means>>,
     /// One for each backend.
     pub probes: Vec<Probe>,
     /// What runs behind the first backend.
@@ -50,17 +51,18 @@ impl House {
     pub(super) fn new(config: &Config, tasks: Tasks, books: Books) -> Self {
         let child = Behind::default();
         let (backends, probes) = backends(config, &books, &child, &mut Vec::new());
+        let store = Store::new(&config.spool);
         Self {
             routes: config.routes.clone(),
             bounds: Arc::new(config.client.clone()),
             tunnel: config.tunnel,
-            backends,
+            means: means(backends, &store, &tasks),
             probes,
             child,
             clients: Clients::new(&config.client),
             registry: Registry::new(&config.join),
             replays: Replays::new(&config.replay),
-            store: Store::new(&config.spool),
+            store,
             tasks,
             books,
             redact: Redact::new(&config.log.redact),
@@ -70,23 +72,24 @@ impl House {
 
     pub(super) fn reloaded(&self, config: &Config) -> Self {
         let probes = self.probes.iter().map(Some);
-        let present = self.backends.iter().cloned().zip(probes);
+        let present = self.means.iter().map(|means| means.backend.clone()).zip(probes);
         let revived =
             self.retired.iter().filter_map(Retired::revive).map(|backend| (backend, None));
         let former = present.chain(revived);
         let mut former: Vec<_> = former.map(|(backend, probe)| Former { backend, probe }).collect();
         let (backends, probes) = backends(config, &self.books, &self.child, &mut former);
+        let store = self.store.reloaded(&config.spool);
         Self {
             routes: config.routes.clone(),
             bounds: Arc::new(config.client.clone()),
             tunnel: config.tunnel,
-            backends,
+            means: means(backends, &store, &self.tasks),
             probes,
             child: self.child.clone(),
             clients: self.clients.reloaded(&config.client),
             registry: self.registry.reloaded(&config.join),
             replays: self.replays.reloaded(&config.replay),
-            store: self.store.reloaded(&config.spool),
+            store,
             tasks: self.tasks.clone(),
             books: self.books.clone(),
             redact: Redact::new(&config.log.redact),
@@ -129,6 +132,12 @@ fn backends(
         });
     }
     made
+}
+
+/// What exchanges with each of these backends work with.
+fn means(backends: Vec<Arc<Backend>>, store: &Store, tasks: &Tasks) -> Vec<Arc<Means>> {
+    let of = |backend| Means { backend, store: store.clone(), tasks: tasks.clone() };
+    backends.into_iter().map(of).map(Arc::new).collect()
 }
 
 impl WritesOf {

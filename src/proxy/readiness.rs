@@ -6,10 +6,7 @@ use futures_util::future::join_all;
 use http::StatusCode;
 
 use super::{House, Proxy};
-use crate::{
-    backend::{Backend, Condition},
-    probe::Probe,
-};
+use crate::{backend::Condition, exchange::Means, probe::Probe};
 
 /// What one backend is good for at this moment.
 #[derive(Debug)]
@@ -32,20 +29,21 @@ impl Proxy {
     /// that says.
     pub(crate) async fn readiness(&self) -> Vec<Readiness> {
         let house = self.shared.house.load_full();
-        let each = house.backends.iter().zip(&house.probes).map(async |(backend, probe)| {
-            let name = backend.config.name.clone();
-            Readiness { backend: name, ready: house.is_ready(backend, probe).await }
+        let each = house.means.iter().zip(&house.probes).map(async |(means, probe)| {
+            let name = means.backend.config.name.clone();
+            Readiness { backend: name, ready: house.is_ready(means, probe).await }
         });
         join_all(each).await
     }
 }
 
 impl House {
-    async fn is_ready(&self, backend: &Arc<Backend>, probe: &Probe) -> Result<(), Unready> {
+    async fn is_ready(&self, means: &Arc<Means>, probe: &Probe) -> Result<(), Unready> {
+        let backend = &means.backend;
         if !probe.is_there() {
             return backend.is_reachable().await.map_err(Unready::Unreachable);
         }
-        let answer = probe.answer(backend, |path| self.ask(backend, path)).await;
+        let answer = probe.answer(backend, |path| self.ask(means, path)).await;
         match (backend.condition(), answer.status()) {
             (Condition::Away { why, .. }, _) => Err(Unready::Unreachable(why)),
             (Condition::Unknown, _) => Err(Unready::Unreachable("nobody has reached it yet")),
