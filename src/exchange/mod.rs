@@ -29,7 +29,10 @@ use std::{
     future::poll_fn,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{
+            AtomicBool,
+            Ordering::{Relaxed, Release},
+        },
     },
     task::Poll,
 };
@@ -100,8 +103,6 @@ pub(crate) struct Exchange {
     record: Arc<Record>,
     /// Where others may join.
     known: Option<Box<Known>>,
-    /// Its end is told to all.
-    is_over: AtomicBool,
     /// Its task is woken when nobody watches any more, or an operator ends it.
     is_told: AtomicBool,
 }
@@ -134,8 +135,7 @@ fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Wa
 
 impl Exchange {
     fn new(shared: Arc<Shared>, record: Arc<Record>, known: Option<Box<Known>>) -> Self {
-        let (is_over, is_told) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { shared, record, known, is_over, is_told }
+        Self { shared, record, known, is_told: AtomicBool::new(false) }
     }
 
     /// The client of an unsafe request is about to learn something of it: whoever joins a reader
@@ -184,7 +184,7 @@ impl Exchange {
     fn end(&self, state: &mut State) {
         state.ended = true;
         state.record = None;
-        self.is_over.store(true, Relaxed);
+        self.shared.is_over.store(true, Release);
     }
 
     /// Hands a refusal to those who still wait for a head.
@@ -372,7 +372,7 @@ impl Watched for Exchange {
 impl Drop for Exchange {
     /// However the task ended, nobody waits for it in vain, and the log says how.
     fn drop(&mut self) {
-        if *self.is_over.get_mut() {
+        if self.shared.is_over.load(Relaxed) {
             return;
         }
         self.record().interrupted();

@@ -58,6 +58,8 @@ pub(super) struct Shared {
     pub state: Mutex<State>,
     /// Nobody has watched for a moment, or an operator has ended it: what the task is woken for. Set under the lock.
     pub has_news: AtomicBool,
+    /// Its end is told to all who watch.
+    pub is_over: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -154,8 +156,8 @@ impl Shared {
             open,
             task: None,
         };
-        let (state, has_news) = (Mutex::new(state), AtomicBool::new(false));
-        Arc::new(Self { share, writes, trail, state, has_news })
+        let (has_news, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { share, writes, trail, state: Mutex::new(state), has_news, is_over })
     }
 
     /// Seats one more watcher, if the exchange is open to it; an orphan is none any more then.

@@ -2,7 +2,10 @@
 
 use std::{
     future::poll_fn,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::Ordering::{Acquire, Relaxed},
+    },
     task::{Context, Poll},
 };
 
@@ -146,6 +149,10 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
+        if self.guest.is_none() && self.shared.is_over.load(Acquire) {
+            // Nothing is decided any more, and what its seat still has goes with all that is shared.
+            return;
+        }
         let mut state = self.shared.state.lock();
         if let Some(guest) = &self.guest {
             let fate = state.open.as_ref().and_then(|open| open.fate);
