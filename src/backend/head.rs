@@ -11,6 +11,8 @@ use http::{
 };
 use hyper::ext::ReasonPhrase;
 
+use super::maps;
+
 /// The head of an answer.
 pub(super) struct Head {
     pub parts: response::Parts,
@@ -136,6 +138,7 @@ pub(super) fn read(come: &mut Bytes) -> Result<Option<Head>, Malformed> {
     let (mut closes, mut keeps, mut length) = (false, false, Length::Unsaid);
     // One for an id of ours. hyper reads the next request into what it has written an answer from, and
     // more is added to that.
+    parts.headers = maps::take();
     parts.headers.reserve((parsed.headers.len() + 1).max(ROOM));
     for field in &*parsed.headers {
         let name = HeaderName::from_bytes(field.name.as_bytes())?;

@@ -13,6 +13,7 @@ mod last_lines;
 mod lasting;
 mod link;
 mod look;
+mod maps;
 mod names;
 mod outbound;
 mod pool;

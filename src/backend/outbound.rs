@@ -12,7 +12,7 @@ use http::{
 };
 
 use super::{
-    head,
+    head, maps,
     server::{Seats, Slot},
     stick::Stuck,
 };
@@ -55,10 +55,13 @@ impl Outbound {
                 head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
         }
+        let (text, closes) = (head::write(&head, lines), head::closes(&head));
+        let request::Parts { method, headers, .. } = *head;
+        maps::leave(headers);
         Self {
-            head: head::write(&head, lines).into(),
-            closes: head::closes(&head),
-            method: head.method,
+            head: text.into(),
+            closes,
+            method,
             body,
             is_sent: false,
             doubted: None,
