@@ -18,7 +18,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 
 use super::{io::ClientIo, seldom::Seldom, upgrade::Upgrade};
-use crate::{connection::Connection, proxy::Proxy, visit::Carrier};
+use crate::{connection::Connection, headers, proxy::Proxy, visit::Carrier};
 
 /// Serves the connection until its end, or until it is to be parked, and gives it back then. Once
 /// `draining` is over, it takes no further request.
@@ -38,8 +38,9 @@ pub(super) async fn serve(
     connection.rouse();
     let upgrade = Upgrade::default();
     let service = service_fn(|mut request: Request<Incoming>| {
-        connection.begin(request.version(), request.body().is_end_stream());
         let is_asked = Upgrade::is_asked(&request);
+        let last = !is_asked && headers::ends_connection(request.version(), request.headers());
+        connection.begin(request.version(), request.body().is_end_stream(), last);
         if is_asked {
             upgrade.ask(&mut request, &connection);
         }

@@ -78,6 +78,8 @@ async fn live(
     };
     // Boxed, both: each would bear the other's size, and a parked connection that of both.
     if is_http2 {
+        // Many things go to and fro at once: an acknowledgement has no answer to wait for.
+        io.acknowledge();
         return Box::pin(http2::serve(io, connection, proxy, draining)).await;
     }
     while let Some(parked) =

@@ -29,6 +29,7 @@ pub(crate) use self::{
         FORWARDING, PeerFields, Scheme, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO,
         is_over_tls, text_of,
     },
+    hop_by_hop::ends_connection,
     http2::{check_http2, join_cookies},
 };
 use self::{

@@ -99,6 +99,9 @@ impl Door {
             Bound::Tcp(socket) => {
                 // Small answers must not wait for acknowledgements. Whoever is accepted inherits it.
                 SockRef::from(&socket).set_tcp_nodelay(true)?;
+                // Nor is a request acknowledged before its answer does so, and that is a segment less: where
+                // more of it is to come, `ClientIo` says so. A system without this does without.
+                let _ = SockRef::from(&socket).set_tcp_quickack(false);
                 Accepting::Tcp(TcpListener::from_std(socket)?)
             }
             Bound::Unix(socket) => Accepting::Unix(UnixListener::from_std(socket)?),

@@ -135,6 +135,8 @@ impl Entry {
         permit: Ticket,
         proxy: Proxy,
     ) -> Result<Arrival, Unwelcome> {
+        // What comes before HTTP comes in pieces.
+        socket.acknowledge();
         if let Some(proxies) = &self.proxies {
             if !proxies.contains(hop.ip()) {
                 return Err(Unwelcome::Stranger);
