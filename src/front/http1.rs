@@ -98,7 +98,7 @@ pub(super) async fn serve(
     if let Err(error) = result {
         tracing::debug!(client = %connection.name, %error, "client connection ended");
     }
-    upgrade.hand_over(connection, proxy.tunnel_bounds().keepalive).await;
+    upgrade.hand_over(connection, proxy).await;
     None
 }
 

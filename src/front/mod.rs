@@ -54,8 +54,9 @@ pub(crate) fn serve(
     draining: Draining,
 ) -> impl Future<Output = ()> {
     let Arrival { transport, hop, seat } = arrival;
-    let connection = Arc::new(proxy.connection(hop, seat.client.as_ref()));
-    let io = ClientIo::new(transport, connection.clone(), proxy.client_bounds(), seat);
+    let (connection, bounds) = proxy.connection(hop, seat.client.as_ref());
+    let connection = Arc::new(connection);
+    let io = ClientIo::new(transport, connection.clone(), bounds, seat);
     // Boxed, and not within: a parked connection would have room for it twice.
     live(Box::new(io), connection, proxy, draining)
 }
@@ -101,8 +102,8 @@ pub(crate) async fn refuse(
     proxy: Proxy,
     refusal: Refusal,
 ) {
-    let connection = Arc::new(proxy.connection(hop, None));
-    let bounds = proxy.client_bounds();
+    let (connection, bounds) = proxy.connection(hop, None);
+    let connection = Arc::new(connection);
     let linger = bounds.linger.min(BRIEFLY);
     let seat = Seat { client: None, house };
     let mut io = ClientIo::new(transport, connection, bounds, seat);
@@ -115,5 +116,5 @@ pub(crate) async fn refuse(
 
 /// Where no answer would be understood: a line in the log alone.
 pub(crate) fn turn_away(hop: Hop, proxy: &Proxy, refusal: &Refusal) {
-    log_refusal(&proxy.connection(hop, None), refusal, Instant::now(), false);
+    log_refusal(&proxy.connection(hop, None).0, refusal, Instant::now(), false);
 }

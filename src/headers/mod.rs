@@ -5,6 +5,7 @@ mod digest;
 mod forwarding;
 mod hop_by_hop;
 mod http2;
+mod said;
 
 use std::sync::LazyLock;
 
