@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     serving: AtomicBool,
     /// Its request is in, whole: what follows is the wait for the answer, and the answer.
     received: AtomicBool,
+    /// The present request is its last one: hyper closes it behind the answer.
+    last: AtomicBool,
     /// Bytes of an answer may be in hyper's buffer.
     owing: AtomicBool,
     /// No further request is taken, and none is waited for.
@@ -93,6 +95,7 @@ impl Connection {
             books,
             serving: AtomicBool::new(false),
             received: AtomicBool::new(false),
+            last: AtomicBool::new(false),
             owing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             resting: AtomicBool::new(false),
@@ -112,11 +115,12 @@ impl Connection {
     }
 
     /// hyper has a head. Called before anything else is polled.
-    pub(crate) fn begin(&self, version: http::Version, whole: bool) {
+    pub(crate) fn begin(&self, version: http::Version, whole: bool, last: bool) {
         self.http10.store(version == http::Version::HTTP_10, Relaxed);
         self.fin_leaves.store(false, Relaxed);
         self.serving.store(true, Relaxed);
         self.received.store(whole, Relaxed);
+        self.last.store(last, Relaxed);
         self.owing.store(true, Relaxed);
     }
 
@@ -261,6 +265,11 @@ impl Connection {
 
     pub(crate) fn is_owing(&self) -> bool {
         self.owing.load(Relaxed)
+    }
+
+    /// hyper has all of the last answer that there will be: what it writes is followed by the end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.last.load(Relaxed) && !self.is_serving()
     }
 
     pub(crate) fn is_http10(&self) -> bool {

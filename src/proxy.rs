@@ -110,17 +110,21 @@ impl Proxy {
             return Ok(None);
         }
         let account = house.clients.account(ClientKey::of(hop.ip()));
-        house.clients.connect(&account).map(Some).map_err(|_| Refusal::TooManyConnections)
+        house.clients.connect(account).map(Some).map_err(|_| Refusal::TooManyConnections)
     }
 
-    /// What is to be known of a new connection, which has this seat.
-    pub(crate) fn connection(&self, hop: Hop, seat: Option<&ClientSeat>) -> Connection {
+    /// What is to be known of a new connection, which has this seat, and its bounds.
+    pub(crate) fn connection(
+        &self,
+        hop: Hop,
+        seat: Option<&ClientSeat>,
+    ) -> (Connection, Arc<config::Client>) {
         let house = self.shared.house.load();
         let account = match seat {
             Some(seat) => seat.account().clone(),
             None => house.clients.account(ClientKey::of(hop.ip())),
         };
-        Connection::new(hop, account, house.books.clone())
+        (Connection::new(hop, account, house.books.clone()), house.bounds.clone())
     }
 
     /// What bodies take, in memory and on disk.

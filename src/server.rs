@@ -8,7 +8,6 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
 
 pub use self::signals::Signals;
 
@@ -130,7 +129,6 @@ impl Server {
     /// that comes has it; then drains until all is done, the bound is reached, or the second signal
     /// comes; then ends the child.
     pub(crate) async fn run(mut self, mut signals: Signals, mut reloads: Reloads) -> Ending {
-        let closing = self.tasks.closing().clone();
         if let Some(admin) = self.admin.take()
             && let Some(worker) = self.inside.workers.first().cloned()
         {
@@ -175,7 +173,7 @@ impl Server {
         let mut hurry = false;
         let ending = tokio::select! {
             // Cancel-safe: what is dropped only waits.
-            ending = drain(&self.tasks, &self.drain, &closing) => ending,
+            ending = drain(&self.tasks, &self.drain) => ending,
             signal = async {
                 if ordered {
                     let signal = signals.next(self.books.log()).await;
@@ -312,9 +310,9 @@ fn longest(drain: &Drain) -> Duration {
 /// Most children end at the first signal.
 const MARGIN: Duration = Duration::from_secs(10);
 
-async fn drain(tasks: &Tasks, bounds: &Drain, closing: &CancellationToken) -> Ending {
+async fn drain(tasks: &Tasks, bounds: &Drain) -> Ending {
     sleep(bounds.delay).await;
-    closing.cancel();
+    tasks.close();
     let until = Instant::now() + bounds.timeout;
     let mut finished = pin!(tasks.finished());
     loop {

@@ -4,10 +4,11 @@ use std::{
     io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -36,6 +37,42 @@ macro_rules! poll {
 impl Socket {
     pub(crate) fn is_unix(&self) -> bool {
         matches!(self, Self::Unix(_))
+    }
+
+    /// More is to come: the client is told at once what has arrived, for until then it may keep the rest
+    /// (Nagle).
+    pub(crate) fn acknowledge(&self) {
+        if let Self::Tcp(stream) = self {
+            // Where the socket is gone already, the first read will tell.
+            let _ = SockRef::from(stream).set_tcp_quickack(true);
+        }
+    }
+
+    /// Writes what nothing will follow but our end, by `shutdown`: the kernel keeps the last of it until
+    /// then, and both are one segment.
+    pub(crate) fn poll_write_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self::Tcp(stream) = self else {
+            return Pin::new(self).poll_write_vectored(cx, slices);
+        };
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        let send = || {
+            if let Some(sent) = as_one(slices, |bytes| rustix::net::send(&*stream, bytes, flags)) {
+                return Ok(sent?);
+            }
+            let mut nothing = SendAncillaryBuffer::default();
+            Ok(rustix::net::sendmsg(&*stream, slices, &mut nothing, flags)?)
+        };
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match stream.try_io(Interest::WRITABLE, send) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
     }
 
     /// To be watched by the present worker from here on.
@@ -123,18 +160,10 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let [only] = slices {
-            return self.poll_write(cx, only);
+        match as_one(slices, |bytes| self.as_mut().poll_write(cx, bytes)) {
+            Some(written) => written,
+            None => poll!(self, poll_write_vectored(cx, slices)),
         }
-        if slices.iter().map(|slice| slice.len()).sum::<usize>() > SMALL {
-            return poll!(self, poll_write_vectored(cx, slices));
-        }
-        let (mut copy, mut len) = ([0; SMALL], 0);
-        for slice in slices {
-            copy[len..len + slice.len()].copy_from_slice(slice);
-            len += slice.len();
-        }
-        self.poll_write(cx, &copy[..len])
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -148,4 +177,20 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         poll!(self, poll_shutdown(cx))
     }
+}
+
+/// Writes them as one, where that is cheaper.
+fn as_one<T>(slices: &[IoSlice<'_>], write: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    if let [only] = slices {
+        return Some(write(only));
+    }
+    if slices.iter().map(|slice| slice.len()).sum::<usize>() > SMALL {
+        return None;
+    }
+    let (mut copy, mut len) = ([0; SMALL], 0);
+    for slice in slices {
+        copy[len..len + slice.len()].copy_from_slice(slice);
+        len += slice.len();
+    }
+    Some(write(&copy[..len]))
 }

@@ -1,17 +1,22 @@
 //! The only place that spawns. Every task belongs to a kind, and the drain waits for each kind.
 
+mod bell;
+
 use std::{
     future::Future,
     io,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(crate) use self::bell::{Bell, Draining};
 
 /// The tasks of one process, counted by kind; cloning gives another handle on the same.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +37,8 @@ struct Kinds {
     ordered: Notify,
     draining: AtomicBool,
     closing: CancellationToken,
+    /// Of all who accept.
+    bells: Mutex<Vec<Weak<Bell>>>,
 }
 
 impl Tasks {
@@ -94,6 +101,30 @@ impl Tasks {
         task: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
         worker.spawn(task).await.ok()
+    }
+
+    /// All are to come to their end.
+    pub fn close(&self) {
+        self.kinds.closing.cancel();
+        // One that is hung up from here on finds it cancelled.
+        let bells = std::mem::take(&mut *self.kinds.bells.lock());
+        for bell in bells.iter().filter_map(Weak::upgrade) {
+            bell.ring();
+        }
+    }
+
+    /// Rings then, for those who are accepted at one place.
+    pub(crate) fn bell(&self) -> Arc<Bell> {
+        let bell = Arc::new(Bell::default());
+        let mut bells = self.kinds.bells.lock();
+        // Of places at which we listen no longer.
+        bells.retain(|bell| bell.strong_count() > 0);
+        bells.push(Arc::downgrade(&bell));
+        drop(bells);
+        if self.kinds.closing.is_cancelled() {
+            bell.ring();
+        }
+        bell
     }
 
     /// Cancelled when all are to come to their end.

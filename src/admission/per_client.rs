@@ -110,11 +110,11 @@ impl Clients {
     }
 
     /// Counts one more connection of this client.
-    pub(crate) fn connect(&self, account: &Arc<Account>) -> Result<ClientSeat, TooMany> {
+    pub(crate) fn connect(&self, account: Arc<Account>) -> Result<ClientSeat, TooMany> {
         if !rise(&account.now.connections, self.max.connections) {
             return Err(TooMany::Connections);
         }
-        Ok(ClientSeat { account: account.clone() })
+        Ok(ClientSeat { account })
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
         let key = ClientKey::of("192.0.2.1".parse().ok());
         let other = ClientKey::of("192.0.2.2".parse().ok());
         let admit = |key| clients.admit(&clients.account(key));
-        let connect = |key| clients.connect(&clients.account(key));
+        let connect = |key| clients.connect(clients.account(key));
         let one = admit(key).expect("room");
         one.orphan();
         one.orphan();

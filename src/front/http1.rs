@@ -17,8 +17,8 @@ use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 
-use super::{io::ClientIo, seldom::Seldom, upgrade::Upgrade};
-use crate::{connection::Connection, proxy::Proxy, visit::Carrier};
+use super::{io::ClientIo, upgrade::Upgrade};
+use crate::{connection::Connection, headers, proxy::Proxy, tasks::Draining, visit::Carrier};
 
 /// Serves the connection until its end, or until it is to be parked, and gives it back then. Once
 /// `draining` is over, it takes no further request.
@@ -26,7 +26,7 @@ pub(super) async fn serve(
     io: Box<ClientIo>,
     connection: Arc<Connection>,
     proxy: &Proxy,
-    mut draining: Pin<&mut Seldom<impl Future<Output = ()>>>,
+    draining: &mut Draining,
 ) -> Option<Box<ClientIo>> {
     let bounds = proxy.client_bounds();
     let max_head = usize::try_from(bounds.max_head).unwrap_or(usize::MAX);
@@ -38,8 +38,9 @@ pub(super) async fn serve(
     connection.rouse();
     let upgrade = Upgrade::default();
     let service = service_fn(|mut request: Request<Incoming>| {
-        connection.begin(request.version(), request.body().is_end_stream());
         let is_asked = Upgrade::is_asked(&request);
+        let last = !is_asked && headers::ends_connection(request.version(), request.headers());
+        connection.begin(request.version(), request.body().is_end_stream(), last);
         if is_asked {
             upgrade.ask(&mut request, &connection);
         }
@@ -76,7 +77,7 @@ pub(super) async fn serve(
             if connection.is_draining() {
                 return Poll::Pending;
             }
-            if draining.as_mut().poll(cx).is_ready() {
+            if Pin::new(&mut *draining).poll(cx).is_ready() {
                 connection.drain();
                 Pin::new(&mut served).graceful_shutdown();
             } else if connection.is_resting() {
@@ -97,7 +98,7 @@ pub(super) async fn serve(
     if let Err(error) = result {
         tracing::debug!(client = %connection.name, %error, "client connection ended");
     }
-    upgrade.hand_over(connection, proxy.tunnel_bounds().keepalive).await;
+    upgrade.hand_over(connection, proxy).await;
     None
 }
 

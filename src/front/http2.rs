@@ -17,7 +17,7 @@ mod wire;
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::Pin,
     sync::Arc,
 };
 
@@ -31,7 +31,12 @@ use self::{
     wire::Wire,
 };
 use super::io::ClientIo;
-use crate::{config::Client, connection::Connection, proxy::Proxy, tasks::LATE};
+use crate::{
+    config::Client,
+    connection::Connection,
+    proxy::Proxy,
+    tasks::{Draining, LATE},
+};
 
 /// Bytes of one answer that h2 holds for a socket that takes none.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -41,18 +46,17 @@ pub(super) fn serve(
     under: Box<ClientIo>,
     connection: Arc<Connection>,
     proxy: Proxy,
-    draining: impl Future<Output = ()>,
+    mut draining: Draining,
 ) -> impl Future<Output = ()> {
     // Boxed, and not within: it would have its place for as long as the connection lives.
     let mut shaking = Box::pin(handshake(under, connection.clone(), proxy));
     async move {
-        let mut draining = pin!(draining);
         let mut is_draining = false;
         let shaken = tokio::select! {
             biased;
             // Cancel-safe: it goes on below.
             shaken = shaking.as_mut() => shaken,
-            () = draining.as_mut() => {
+            () = &mut draining => {
                 is_draining = true;
                 Box::pin(timeout(LATE, shaking.as_mut())).await.unwrap_or_default()
             }
@@ -61,7 +65,8 @@ pub(super) fn serve(
         let mut served = shaken;
         while let Some(mut session) = served.take() {
             let end = poll_fn(|cx| {
-                if session.is_open() && (is_draining || draining.as_mut().poll(cx).is_ready()) {
+                if session.is_open() && (is_draining || Pin::new(&mut draining).poll(cx).is_ready())
+                {
                     is_draining = true;
                     session.drain();
                 }
@@ -76,7 +81,7 @@ pub(super) fn serve(
                         biased;
                         // Cancel-safe: what was read can be read again.
                         speaks = parked.speaks() => speaks,
-                        () = draining.as_mut() => true,
+                        () = &mut draining => true,
                     };
                     served = speaks.then(|| parked.resume()).flatten();
                 }

@@ -42,6 +42,9 @@ pub(super) struct ClientIo {
     gone_out: usize,
     /// A part of what hyper has in its buffer has gone out.
     amid: bool,
+    /// The kernel keeps the last of the answer until it hears of our end.
+    is_held: bool,
+    acknowledged: Acknowledged,
     head: Head,
     /// Since when there is nothing to read: of a head that has begun, or at all.
     waiting_since: Option<Instant>,
@@ -73,6 +76,14 @@ enum Head {
     Fields,
 }
 
+/// How the client hears that what it has sent has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Acknowledged {
+    ByAnswer,
+    /// More was to come.
+    AtOnce,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
@@ -99,6 +110,8 @@ impl ClientIo {
             answering: false,
             gone_out: 0,
             amid: false,
+            is_held: false,
+            acknowledged: Acknowledged::ByAnswer,
             head: Head::Awaited,
             waiting_since: None,
             stalled_since: None,
@@ -168,6 +181,16 @@ impl ClientIo {
             }
             Poll::Pending => self.poll_stalled(cx).map(Err),
         }
+    }
+
+    /// One write of what our end follows.
+    fn poll_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.is_held = true;
+        self.poll_out(cx, |transport, cx| transport.get_mut().poll_write_last(cx, slices))
     }
 
     /// What TLS has encrypted is not out yet, for all that it has taken it.
@@ -267,7 +290,10 @@ impl AsyncRead for ClientIo {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Poll::Pending => this.poll_overdue(cx),
+            Poll::Pending => {
+                this.hurry();
+                this.poll_overdue(cx)
+            }
         }
     }
 }
@@ -288,6 +314,9 @@ impl AsyncWrite for ClientIo {
             self.refuse(&refusal);
             return Poll::Ready(Ok(bytes.len()));
         }
+        if self.connection.is_ending() {
+            return self.poll_last(cx, &[IoSlice::new(bytes)]);
+        }
         self.poll_out(cx, |transport, cx| transport.poll_write(cx, bytes))
     }
 
@@ -302,6 +331,9 @@ impl AsyncWrite for ClientIo {
                 Some(head) => self.poll_write(cx, head),
                 None => Poll::Ready(Ok(0)),
             };
+        }
+        if self.connection.is_ending() {
+            return self.poll_last(cx, slices);
         }
         self.poll_out(cx, |transport, cx| transport.poll_write_vectored(cx, slices))
     }

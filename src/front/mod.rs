@@ -5,30 +5,26 @@ mod greeting;
 mod http1;
 mod http2;
 mod io;
-mod seldom;
 mod transport;
 mod upgrade;
 
 use std::{
     future::{Future, poll_fn},
-    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
 use tokio::{io::AsyncWriteExt as _, time::Instant};
 
+use self::io::{ClientIo, log_refusal};
 pub(crate) use self::transport::Transport;
-use self::{
-    io::{ClientIo, log_refusal},
-    seldom::Seldom,
-};
 use crate::{
     admission::{per_client::ClientSeat, room::Ticket},
     client::Hop,
     connection::Connection,
     proxy::Proxy,
     refusal::Refusal,
+    tasks::Draining,
 };
 
 /// How long a connection that is refused may go on sending: many may come at once.
@@ -55,33 +51,36 @@ pub(crate) struct Seat {
 pub(crate) fn serve(
     arrival: Arrival,
     proxy: Proxy,
-    draining: impl Future<Output = ()>,
+    draining: Draining,
 ) -> impl Future<Output = ()> {
     let Arrival { transport, hop, seat } = arrival;
-    let connection = Arc::new(proxy.connection(hop, seat.client.as_ref()));
-    let io = ClientIo::new(transport, connection.clone(), proxy.client_bounds(), seat);
-    // Boxed, and not within: a parked connection would have room for each of them twice.
-    live(Box::new(io), connection, proxy, Box::pin(Seldom::new(draining)))
+    let (connection, bounds) = proxy.connection(hop, seat.client.as_ref());
+    let connection = Arc::new(connection);
+    let io = ClientIo::new(transport, connection.clone(), bounds, seat);
+    // Boxed, and not within: a parked connection would have room for it twice.
+    live(Box::new(io), connection, proxy, draining)
 }
 
 async fn live(
     mut io: Box<ClientIo>,
     connection: Arc<Connection>,
     proxy: Proxy,
-    mut draining: Pin<Box<Seldom<impl Future<Output = ()>>>>,
+    mut draining: Draining,
 ) {
     let is_http2 = tokio::select! {
         biased;
         // Cancel-safe: what was read can be read again.
         is_http2 = greeting::is_http2(&mut io) => is_http2,
-        () = draining.as_mut() => false,
+        () = &mut draining => false,
     };
     // Boxed, both: each would bear the other's size, and a parked connection that of both.
     if is_http2 {
+        // Many things go to and fro at once: an acknowledgement has no answer to wait for.
+        io.acknowledge();
         return Box::pin(http2::serve(io, connection, proxy, draining)).await;
     }
     while let Some(parked) =
-        Box::pin(http1::serve(io, connection.clone(), &proxy, draining.as_mut())).await
+        Box::pin(http1::serve(io, connection.clone(), &proxy, &mut draining)).await
     {
         io = parked;
         connection.fields.forget();
@@ -89,7 +88,7 @@ async fn live(
             biased;
             // Cancel-safe: what was read can be read again.
             () = greeting::speaks(&mut io) => {}
-            () = draining.as_mut() => {}
+            () = &mut draining => {}
         }
     }
 }
@@ -103,8 +102,8 @@ pub(crate) async fn refuse(
     proxy: Proxy,
     refusal: Refusal,
 ) {
-    let connection = Arc::new(proxy.connection(hop, None));
-    let bounds = proxy.client_bounds();
+    let (connection, bounds) = proxy.connection(hop, None);
+    let connection = Arc::new(connection);
     let linger = bounds.linger.min(BRIEFLY);
     let seat = Seat { client: None, house };
     let mut io = ClientIo::new(transport, connection, bounds, seat);
@@ -117,5 +116,5 @@ pub(crate) async fn refuse(
 
 /// Where no answer would be understood: a line in the log alone.
 pub(crate) fn turn_away(hop: Hop, proxy: &Proxy, refusal: &Refusal) {
-    log_refusal(&proxy.connection(hop, None), refusal, Instant::now(), false);
+    log_refusal(&proxy.connection(hop, None).0, refusal, Instant::now(), false);
 }

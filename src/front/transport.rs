@@ -32,6 +32,18 @@ impl Transport {
         matches!(self, Self::Plain(_))
     }
 
+    /// Writes what nothing follows but the end.
+    pub(super) fn poll_write_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(socket) => socket.poll_write_last(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
     /// By ALPN (RFC 7301).
     pub(super) fn is_http2_agreed(&self) -> bool {
         match self {

@@ -5,7 +5,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -21,6 +20,7 @@ use tokio::{
 use super::io::ClientIo;
 use crate::{
     connection::Connection,
+    proxy::Proxy,
     tunnel::{ClientSide, Duplex},
 };
 
@@ -65,7 +65,7 @@ impl Upgrade {
     }
 
     /// hyper is done with the connection: it goes to the tunnel, or is closed.
-    pub(super) async fn hand_over(self, connection: Arc<Connection>, keepalive: Duration) {
+    pub(super) async fn hand_over(self, connection: Arc<Connection>, proxy: &Proxy) {
         let Some(Asked { given_up, tunnel }) = self.0.into_inner() else { return };
         // An error means that the connection was broken.
         let Ok(upgraded) = given_up.await else { return };
@@ -75,7 +75,7 @@ impl Upgrade {
         let mut io = io.into_inner();
         match tunnel {
             Some(tunnel) => {
-                io.keep_alive(keepalive);
+                io.keep_alive(proxy.tunnel_bounds().keepalive);
                 let end = ClientEnd { io, ahead: read_buf, is_shut: false, connection };
                 // Whoever has asked for it is gone: it is broken off.
                 drop(tunnel.send(Box::new(end)));

@@ -1,12 +1,12 @@
 //! What the backend is told of those before us: `Via`, `Forwarded`, `X-Forwarded-*`.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 use parking_lot::Mutex;
 
-use super::Peer;
+use super::{Peer, said::Said};
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -22,32 +22,19 @@ pub(crate) enum Scheme {
     Https,
 }
 
-/// What is said of a peer: made once, for all requests of its connection.
+/// What is said of a peer, for all requests of its connection.
 #[derive(Debug)]
 pub(crate) struct PeerFields {
     address: Option<IpAddr>,
     scheme: Scheme,
-    /// The address as a field value.
-    field: Option<HeaderValue>,
-    /// Of the last `Host`: most connections have but one. Boxed: a parked connection has none.
-    last: Mutex<Option<Box<Known>>>,
-}
-
-/// What is said of a peer in a request to one host.
-#[derive(Debug)]
-struct Known {
-    host: HeaderValue,
-    /// Of `Forwarded`.
-    element: HeaderValue,
-    /// All four fields, as they are written.
-    text: Bytes,
+    /// Of the last `Host`: most connections have but one. A parked connection has none.
+    last: Mutex<Option<Arc<Said>>>,
 }
 
 impl PeerFields {
     pub(crate) fn new(address: Option<IpAddr>, scheme: Scheme) -> Self {
         let address = address.map(|address| address.to_canonical());
-        let field = address.and_then(|address| HeaderValue::try_from(text_of(address)).ok());
-        Self { address, scheme, field, last: Mutex::new(None) }
+        Self { address, scheme, last: Mutex::new(None) }
     }
 
     pub(super) fn scheme(&self) -> Scheme {
@@ -59,59 +46,24 @@ impl PeerFields {
         *self.last.lock() = None;
     }
 
-    /// Has a request to this host come before?
+    /// Has a request to this host come before, over this connection or another one?
     pub(super) fn knows(&self, host: &HeaderValue) -> bool {
-        self.last.lock().as_ref().is_some_and(|last| last.host == host)
+        let mut last = self.last.lock();
+        if last.as_ref().is_some_and(|last| last.host == host) {
+            return true;
+        }
+        let Some(said) = Said::recent(self.address, self.scheme, host) else { return false };
+        *last = Some(said);
+        true
     }
 
     /// A part of what is said in a request to this host.
-    fn say<T>(&self, host: &HeaderValue, part: impl Fn(&Known) -> T) -> T {
+    fn say<T>(&self, host: &HeaderValue, part: impl Fn(&Said) -> T) -> T {
         let mut last = self.last.lock();
         match &*last {
-            Some(known) if known.host == host => part(known),
-            _ => part(last.insert(Box::new(self.know(host)))),
+            Some(said) if said.host == host => part(said),
+            _ => part(last.insert(Said::of(self.address, self.scheme, host))),
         }
-    }
-
-    fn know(&self, host: &HeaderValue) -> Known {
-        // A copy: a piece of what was read would keep all of that, as long as the connection lasts.
-        let host = HeaderValue::from_bytes(host.as_bytes()).unwrap_or_else(|_| host.clone());
-        let element = self.forwarded(&host);
-        let (before, address, behind): (&[u8], &[u8], &[u8]) = match &self.field {
-            Some(field) => (b"x-forwarded-for: ", field.as_bytes(), b"\r\n"),
-            None => (b"", b"", b""),
-        };
-        let text = [
-            before,
-            address,
-            behind,
-            b"forwarded: ",
-            element.as_bytes(),
-            b"\r\nx-forwarded-proto: ",
-            self.scheme.name().as_bytes(),
-            b"\r\nx-forwarded-host: ",
-            host.as_bytes(),
-            b"\r\n",
-        ]
-        .concat();
-        Known { text: text.into(), host, element }
-    }
-
-    /// One element of `Forwarded` (RFC 7239).
-    fn forwarded(&self, host: &HeaderValue) -> HeaderValue {
-        let address = self.field.as_ref().and_then(|field| field.to_str().ok());
-        let (open, address, close) = match self.address {
-            Some(IpAddr::V6(_)) => ("\"[", address, "]\""),
-            _ => ("", address, ""),
-        };
-        let address = address.unwrap_or("unknown");
-        let mut text = ["for=", open, address, close, ";proto=", self.scheme.name()].concat();
-        // Checked to be an authority, which holds no quotes.
-        if let Ok(host) = host.to_str() {
-            text.reserve_exact(host.len() + 8);
-            text.extend([";host=\"", host, "\""]);
-        }
-        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("for=unknown"))
     }
 }
 
@@ -147,7 +99,7 @@ pub(crate) fn text_of(address: IpAddr) -> String {
 }
 
 /// What is said of for whom a request to one host is forwarded.
-pub(super) enum Said {
+pub(super) enum Told {
     /// In lines of a head, which cost nothing once they are there.
     Lines(Bytes),
     /// It is yet to be said, beside what others have.
@@ -155,10 +107,10 @@ pub(super) enum Said {
 }
 
 /// Of peers that are not trusted, lines are all there is.
-pub(super) fn said(peer: Peer<'_>, host: &HeaderValue) -> Said {
+pub(super) fn told(peer: Peer<'_>, host: &HeaderValue) -> Told {
     match peer.fields.filter(|_| !peer.trusted) {
-        Some(fields) => Said::Lines(fields.say(host, |known| known.text.clone())),
-        None => Said::Host(host.clone()),
+        Some(fields) => Told::Lines(fields.say(host, |said| said.text.clone())),
+        None => Told::Host(host.clone()),
     }
 }
 
@@ -169,10 +121,12 @@ pub(super) fn forward(headers: &mut HeaderMap, peer: Peer<'_>, host: HeaderValue
         forget_others(headers);
     }
     if let Some(fields) = peer.fields {
-        if let Some(address) = fields.field.clone() {
+        let say = |said: &Said| (said.address.clone(), said.element.clone());
+        let (address, element) = fields.say(&host, say);
+        if let Some(address) = address {
             append(headers, X_FORWARDED_FOR, address);
         }
-        append(headers, FORWARDED, fields.say(&host, |known| known.element.clone()));
+        append(headers, FORWARDED, element);
     }
     let scheme = HeaderValue::from_static(peer.scheme().name());
     headers.entry(X_FORWARDED_PROTO).or_insert(scheme);

@@ -1,7 +1,7 @@
 //! Fields that are for one hop alone, or that a backend would take for one of ours.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Version,
     header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA},
 };
 use smallvec::SmallVec;
@@ -60,6 +60,16 @@ pub(super) fn strip_doubles(headers: &mut HeaderMap) {
         {
             headers.remove(name);
         }
+    }
+}
+
+/// Does the connection end behind this request, for certain? So it is nearly always said (RFC 9112, section
+/// 9.3); where it is said otherwise, nothing depends on it.
+pub(crate) fn ends_connection(version: Version, headers: &HeaderMap) -> bool {
+    // Most have few fields: to look at each is quicker than to look it up.
+    match headers.iter().find(|(name, _)| **name == CONNECTION) {
+        Some((_, value)) => is(value, "close"),
+        None => version == Version::HTTP_10,
     }
 }
 

@@ -5,6 +5,7 @@ mod digest;
 mod forwarding;
 mod hop_by_hop;
 mod http2;
+mod said;
 
 use std::sync::LazyLock;
 
@@ -29,10 +30,11 @@ pub(crate) use self::{
         FORWARDING, PeerFields, Scheme, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO,
         is_over_tls, text_of,
     },
+    hop_by_hop::ends_connection,
     http2::{check_http2, join_cookies},
 };
 use self::{
-    forwarding::{Said, append, forget_others, forward, is_of_forwarding, said},
+    forwarding::{Told, append, forget_others, forward, is_of_forwarding, told},
     hop_by_hop::{strip_doubles, strip_hop_by_hop},
 };
 use crate::{
@@ -190,7 +192,7 @@ pub(crate) fn rebuild(
     // One pass: each look-up by name costs as much as passing by ten of them.
     for (name, value) in &*headers {
         match *name {
-            HOST => forwarding = Some(said(peer, value)),
+            HOST => forwarding = Some(told(peer, value)),
             TE => trailers |= takes_trailers(value),
             TRANSFER_ENCODING => coded = true,
             EXPECT => expects = true,
@@ -203,7 +205,7 @@ pub(crate) fn rebuild(
     // HTTP/1.0 has no Host, and what we send is HTTP/1.1.
     let forwarding = forwarding.unwrap_or_else(|| {
         headers.insert(HOST, backend.clone());
-        said(peer, backend)
+        told(peer, backend)
     });
     if coded {
         // It announces what ends here: a body that is sent with its length has no place for them.
@@ -238,13 +240,13 @@ pub(crate) fn rebuild(
         headers.insert(X_REQUEST_ID, id.clone());
     }
     let forwarding = match forwarding {
-        Said::Lines(lines) => {
+        Told::Lines(lines) => {
             if of_others {
                 forget_others(headers);
             }
             lines
         }
-        Said::Host(host) => {
+        Told::Host(host) => {
             forward(headers, peer, host);
             Bytes::new()
         }

@@ -8,12 +8,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, Cache};
 use socket2::SockRef;
-use tokio::{
-    net::{TcpListener, UnixListener},
-    time::sleep,
-};
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use super::{Bound, entry::Entry, gate::Gate, unix::SocketFile};
@@ -24,7 +21,7 @@ use crate::{
     headers::Scheme,
     proxy::Proxy,
     socket::Socket,
-    tasks::{LATE, Tasks},
+    tasks::{Draining, Tasks},
 };
 
 /// A listening socket at a worker.
@@ -43,15 +40,12 @@ enum Accepting {
     Unix(UnixListener),
 }
 
-/// Accepts until `stop`, which comes with the drain (`closing`) or before it; what the kernel holds by
-/// then is accepted too.
-pub(super) async fn accept(
-    door: Arc<Door>,
-    proxy: Proxy,
-    tasks: Tasks,
-    stop: CancellationToken,
-    closing: CancellationToken,
-) {
+/// Accepts until `stop`, which comes with the drain or before it; what the kernel holds by then is
+/// accepted too.
+pub(super) async fn accept(door: Arc<Door>, proxy: Proxy, tasks: Tasks, stop: CancellationToken) {
+    let bell = tasks.bell();
+    // Looked at for every connection, and renewed by a reload.
+    let mut entry = Cache::new(door.entry.clone());
     loop {
         let accepted = tokio::select! {
             // Cancel-safe: a connection that was not returned is still the kernel's.
@@ -61,8 +55,8 @@ pub(super) async fn accept(
         match accepted {
             Ok((socket, hop)) => {
                 let permit = door.gate.pass().await;
-                let draining = closing.clone().cancelled_owned();
-                door.serve(socket, hop, permit, &proxy, &tasks, draining);
+                let seat = (permit, bell.draining());
+                serve(entry.load(), socket, hop, seat, &proxy, &tasks);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => door.gate.pause(error).await,
@@ -76,14 +70,8 @@ pub(super) async fn accept(
     .await
     {
         let permit = door.gate.pass().await;
-        let draining = closing.clone();
-        door.serve(socket, hop, permit, &proxy, &tasks, async move {
-            if draining.is_cancelled() {
-                // They have had no time yet to say what they want.
-                return sleep(LATE).await;
-            }
-            draining.cancelled().await;
-        });
+        let seat = (permit, bell.draining_late());
+        serve(entry.load(), socket, hop, seat, &proxy, &tasks);
     }
 }
 
@@ -99,6 +87,9 @@ impl Door {
             Bound::Tcp(socket) => {
                 // Small answers must not wait for acknowledgements. Whoever is accepted inherits it.
                 SockRef::from(&socket).set_tcp_nodelay(true)?;
+                // Nor is a request acknowledged before its answer does so, and that is a segment less: where
+                // more of it is to come, `ClientIo` says so. A system without this does without.
+                let _ = SockRef::from(&socket).set_tcp_quickack(false);
                 Accepting::Tcp(TcpListener::from_std(socket)?)
             }
             Bound::Unix(socket) => Accepting::Unix(UnixListener::from_std(socket)?),
@@ -111,34 +102,6 @@ impl Door {
         if let Accepting::Tcp(listener) = &self.listener {
             // Where it fails, they find the port taken.
             let _ = SockRef::from(listener).set_reuse_port(true);
-        }
-    }
-
-    fn serve(
-        &self,
-        socket: Socket,
-        hop: Hop,
-        permit: Ticket,
-        proxy: &Proxy,
-        tasks: &Tasks,
-        draining: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let entry = self.entry.load();
-        if !entry.is_open() {
-            let entry = Guard::into_inner(entry);
-            tasks.connection(entry.serve(socket, hop, permit, proxy.clone(), draining));
-            return;
-        }
-        let transport = Transport::Plain(socket);
-        match proxy.seat(hop) {
-            Ok(seat) => {
-                let seat = Seat { client: seat, house: permit };
-                let arrival = Arrival { transport, hop, seat };
-                tasks.connection(front::serve(arrival, proxy.clone(), draining));
-            }
-            Err(refusal) => {
-                tasks.connection(front::refuse(transport, hop, permit, proxy.clone(), refusal));
-            }
         }
     }
 
@@ -156,6 +119,31 @@ impl Door {
             }
         };
         Poll::Ready(Ok((socket, Hop { address: peer, scheme: Scheme::Http })))
+    }
+}
+
+fn serve(
+    entry: &Arc<Entry>,
+    socket: Socket,
+    hop: Hop,
+    (permit, draining): (Ticket, Draining),
+    proxy: &Proxy,
+    tasks: &Tasks,
+) {
+    if !entry.is_open() {
+        tasks.connection(entry.clone().serve(socket, hop, permit, proxy.clone(), draining));
+        return;
+    }
+    let transport = Transport::Plain(socket);
+    match proxy.seat(hop) {
+        Ok(seat) => {
+            let seat = Seat { client: seat, house: permit };
+            let arrival = Arrival { transport, hop, seat };
+            tasks.connection(front::serve(arrival, proxy.clone(), draining));
+        }
+        Err(refusal) => {
+            tasks.connection(front::refuse(transport, hop, permit, proxy.clone(), refusal));
+        }
     }
 }
 

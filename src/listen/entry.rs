@@ -20,7 +20,7 @@ use crate::{
     proxy::Proxy,
     refusal::Refusal,
     socket::Socket,
-    tasks::LATE,
+    tasks::{Draining, LATE},
 };
 
 /// What a listener asks of who connects.
@@ -97,28 +97,19 @@ impl Entry {
         hop: Hop,
         permit: Ticket,
         proxy: Proxy,
-        draining: impl Future<Output = ()>,
+        mut draining: Draining,
     ) -> impl Future<Output = ()> {
         let bound = proxy.client_bounds().handshake_timeout;
-        // Boxed, both, and not within: the one is over soon, and the connection may last; it would have its
-        // place for the other twice.
+        // Boxed, and not within: it is over soon, and the connection may last.
         let entering = Box::pin(timeout(bound, self.enter(socket, hop, permit, proxy.clone())));
-        let mut draining = Box::pin(draining);
         async move {
-            let serving = match entered(entering, draining.as_mut()).await {
-                (Ok(Ok(arrival)), is_draining) => {
-                    let draining = async move {
-                        if !is_draining {
-                            draining.await;
-                        }
-                    };
-                    front::serve(arrival, proxy, draining)
-                }
+            let serving = match entered(entering, &mut draining).await {
+                Ok(Ok(arrival)) => front::serve(arrival, proxy, draining),
                 // Boxed: those who are welcome would bear its size.
-                (Ok(Err(unwelcome)), _) => {
+                Ok(Err(unwelcome)) => {
                     return Box::pin(turn_away(unwelcome, hop, proxy)).await;
                 }
-                (Err(_), _) => {
+                Err(_) => {
                     let client = hop.name();
                     tracing::debug!(%client, "nothing came within client.handshake_timeout");
                     return;
@@ -135,6 +126,8 @@ impl Entry {
         permit: Ticket,
         proxy: Proxy,
     ) -> Result<Arrival, Unwelcome> {
+        // What comes before HTTP comes in pieces.
+        socket.acknowledge();
         if let Some(proxies) = &self.proxies {
             if !proxies.contains(hop.ip()) {
                 return Err(Unwelcome::Stranger);
@@ -164,16 +157,16 @@ impl Entry {
     }
 }
 
-/// What comes of it, and whether `draining` is over: then it has little time left.
+/// What comes of it: once `draining` is over, it has little time left.
 async fn entered<T>(
     mut entering: Pin<Box<impl Future<Output = Result<T, Elapsed>>>>,
-    draining: Pin<&mut impl Future<Output = ()>>,
-) -> (Result<T, Elapsed>, bool) {
+    draining: &mut Draining,
+) -> Result<T, Elapsed> {
     tokio::select! {
         // Cancel-safe: it goes on below.
-        entered = entering.as_mut() => (entered, false),
+        entered = entering.as_mut() => entered,
         () = draining => {
-            (Box::pin(timeout(LATE, entering.as_mut())).await.and_then(|entered| entered), true)
+            Box::pin(timeout(LATE, entering.as_mut())).await.and_then(|entered| entered)
         }
     }
 }

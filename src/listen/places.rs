@@ -194,10 +194,8 @@ impl Place {
                     Ok(door) => {
                         let door = Arc::new(door);
                         self.doors.push(Arc::downgrade(&door));
-                        let (stop, closing) = (self.stop.clone(), tasks.closing().clone());
-                        let accept =
-                            accept::accept(door, proxy.clone(), tasks.clone(), stop, closing);
-                        tasks.listener(accept);
+                        let (proxy, stop) = (proxy.clone(), self.stop.clone());
+                        tasks.listener(accept::accept(door, proxy, tasks.clone(), stop));
                     }
                     Err(error) => tracing::error!(address = %name, %error, "cannot accept"),
                 }

@@ -23,7 +23,7 @@ impl Proxy {
         let house = self.shared.house.load_full();
         // On this machine, or let in by a token: to the backend, it is ours.
         let here = Some(([127, 0, 0, 1], 0).into());
-        let mut connection = self.connection(Hop { address: here, scheme }, None);
+        let (mut connection, _) = self.connection(Hop { address: here, scheme }, None);
         connection.name = "operator".into();
         let (head, body) = request.into_parts();
         let head = Box::new(head);

@@ -306,6 +306,11 @@ impl Client {
         bytes
     }
 
+    /// Whether the other side's FIN is here by now, behind all that was read.
+    pub(crate) fn has_heard_the_end(&self) -> bool {
+        glance(&self.wire.socket) == Glance::Fin
+    }
+
     /// Whether the other side has said nothing at all so far.
     pub(crate) fn hears_nothing(&self) -> bool {
         glance(&self.wire.socket) == Glance::Silent

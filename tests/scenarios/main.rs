@@ -35,6 +35,7 @@ mod command_line;
 mod command_line_help;
 mod config_mistakes;
 mod connection_bounds;
+mod few_segments;
 mod forwarded;
 mod hangup;
 mod headers;

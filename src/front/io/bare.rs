@@ -107,8 +107,9 @@ impl ClientIo {
         if let State::Lingering(until) = self.state {
             return self.poll_linger(cx, until);
         }
-        if linger.is_zero() && self.transport.is_plain() {
-            // It is closed now, which says the same.
+        if linger.is_zero() && self.transport.is_plain() && !self.is_held {
+            // It is closed now, which says the same. Not where the kernel still keeps the answer: a client that
+            // has sent more than its request would have a reset in its place.
             return Poll::Ready(Ok(()));
         }
         match Pin::new(&mut self.transport).poll_shutdown(cx) {

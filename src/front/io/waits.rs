@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Alarm, ClientIo, Head};
+use super::{Acknowledged, Alarm, ClientIo, Head};
 use crate::{front::departure::Departure, refusal::Refusal, tasks::LATE};
 
 impl ClientIo {
@@ -40,6 +40,25 @@ impl ClientIo {
         self.refuse(&Refusal::HeadTimeout);
         ready!(self.poll_own(cx))?;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Nothing more is here. Where the client still owes a part of its request, it may wait to hear that the
+    /// part before has arrived, and the kernel waits for an answer to say so: once, for from the first answer
+    /// on, that is the kernel's usual way.
+    pub(super) fn hurry(&mut self) {
+        let is_partial = match self.connection.is_owing() {
+            true => !self.connection.is_received(),
+            false => self.head != Head::Awaited,
+        };
+        if is_partial && self.acknowledged == Acknowledged::ByAnswer {
+            self.acknowledge();
+        }
+    }
+
+    /// Tells the client at once what has arrived.
+    pub(in crate::front) fn acknowledge(&mut self) {
+        self.acknowledged = Acknowledged::AtOnce;
+        self.transport.socket().acknowledge();
     }
 
     /// A FIN has come. In the middle of a request body it is for the receiver to judge; while the
