@@ -15,7 +15,7 @@ use crate::{
     observe::record::Ended,
     refusal::Refusal,
     replay::Kept,
-    spool::{End, Retain, Spool, Store},
+    spool::{End, Retain, Spool},
     tunnel,
 };
 
@@ -48,10 +48,11 @@ enum Heard {
 /// Runs the exchange to its end. Nothing that happens to a client ends it.
 pub(super) fn run(exchange: Exchange, plan: Plan) -> impl Future<Output = ()> {
     // Here, since an `async fn` would hold it all twice.
-    let Plan { backend, request, policy, store, retain, tunnel } = plan;
+    let Plan { backend, request, policy, store, by_pipe, retain, tunnel } = plan;
     async move {
         let tunnel = tunnel.as_deref();
-        let ended = shielded(&exchange, backend, request, &policy, &store, retain, tunnel).await;
+        let spool = store.spool_of(retain, by_pipe);
+        let ended = shielded(&exchange, backend, request, &policy, spool, retain, tunnel).await;
         let kept = ended.unwrap_or_else(|stopped| {
             if let Some(refusal) = stopped.refusal() {
                 exchange.refuse(&refusal);
@@ -71,11 +72,10 @@ async fn shielded(
     backend: std::sync::Arc<Backend>,
     request: Box<Outbound>,
     policy: &Policy,
-    store: &Store,
+    spool: Spool,
     retain: Retain,
     tunnel: Option<&tunnel::Plan>,
 ) -> Result<Option<Box<Kept>>, Stopped> {
-    let spool = store.spool(retain);
     let _cut = CutAtLast(&spool);
     let (mut slot, mut request, mut handed) = (None, request, None);
     // A block, and no value: what is held at its end would need room in every exchange.

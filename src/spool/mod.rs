@@ -19,6 +19,7 @@ mod body;
 mod budget;
 mod disk;
 mod pace;
+mod piped;
 mod reader;
 mod spill;
 mod state;
@@ -37,6 +38,7 @@ use tokio::sync::Notify;
 pub(crate) use self::{
     body::{Received, SendBody},
     budget::Held,
+    piped::Piped,
     reader::{Broken, Reader},
 };
 use self::{
@@ -45,6 +47,7 @@ use self::{
     pace::Pace,
     state::Offer,
 };
+use crate::pipe::Pipes;
 
 /// The house-wide place that all spools share.
 #[derive(Debug, Clone)]
@@ -59,6 +62,7 @@ struct Limits {
     total_memory: Budget,
     total_disk: Budget,
     dir: PathBuf,
+    pipes: Arc<Pipes>,
 }
 
 /// One body. Cloning gives another handle on the same.
@@ -102,6 +106,8 @@ pub(crate) enum Full {
 #[derive(Debug)]
 struct Shared {
     limits: Arc<Limits>,
+    /// Its one reader can pass on what is in a pipe, and nothing is retained.
+    by_pipe: bool,
     state: Mutex<State>,
     /// Told when a reader has let something go, or has gone itself, where the writer is short of it.
     room: Notify,
@@ -119,6 +125,10 @@ struct State {
     written: u64,
     charged: Share,
     disk: Option<Disk>,
+    /// What is in a pipe, and was not handed to the reader yet.
+    piped: Option<Box<Piped>>,
+    /// There is something in a pipe, be it in the reader's hand.
+    in_pipe: bool,
     /// The file is being written; it must not go, however far the readers are.
     spilling: bool,
     /// The writer has found no room, and may wait for some.
@@ -160,6 +170,7 @@ impl Store {
             total_memory: Budget::new(config.total_memory),
             total_disk: Budget::new(config.total_disk),
             dir: config.dir.clone(),
+            pipes: Arc::default(),
         };
         Self { limits: Arc::new(limits) }
     }
@@ -178,12 +189,18 @@ impl Store {
             total_memory: self.limits.total_memory.bounded(config.total_memory),
             total_disk: self.limits.total_disk.bounded(config.total_disk),
             dir: config.dir.clone(),
+            pipes: self.limits.pipes.clone(),
         };
         Self { limits: Arc::new(limits) }
     }
 
     /// An empty spool.
     pub(crate) fn spool(&self, retain: Retain) -> Spool {
+        self.spool_of(retain, false)
+    }
+
+    /// An empty spool, a part of which may go `by_pipe`: its reader, of whom there is one, knows of that.
+    pub(crate) fn spool_of(&self, retain: Retain, by_pipe: bool) -> Spool {
         let state = State {
             chunks: VecDeque::new(),
             first: 0,
@@ -191,6 +208,8 @@ impl Store {
             written: 0,
             charged: self.limits.total_memory.share(),
             disk: None,
+            piped: None,
+            in_pipe: false,
             spilling: false,
             short: false,
             paced: false,
@@ -203,6 +222,7 @@ impl Store {
         Spool {
             shared: Arc::new(Shared {
                 limits: self.limits.clone(),
+                by_pipe: by_pipe && retain == Retain::Nothing,
                 state: Mutex::new(state),
                 room: Notify::new(),
             }),
