@@ -2,11 +2,12 @@
 //! task of its own, and no wake-up between tasks. While it waits it has no buffer, so that an orphan
 //! costs next to nothing; and the head of the request stays with its owner, who can send it once more.
 
+mod pour;
+
 use std::{
     cell::RefCell,
     future::poll_fn,
     io::{self, IoSlice},
-    os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -29,7 +30,6 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    pipe::Pipe,
     socket::Socket,
     spool::{Broken, SendBody},
 };
@@ -184,36 +184,6 @@ impl Link {
             }
         })
         .await
-    }
-
-    /// Is so much of the body to come that it is worth a pipe, and has nothing of that come to us?
-    pub(crate) fn is_long(&self) -> bool {
-        self.inbound.left() >= LONG
-    }
-
-    /// Awaits more of a long body, and has a pipe take it. None where there is no pipe.
-    pub(crate) async fn pour(
-        &mut self,
-        pipe: impl Fn() -> Option<Pipe>,
-    ) -> Result<Option<Pipe>, Fault> {
-        let poured = poll_fn(|cx| {
-            self.poll_rest(cx)?;
-            let most = self.inbound.left();
-            let fill = |socket: BorrowedFd<'_>| {
-                let Some(mut pipe) = pipe() else { return Ok(None) };
-                pipe.fill(socket, most)?;
-                Ok(Some(pipe))
-            };
-            self.socket.poll_taken(cx, fill).map_err(Fault::Lost)
-        })
-        .await?;
-        let Some(pipe) = poured else { return Ok(None) };
-        if pipe.len() == 0 {
-            self.inbound.close();
-            return Err(Fault::Closed);
-        }
-        self.inbound.passed(pipe.len() as u64);
-        Ok(Some(pipe))
     }
 
     /// Bytes of memory that this piece, the last that came, keeps. The first one in a buffer counts for all of
@@ -416,8 +386,6 @@ const LOOSE: Duration = Duration::from_secs(1);
 /// So long after the FIN that a request has crossed on its way, the RST for that may come: longer than any way to
 /// a server behind us.
 const CROSSED: Duration = Duration::from_millis(10);
-/// Of a body of which at least so much is to come, a pipe takes the rest.
-const LONG: u64 = 64 * 1024;
 /// What is read at once where no more is expected: pages and pictures come whole.
 const SMALL: usize = 32 * 1024;
 /// So often that is doubled for large bodies: 256 KiB.
