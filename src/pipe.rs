@@ -18,8 +18,9 @@ use parking_lot::Mutex;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
 /// All pipes of the house.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pipes {
+    most: usize,
     all: Arc<AtomicUsize>,
     free: Mutex<Vec<Arc<Ends>>>,
 }
@@ -39,18 +40,31 @@ struct Ends {
     all: Arc<AtomicUsize>,
 }
 
+/// So many pipes there may be in a process that may have so many descriptors, of which each takes two.
+pub(crate) fn most(descriptors: usize) -> usize {
+    (descriptors / PART).min(MOST)
+}
+
 impl Pipes {
+    /// As many as [`most`] says, of the descriptors that this process may have by now.
+    pub(crate) fn new() -> Arc<Self> {
+        let (descriptors, _) = rlimit::Resource::NOFILE.get().unwrap_or_default();
+        let most = most(usize::try_from(descriptors).unwrap_or(usize::MAX));
+        Arc::new(Self { most, all: Arc::default(), free: Mutex::default() })
+    }
+
     /// One with nothing in it. None where there are too many, or no descriptors.
     pub(crate) fn empty(self: &Arc<Self>) -> Option<Pipe> {
         let free = self.free.lock().pop();
-        let ends = free.or_else(|| Ends::new(&self.all))?;
+        let ends = free.or_else(|| Ends::new(self))?;
         Some(Pipe { ends, len: 0, pipes: self.clone() })
     }
 }
 
 impl Ends {
-    fn new(all: &Arc<AtomicUsize>) -> Option<Arc<Self>> {
-        let more = |many| (many < MANY).then_some(many + 1);
+    fn new(pipes: &Pipes) -> Option<Arc<Self>> {
+        let Pipes { most, all, .. } = pipes;
+        let more = |many| (many < *most).then_some(many + 1);
         all.fetch_update(Relaxed, Relaxed, more).ok()?;
         let Ok((read, write)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK) else {
             all.fetch_sub(1, Relaxed);
@@ -124,6 +138,68 @@ const STRIDE: usize = 256 * 1024;
 /// Pipes that there are at most, each with two descriptors: enough for four times as many large answers at once as
 /// a backend has slots unless it is told otherwise, since slow readers keep theirs. Without privileges, Linux grants
 /// twice as many of this size to one user.
-const MANY: usize = 128;
+const MOST: usize = 128;
+/// Where descriptors are few, connections need them more: pipes take a sixteenth of them.
+const PART: usize = 32;
 /// Empty ones that are kept: as many as such a backend has slots.
 const KEPT: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        os::unix::net::UnixStream,
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out_and_an_empty_pipe_serves_others() {
+        let pipes = Pipes::new();
+        let (mut before, from) = UnixStream::pair().expect("sockets");
+        let (to, mut behind) = UnixStream::pair().expect("sockets");
+        from.set_nonblocking(true).expect("so set");
+        let mut pipe = pipes.empty().expect("a pipe");
+        let nothing = pipe.fill(from.as_fd(), 10).expect_err("nothing has come");
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        before.write_all(b"some bytes").expect("room");
+        assert_eq!(pipe.fill(from.as_fd(), 8).expect("bytes"), 8);
+        assert_eq!(pipe.drain(to.as_fd(), 5).expect("room"), 5);
+        assert_eq!(pipe.drain(to.as_fd(), 5).expect("room"), 3);
+        let mut come = [0; 8];
+        behind.read_exact(&mut come).expect("bytes");
+        assert_eq!(&come, b"some byt");
+        drop(pipe);
+        assert_eq!((pipes.free.lock().len(), pipes.all.load(Relaxed)), (1, 1));
+        let mut pipe = pipes.empty().expect("the same");
+        assert_eq!(pipe.fill(from.as_fd(), 8).expect("bytes"), 2);
+        drop(pipe);
+        assert_eq!((pipes.free.lock().len(), pipes.all.load(Relaxed)), (0, 0));
+        drop(before);
+        assert_eq!(pipes.empty().expect("a pipe").fill(from.as_fd(), 8).expect("the end"), 0);
+    }
+
+    #[test]
+    fn there_are_so_many_and_no_more() {
+        let pipes = Pipes::new();
+        let mut all: Vec<_> = (0..pipes.most).map(|_| pipes.empty().expect("a pipe")).collect();
+        assert!(pipes.empty().is_none());
+        all.pop();
+        all.extend(pipes.empty());
+        assert_eq!(all.len(), pipes.most);
+        drop(all);
+        let kept = KEPT.min(pipes.most);
+        assert_eq!((pipes.free.lock().len(), pipes.all.load(Relaxed)), (kept, kept));
+        assert_eq!([1_024, 65_536].map(most), [32, 128]);
+    }
+
+    #[test]
+    fn what_stands_in_is_known_by_where_it_is() {
+        let mut pipe = Pipes::new().empty().expect("a pipe");
+        pipe.len = 1000;
+        let stand_in = pipe.stand_in();
+        assert_eq!(stand_in.len(), 1000);
+        assert!(is_stand_in(&stand_in) && is_stand_in(&stand_in[999..]));
+        assert!(!is_stand_in(&[0; 1000]) && !is_stand_in(&[]));
+    }
+}

@@ -11,6 +11,9 @@
 //! is given up instead. A single chunk is always taken, so that nobody waits for the memory of
 //! others.
 //!
+//! A long body for one client over a bare socket need not be here at all: as long as that client keeps pace, parts of
+//! it go by in a pipe (`piped`), between what was written before and what is written then.
+//!
 //! `spool.total_memory` counts buffers, as long as anybody has a piece of them: the spool, the thread that
 //! writes to disk, hyper while its client's socket is full. Where it is nearly used up, little is read at a time
 //! on both sides (`is_short`), since a single chunk of each body may lie beyond the bound.
@@ -45,6 +48,7 @@ use self::{
     budget::{Budget, Share},
     disk::Disk,
     pace::Pace,
+    piped::InPipe,
     state::Offer,
 };
 use crate::pipe::Pipes;
@@ -125,10 +129,7 @@ struct State {
     written: u64,
     charged: Share,
     disk: Option<Disk>,
-    /// What is in a pipe, and was not handed to the reader yet.
-    piped: Option<Box<Piped>>,
-    /// There is something in a pipe, be it in the reader's hand.
-    in_pipe: bool,
+    in_pipe: InPipe,
     /// The file is being written; it must not go, however far the readers are.
     spilling: bool,
     /// The writer has found no room, and may wait for some.
@@ -170,7 +171,7 @@ impl Store {
             total_memory: Budget::new(config.total_memory),
             total_disk: Budget::new(config.total_disk),
             dir: config.dir.clone(),
-            pipes: Arc::default(),
+            pipes: Pipes::new(),
         };
         Self { limits: Arc::new(limits) }
     }
@@ -208,8 +209,7 @@ impl Store {
             written: 0,
             charged: self.limits.total_memory.share(),
             disk: None,
-            piped: None,
-            in_pipe: false,
+            in_pipe: InPipe::Nothing,
             spilling: false,
             short: false,
             paced: false,

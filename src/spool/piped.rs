@@ -17,7 +17,19 @@ use crate::pipe::Pipe;
 pub(crate) struct Piped {
     pipe: Pipe,
     shared: Arc<Shared>,
+    /// The socket has taken nothing for a moment.
+    has_stalled: bool,
     _share: Share,
+}
+
+/// What of a body is in a pipe.
+#[derive(Debug)]
+pub(super) enum InPipe {
+    Nothing,
+    /// Not handed to the reader yet. Boxed: few spools have it.
+    Unread(Box<Piped>),
+    /// The reader has it.
+    Handed,
 }
 
 /// May the next part of a body go by pipe?
@@ -54,9 +66,10 @@ impl Spool {
         let mut state = self.shared.state.lock();
         match state.readers.iter().flatten().next() {
             None => Way::Closed,
-            Some(place) if place.offset == state.written && !state.in_pipe => Way::Open,
+            Some(place) if place.offset == state.written && state.in_pipe.is_nothing() => Way::Open,
             Some(_) => {
                 state.short = true;
+                state.pace.begin();
                 Way::Behind
             }
         }
@@ -84,10 +97,36 @@ impl Spool {
             place.offset = written;
         }
         state.furthest = written;
-        state.in_pipe = true;
-        state.piped = Some(Box::new(Piped { pipe, shared: self.shared.clone(), _share: share }));
+        let (shared, has_stalled) = (self.shared.clone(), false);
+        state.in_pipe =
+            InPipe::Unread(Box::new(Piped { pipe, shared, has_stalled, _share: share }));
         state.wake();
         0
+    }
+}
+
+impl InPipe {
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    /// Bytes that the reader was not handed yet.
+    pub(super) fn unread(&self) -> u64 {
+        match self {
+            Self::Unread(piped) => piped.len() as u64,
+            Self::Nothing | Self::Handed => 0,
+        }
+    }
+
+    /// For the reader, once.
+    pub(super) fn take(&mut self) -> Option<Box<Piped>> {
+        if self.unread() == 0 {
+            return None;
+        }
+        match std::mem::replace(self, Self::Handed) {
+            Self::Unread(piped) => Some(piped),
+            Self::Nothing | Self::Handed => None,
+        }
     }
 }
 
@@ -98,7 +137,10 @@ impl Piped {
 
     /// Gives up to `most` bytes to a socket, and gives back how many it took.
     pub(crate) fn drain(&mut self, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
-        self.pipe.drain(to, most)
+        let drained = self.pipe.drain(to, most);
+        let is_full = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        self.has_stalled |= drained.as_ref().is_err_and(is_full);
+        drained
     }
 
     /// What stands in for it where bytes are asked for.
@@ -110,8 +152,143 @@ impl Piped {
 impl Drop for Piped {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
-        state.in_pipe = false;
+        state.in_pipe = InPipe::Nothing;
+        if self.pipe.len() == 0 && !self.has_stalled {
+            state.pace.went_at_once();
+        }
         state.look_whether_caught_up();
         self.shared.has_room(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::poll_fn,
+        io::{Read as _, Write as _},
+        os::{fd::AsFd as _, unix::net::UnixStream},
+        path::PathBuf,
+        time::Duration,
+    };
+
+    use futures_util::FutureExt as _;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{
+        config,
+        spool::{End, Reader, Retain, Store},
+    };
+
+    fn store() -> Store {
+        let (patience, dir) = (Duration::from_secs(100), PathBuf::new());
+        let (memory, total_memory, total_disk) = (400, 1 << 20, 1 << 20);
+        Store::new(&config::Spool { memory, patience, total_memory, total_disk, dir })
+    }
+
+    fn pipe_of(spool: &Spool, bytes: &[u8]) -> Pipe {
+        let (mut before, from) = UnixStream::pair().expect("sockets");
+        before.write_all(bytes).expect("room");
+        let mut pipe = spool.pipe().expect("a pipe");
+        assert_eq!(pipe.fill(from.as_fd(), 1000).expect("bytes"), bytes.len());
+        pipe
+    }
+
+    /// What the reader is handed now, and whether it is in a pipe.
+    fn next(reader: &mut Reader) -> Option<(Bytes, Option<Box<Piped>>)> {
+        let mut piped = None;
+        let frame = poll_fn(|cx| {
+            reader.poll_passed(cx, |come| {
+                piped = Some(come);
+                true
+            })
+        });
+        let frame = frame.now_or_never()??.expect("a frame");
+        Some((frame.into_data().expect("data"), piped))
+    }
+
+    fn drained(piped: &mut Piped) -> Vec<u8> {
+        let (to, mut behind) = UnixStream::pair().expect("sockets");
+        let mut come = vec![0; piped.len()];
+        piped.drain(to.as_fd(), come.len()).expect("room");
+        behind.read_exact(&mut come).expect("bytes");
+        come
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_in_a_pipe_comes_between_what_was_written_before_and_what_is_written_then() {
+        let store = store();
+        let spool = store.spool_of(Retain::Nothing, true);
+        let mut reader = spool.reader();
+        spool.write(Bytes::from_static(b"before")).await.expect("room");
+        assert!(spool.takes_pipe().now_or_never().is_none(), "the reader has not all yet");
+        assert_eq!(next(&mut reader).expect("bytes").0, "before");
+        assert!(spool.takes_pipe().await);
+        assert_eq!(spool.pass(pipe_of(&spool, b"in a pipe")), 0);
+        assert_eq!((reader.unread(), store.held()[0].used), (9, 9));
+        assert!(spool.takes_pipe().now_or_never().is_none(), "it is not out yet");
+        spool.write(Bytes::from_static(b"behind")).await.expect("room");
+        spool.end(End::Whole(None));
+        let (stand_in, piped) = next(&mut reader).expect("bytes");
+        assert_eq!(stand_in.len(), 9);
+        assert_eq!(next(&mut reader).expect("bytes").0, "behind");
+        assert!(reader.is_ended());
+        let mut piped = piped.expect("a pipe");
+        assert_eq!(drained(&mut piped), b"in a pipe");
+        drop(piped);
+        assert_eq!(store.held()[0].used, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_keeps_pace_is_waited_for_and_no_other() {
+        let spool = store().spool_of(Retain::Nothing, true);
+        let mut reader = spool.reader();
+        let mut fill = || {
+            assert_eq!(spool.pass(pipe_of(&spool, b"bytes")), 0);
+            next(&mut reader).and_then(|(_, piped)| piped).expect("a pipe")
+        };
+        let since = Instant::now();
+        let mut first = fill();
+        let (is_taken, ()) = tokio::join!(spool.takes_pipe(), async {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            drained(&mut first);
+            drop(first);
+        });
+        assert_eq!((is_taken, since.elapsed().as_secs()), (true, 9));
+        let second = fill();
+        assert!(!spool.takes_pipe().await);
+        assert_eq!(since.elapsed().as_secs(), 19, "a tenth of all patience at a time");
+        assert!(!spool.takes_pipe().await);
+        assert_eq!(since.elapsed().as_secs(), 19, "and nothing until it has caught up");
+        drop(second);
+        assert!(spool.takes_pipe().await);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_takes_any_more_is_discarded() {
+        let store = store();
+        let spool = store.spool_of(Retain::Nothing, true);
+        let reader = spool.reader();
+        let late = pipe_of(&spool, b"late");
+        assert_eq!(spool.pass(pipe_of(&spool, b"bytes")), 0);
+        assert_eq!(reader.unread(), 5);
+        drop(reader);
+        assert_eq!(store.held()[0].used, 0);
+        assert!(!spool.takes_pipe().await);
+        assert_eq!((spool.pass(late), spool.written()), (4, 9));
+    }
+
+    #[tokio::test]
+    async fn who_cannot_pass_it_on_is_handed_an_error_and_what_is_retained_takes_no_pipe() {
+        let store = store();
+        let spool = store.spool_of(Retain::Nothing, true);
+        let mut reader = spool.reader();
+        assert_eq!(spool.pass(pipe_of(&spool, b"bytes")), 0);
+        let frame = poll_fn(|cx| reader.poll_frame(cx)).await.expect("something");
+        assert!(frame.is_err());
+        for spool in [store.spool_of(Retain::All, true), store.spool(Retain::Nothing)] {
+            let _reader = spool.reader();
+            assert!(!spool.takes_pipe().await);
+        }
     }
 }

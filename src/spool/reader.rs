@@ -48,7 +48,7 @@ impl Reader {
         let state = self.shared.state.lock();
         let alone = state.retain == Retain::Nothing && state.readers.iter().flatten().count() == 1;
         let own = state.readers.get(self.index).and_then(Option::as_ref);
-        let piped = state.piped.as_ref().map_or(0, |piped| piped.len() as u64);
+        let piped = state.in_pipe.unread();
         own.filter(|_| alone).map_or(0, |place| state.written - place.offset + piped)
     }
 
@@ -131,7 +131,7 @@ impl Drop for Reader {
         state.readers[self.index] = None;
         state.let_go();
         // It tells the spool that it is gone: not under the lock.
-        let piped = state.piped.take();
+        let piped = state.in_pipe.take();
         self.shared.has_room(state);
         drop(piped);
     }
@@ -160,7 +160,7 @@ impl State {
     }
 
     fn next(&mut self, index: usize, cx: &Context<'_>) -> Next {
-        if let Some(piped) = self.piped.take() {
+        if let Some(piped) = self.in_pipe.take() {
             // All else came behind it.
             return Next::Piped(piped);
         }
@@ -198,7 +198,7 @@ impl State {
     }
 
     fn is_read_up(&mut self, index: usize) -> bool {
-        let is_all = self.place(index).offset == self.written && self.piped.is_none();
+        let is_all = self.place(index).offset == self.written && self.in_pipe.unread() == 0;
         matches!(self.end, Some(End::Whole(None))) && is_all
     }
 }

@@ -128,7 +128,7 @@ impl State {
     }
 
     pub(super) fn look_whether_caught_up(&mut self) {
-        if self.chunks.is_empty() && self.disk.is_none() && !self.in_pipe {
+        if self.chunks.is_empty() && self.disk.is_none() && self.in_pipe.is_nothing() {
             self.pace.caught_up();
         }
     }
