@@ -133,7 +133,7 @@ pub(crate) fn is_stand_in(bytes: &[u8]) -> bool {
 
 static BLOCK: OnceLock<&'static [u8]> = OnceLock::new();
 
-/// Bytes in a pipe at most. More at once was measured to bring nothing.
+/// Bytes in a pipe at most: what is read at once, too, where large bodies are copied.
 const STRIDE: usize = 256 * 1024;
 /// Pipes that there are at most, each with two descriptors: enough for four times as many large answers at once as
 /// a backend has slots unless it is told otherwise, since slow readers keep theirs. Without privileges, Linux grants
