@@ -27,6 +27,7 @@ use crate::{
     client::Hop,
     headers::PeerFields,
     observe::{books::Books, record::Record},
+    spool::Piped,
 };
 
 /// One client connection.
@@ -56,6 +57,8 @@ pub(crate) struct Connection {
     half_closed: AtomicBool,
     /// The client speaks HTTP/1.0, which knows no interim responses.
     http10: AtomicBool,
+    /// Nothing is above its socket, so that bytes can go there from a pipe.
+    plain: AtomicBool,
     /// A FIN that comes from here on counts as leaving.
     fin_leaves: AtomicBool,
     /// The answer is broken off, and only a reset can tell the client so.
@@ -81,6 +84,8 @@ pub(crate) struct Connection {
 #[derive(Debug, Default)]
 struct Rare {
     interims: Vec<u8>,
+    /// A part of the answer that hyper was handed what stands in for.
+    piped: Option<Box<Piped>>,
     /// Why it broke, where the IO knows.
     why: Option<&'static str>,
 }
@@ -101,6 +106,7 @@ impl Connection {
             resting: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
             http10: AtomicBool::new(false),
+            plain: AtomicBool::new(false),
             fin_leaves: AtomicBool::new(false),
             reset: AtomicBool::new(false),
             breaking: AtomicBool::new(false),
@@ -169,6 +175,28 @@ impl Connection {
         }
         self.has_interims.store(false, Relaxed);
         Some(std::mem::take(&mut self.rare.lock().interims))
+    }
+
+    /// There is nothing above its socket.
+    pub(crate) fn plain(&self) {
+        self.plain.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain.load(Relaxed)
+    }
+
+    /// A part of the answer that goes out in the place of what stands in for it. The one before is out: else it
+    /// would not have come.
+    pub(crate) fn pass(&self, piped: Box<Piped>) {
+        let before = self.rare.lock().piped.replace(piped);
+        // Outside of the lock: it tells its spool.
+        drop(before);
+    }
+
+    /// Of those that were passed, the one that has not been taken yet.
+    pub(crate) fn take_piped(&self) -> Option<Box<Piped>> {
+        self.rare.lock().piped.take()
     }
 
     /// hyper has all of the answer; it is delivered when the kernel has it.

@@ -22,7 +22,7 @@
 //! - [`tunnel`]: what an exchange becomes whose connection has left HTTP (WebSocket)
 //! - `replay`: requests that come again, and the answers that are kept for them
 //! - `backend`: connections to the server behind
-//! - `socket`: what both sides read from and write to
+//! - `socket`: what both sides read from and write to; `pipe`: how bytes go from one to the other past us
 //! - `admin`: the listener on which all of this shows itself: live page, metrics, health
 //! - [`reply`], `refusal`: the answer on its way back, and the answers that are our own; `wishes`: in
 //!   which form a client would rather have them
@@ -83,6 +83,7 @@ mod listen;
 mod notify;
 mod observe;
 mod operator;
+mod pipe;
 mod probe;
 mod refusal;
 mod reload;

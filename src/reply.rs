@@ -166,7 +166,9 @@ impl Body for Reply {
                 {
                     ready!(visit.poll_flowing());
                 }
-                ready!(body.poll_frame(cx))
+                let visit = &this.visit;
+                let pass = |piped| visit.as_ref().is_some_and(|visit| visit.pass(piped));
+                ready!(body.poll_passed(cx, pass))
             }
         };
         match frame {

@@ -34,6 +34,16 @@ macro_rules! poll {
     };
 }
 
+/// The same, where it takes no more than a reference.
+macro_rules! of {
+    ($socket:expr, $call:ident($($argument:expr),*)) => {
+        match $socket {
+            Socket::Tcp(stream) => stream.$call($($argument),*),
+            Socket::Unix(stream) => stream.$call($($argument),*),
+        }
+    };
+}
+
 impl Socket {
     pub(crate) fn is_unix(&self) -> bool {
         matches!(self, Self::Unix(_))
@@ -100,6 +110,38 @@ impl Socket {
         }
     }
 
+    /// Takes by other means than reading what is there, once there is something. `WouldBlock` says that there is
+    /// nothing more.
+    pub(crate) fn poll_taken<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            ready!(of!(self, poll_read_ready(cx)))?;
+            match of!(self, try_io(Interest::READABLE, || take(self.as_fd()))) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                taken => return Poll::Ready(taken),
+            }
+        }
+    }
+
+    /// Gives it something by other means than writing, once it takes something. `WouldBlock` says that it takes
+    /// nothing more.
+    pub(crate) fn poll_given<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut give: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            ready!(of!(self, poll_write_ready(cx)))?;
+            match of!(self, try_io(Interest::WRITABLE, || give(self.as_fd()))) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                given => return Poll::Ready(given),
+            }
+        }
+    }
+
     /// Looks at what comes first, without taking it, once it is more than `seen`. No more than that,
     /// and it is the end.
     pub(crate) async fn peek(&self, room: &mut [u8], seen: usize) -> io::Result<usize> {
@@ -113,10 +155,7 @@ impl Socket {
                 // Else what was seen would count as news for ever.
                 if len > seen || len == 0 { Ok(len) } else { Err(io::ErrorKind::WouldBlock.into()) }
             };
-            let looked = match self {
-                Self::Tcp(stream) => stream.try_io(Interest::READABLE, look),
-                Self::Unix(stream) => stream.try_io(Interest::READABLE, look),
-            };
+            let looked = of!(self, try_io(Interest::READABLE, look));
             match looked {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
                 Err(_) if ready.is_read_closed() => return Ok(seen),

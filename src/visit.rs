@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::{
     connection::{Connection, Stream},
     observe::record::{Outcome, Record},
+    spool::Piped,
 };
 
 /// What a visit comes over.
@@ -74,6 +75,17 @@ impl Visit {
 
     pub(crate) fn is_half_closed(&self) -> bool {
         self.carrier.whole().is_some_and(Connection::is_half_closed)
+    }
+
+    /// Can the answer go out from a pipe? Not where somebody has to see it on its way.
+    pub(crate) fn takes_pipe(&self) -> bool {
+        self.carrier.whole().is_some_and(Connection::is_plain) && !self.record().keeps_bodies()
+    }
+
+    /// Passes on a part of the answer that is in a pipe. False where there is no socket for it.
+    pub(crate) fn pass(&self, piped: Box<Piped>) -> bool {
+        let connection = self.carrier.whole().filter(|connection| connection.is_plain());
+        connection.map(|connection| connection.pass(piped)).is_some()
     }
 
     /// From here on a FIN counts as leaving.

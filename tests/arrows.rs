@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The order of the map in `lib.rs`, roughly: who stands later is used by those before.
-const ORDER: [&str; 32] = [
+const ORDER: [&str; 33] = [
     "main",
     "cli",
     "demo",
@@ -36,6 +36,7 @@ const ORDER: [&str; 32] = [
     "refusal",
     "wishes",
     "socket",
+    "pipe",
     "observe",
     "notify",
     "tasks",

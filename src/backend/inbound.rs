@@ -209,6 +209,24 @@ impl Inbound {
         }
     }
 
+    /// How much of the body is to come, where that is known, and it is not behind something that has come already.
+    pub(super) fn left(&self) -> u64 {
+        match self.body {
+            Body::Length(left) if self.come.is_empty() => left,
+            _ => 0,
+        }
+    }
+
+    /// So much of that has come, and was passed on without us.
+    pub(super) fn passed(&mut self, len: u64) {
+        if let Body::Length(left) = &mut self.body {
+            *left = left.saturating_sub(len);
+            if *left == 0 {
+                self.body = Body::Ended;
+            }
+        }
+    }
+
     /// The connection has ended. Does that end the body as it should?
     pub(super) fn close(&mut self) -> bool {
         self.is_kept = false;

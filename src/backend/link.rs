@@ -2,6 +2,8 @@
 //! task of its own, and no wake-up between tasks. While it waits it has no buffer, so that an orphan
 //! costs next to nothing; and the head of the request stays with its owner, who can send it once more.
 
+mod pour;
+
 use std::{
     cell::RefCell,
     future::poll_fn,

@@ -82,6 +82,8 @@ pub(crate) struct Plan {
     pub means: Arc<Means>,
     pub request: Box<Outbound>,
     pub policy: Policy,
+    /// Its client can be handed what is in a pipe.
+    pub by_pipe: bool,
     /// How much of the answer is held for those who join.
     pub retain: Retain,
     /// Where the request asks for another protocol.

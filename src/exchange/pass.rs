@@ -14,6 +14,7 @@ use super::{
 use crate::{
     backend::{Answer, Fault, Link, Outbound, Piece},
     headers,
+    pipe::Pipe,
     spool::{End, Spool, Store},
 };
 
@@ -157,26 +158,26 @@ impl Exchange {
         async move {
             let end = loop {
                 let come = first.take().unwrap_or(Poll::Pending);
-                let next = match come {
-                    Poll::Ready(next) => next,
-                    Poll::Pending if link.is_read() => None,
-                    Poll::Pending => {
-                        if spool.is_short() {
-                            link.read_little();
-                        }
-                        link.piece().await
-                    }
+                let part = match come {
+                    Poll::Ready(next) => read(next)?,
+                    Poll::Pending if link.is_read() => ControlFlow::Break(End::Whole(None)),
+                    Poll::Pending => next(spool, link).await?,
                 };
-                let chunk = match read(next)? {
-                    ControlFlow::Continue(chunk) => chunk,
+                let part = match part {
+                    ControlFlow::Continue(part) => part,
                     ControlFlow::Break(end) => break end,
                 };
                 self.tells();
                 *again = None;
-                // The spool of an answer is never retained as a whole, so it waits for room and does
-                // not fail.
-                let kept = link.kept(&chunk);
-                let unread = spool.write_kept(chunk, kept).await.unwrap_or(0);
+                let unread = match part {
+                    // The spool of an answer is never retained as a whole, so it waits for room and does
+                    // not fail.
+                    Part::Chunk(chunk) => {
+                        let kept = link.kept(&chunk);
+                        spool.write_kept(chunk, kept).await.unwrap_or(0)
+                    }
+                    Part::Piped(pipe) => spool.pass(pipe),
+                };
                 if unread == 0 {
                     continue;
                 }
@@ -200,11 +201,33 @@ fn add_cookie(parts: &mut response::Parts, cookie: Option<Box<HeaderValue>>) {
     }
 }
 
+/// A part of a body.
+enum Part {
+    Chunk(Bytes),
+    /// It has not come to us, and need not.
+    Piped(Pipe),
+}
+
+/// Awaits what is next of a body.
+async fn next(spool: &Spool, link: &mut Link) -> Result<ControlFlow<End, Part>, Stopped> {
+    if link.is_long() && spool.takes_pipe().await {
+        match link.pour(|| spool.pipe()).await {
+            Ok(Some(pipe)) => return Ok(ControlFlow::Continue(Part::Piped(pipe))),
+            Ok(None) => {}
+            Err(fault) => return read(Some(Err(fault))),
+        }
+    }
+    if spool.is_short() {
+        link.read_little();
+    }
+    read(link.piece().await)
+}
+
 /// The next chunk of a body, or the end of all.
-fn read(next: Option<Result<Piece, Fault>>) -> Result<ControlFlow<End, Bytes>, Stopped> {
+fn read(next: Option<Result<Piece, Fault>>) -> Result<ControlFlow<End, Part>, Stopped> {
     match next {
         None => Ok(ControlFlow::Break(End::Whole(None))),
-        Some(Ok(Piece::Data(chunk))) => Ok(ControlFlow::Continue(chunk)),
+        Some(Ok(Piece::Data(chunk))) => Ok(ControlFlow::Continue(Part::Chunk(chunk))),
         Some(Ok(Piece::Trailers(trailers))) => {
             Ok(ControlFlow::Break(End::Whole(headers::accept_trailers(trailers))))
         }

@@ -6,7 +6,7 @@ use http::response;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Exchange, Means, Plan,
+    Exchange, Plan,
     pass::{Come, Whole},
     policy::{Allowance, Policy},
 };
@@ -51,10 +51,11 @@ enum Heard {
 /// Runs the exchange to its end. Nothing that happens to a client ends it.
 pub(super) fn run(exchange: Exchange, plan: Plan) -> impl Future<Output = ()> {
     // Here, since an `async fn` would hold it all twice.
-    let Plan { means, request, policy, retain, tunnel } = plan;
+    let Plan { means, request, policy, by_pipe, retain, tunnel } = plan;
     async move {
         let tunnel = tunnel.as_deref();
-        let ended = shielded(&exchange, &means, request, &policy, retain, tunnel).await;
+        let spool = AnswerSpool { store: &means.store, retain, by_pipe, made: None };
+        let ended = shielded(&exchange, &means.backend, request, &policy, spool, tunnel).await;
         let kept = ended.unwrap_or_else(|stopped| {
             if let Some(refusal) = stopped.refusal() {
                 exchange.refuse(&refusal);
@@ -71,14 +72,12 @@ pub(super) fn run(exchange: Exchange, plan: Plan) -> impl Future<Output = ()> {
 
 async fn shielded(
     exchange: &Exchange,
-    means: &Means,
+    backend: &Backend,
     request: Box<Outbound>,
     policy: &Policy,
-    retain: Retain,
+    mut spool: AnswerSpool<'_>,
     tunnel: Option<&tunnel::Plan>,
 ) -> Result<Option<Box<Kept>>, Stopped> {
-    let Means { backend, store, .. } = means;
-    let mut spool = AnswerSpool { store, retain, made: None };
     let (mut slot, mut request, mut handed) = (None, request, None);
     // A block, and no value: what is held at its end would need room in every exchange.
     let switched = 'http: {
@@ -96,28 +95,27 @@ async fn shielded(
                 exchange.ask(backend, (held, link), request, policy, &mut spool, &mut handed);
             let heard = asked.await;
             let over = Instant::now();
-            let heard = match heard {
+            if !matches!(heard, Ok(Heard::Whole(_))) {
+                let goes_on = matches!(heard, Ok(Heard::Nothing(_) | Heard::Switched(_)));
+                exchange.record().note(|outcome| {
+                    outcome.backend += over - sent;
+                    outcome.over = (!goes_on).then_some(over);
+                });
+            }
+            match heard {
                 Ok(Heard::Whole(Whole { told, link })) => {
                     Backend::keep(held, link, over);
+                    // As below: nobody learns that all is there before the next exchange can have the slot.
                     drop(slot);
                     exchange.answer_whole(told, sent, over);
                     return Ok(None);
                 }
-                heard => heard,
-            };
-            let goes_on = matches!(heard, Ok(Heard::Nothing(_) | Heard::Switched(_)));
-            exchange.record().note(|outcome| {
-                outcome.backend += over - sent;
-                outcome.over = (!goes_on).then_some(over);
-            });
-            match heard {
                 Ok(Heard::All(end, link)) => {
                     Backend::keep(held, link, over);
                     break Ok(end);
                 }
                 Ok(Heard::Nothing(again)) => request = again,
                 Ok(Heard::Switched(switched)) => break 'http switched,
-                Ok(Heard::Whole(_)) => unreachable!("it is over"),
                 Err(stopped) => break Err(stopped),
             }
         };
@@ -125,7 +123,7 @@ async fn shielded(
         // And only then does the client learn that it has all: its next request finds the slot free.
         drop(slot);
         exchange.conclude_with(&result);
-        if retain == Retain::Nothing {
+        if spool.retain == Retain::Nothing {
             if let Some(spool) = &spool.made {
                 spool.end(result.as_ref().map_or(End::Cut, End::clone));
                 spool.settle().await;
@@ -144,12 +142,13 @@ async fn shielded(
 struct AnswerSpool<'a> {
     store: &'a Store,
     retain: Retain,
+    by_pipe: bool,
     made: Option<Spool>,
 }
 
 impl AnswerSpool<'_> {
     fn get(&mut self) -> &Spool {
-        self.made.get_or_insert_with(|| self.store.spool(self.retain))
+        self.made.get_or_insert_with(|| self.store.spool_of(self.retain, self.by_pipe))
     }
 
     fn is_empty(&self) -> bool {

@@ -24,7 +24,9 @@ use crate::{
     config::Client,
     connection::Connection,
     observe::record::{Facts, Record},
+    pipe,
     refusal::Refusal,
+    spool::Piped,
 };
 
 pub(super) struct ClientIo {
@@ -40,6 +42,8 @@ pub(super) struct ClientIo {
     answering: bool,
     /// So many, of this one or the last.
     gone_out: usize,
+    /// What stands behind bytes that hyper was handed, as far as it is not out.
+    piped: Option<Box<Piped>>,
     /// A part of what hyper has in its buffer has gone out.
     amid: bool,
     /// The kernel keeps the last of the answer until it hears of our end.
@@ -100,6 +104,9 @@ impl ClientIo {
         bounds: Arc<Client>,
         seat: Seat,
     ) -> Self {
+        if transport.is_plain() {
+            connection.plain();
+        }
         Self {
             transport,
             seat,
@@ -109,6 +116,7 @@ impl ClientIo {
             own: Bytes::new(),
             answering: false,
             gone_out: 0,
+            piped: None,
             amid: false,
             is_held: false,
             acknowledged: Acknowledged::ByAnswer,
@@ -155,6 +163,36 @@ impl ClientIo {
             self.flows(cx);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// One write of what hyper has. What stands in for bytes in a pipe never goes out: they do.
+    fn poll_passed(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Some(at) = slices.iter().position(|slice| pipe::is_stand_in(slice)) else {
+            if self.connection.is_ending() {
+                return self.poll_last(cx, slices);
+            }
+            return self.poll_out(cx, |transport, cx| transport.poll_write_vectored(cx, slices));
+        };
+        let before = &slices[..at];
+        if before.iter().any(|slice| !slice.is_empty()) {
+            return self.poll_out(cx, |transport, cx| transport.poll_write_vectored(cx, before));
+        }
+        self.piped = self.connection.take_piped().or_else(|| self.piped.take());
+        let Some(mut piped) = self.piped.take() else {
+            // Whoever is handed such bytes is handed the pipe before.
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        };
+        let most = slices[at].len();
+        let polled = self.poll_out(cx, |transport, cx| {
+            transport.poll_given(cx, |socket| piped.drain(socket, most))
+        });
+        // Empty, it is dropped, and can be filled anew.
+        self.piped = Some(piped).filter(|piped| piped.len() > 0);
+        polled
     }
 
     /// One write, within `client.write_stall`.
@@ -314,10 +352,7 @@ impl AsyncWrite for ClientIo {
             self.refuse(&refusal);
             return Poll::Ready(Ok(bytes.len()));
         }
-        if self.connection.is_ending() {
-            return self.poll_last(cx, &[IoSlice::new(bytes)]);
-        }
-        self.poll_out(cx, |transport, cx| transport.poll_write(cx, bytes))
+        self.poll_passed(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -332,10 +367,7 @@ impl AsyncWrite for ClientIo {
                 None => Poll::Ready(Ok(0)),
             };
         }
-        if self.connection.is_ending() {
-            return self.poll_last(cx, slices);
-        }
-        self.poll_out(cx, |transport, cx| transport.poll_write_vectored(cx, slices))
+        self.poll_passed(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

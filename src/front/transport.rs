@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
+    os::fd::BorrowedFd,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -24,6 +25,18 @@ impl Transport {
         match self {
             Self::Plain(socket) => socket,
             Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Gives bytes to the socket that come from elsewhere, where there is nothing above it.
+    pub(super) fn poll_given(
+        &self,
+        cx: &mut Context<'_>,
+        give: impl FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(socket) => socket.poll_given(cx, give),
+            Self::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 

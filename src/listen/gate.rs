@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     admission::room::{Room, Ticket},
     config::Config,
+    pipe,
 };
 
 /// Passed by every connection of every listener.
@@ -68,7 +69,8 @@ fn places(config: &Config, descriptors: u64) -> usize {
     let wanted = config.client.total_connections;
     let backends: usize = config.backends.iter().map(|backend| backend.max_concurrency).sum();
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
-    let room = descriptors.saturating_sub(backends + SPARE).max(descriptors / 2);
+    let others = backends + 2 * pipe::most(descriptors) + SPARE;
+    let room = descriptors.saturating_sub(others).max(descriptors / 2);
     if room < wanted.min(FEW) {
         tracing::warn!(
             descriptors,

@@ -117,6 +117,11 @@ impl Record {
         self.capture.as_ref().map(|capture| Capturing::new(self.books.recent(), capture))
     }
 
+    /// Are bytes of its bodies taken down, and not only how many there were?
+    pub(crate) fn keeps_bodies(&self) -> bool {
+        self.capture.is_some() && self.books.recent().body_room(0) > 0
+    }
+
     /// It is traced, from its beginning on.
     pub(crate) fn traced(&self, trail: Arc<Trail>) {
         let _ = self.trail.set(trail);

@@ -56,6 +56,7 @@ impl House {
         let request = Outbound::new(head, &lines, body).stuck(stuck).upgrading(asked.is_some());
         let mut ready =
             self.ready(share, visit.record().clone(), means, route.on_disconnect, request);
+        ready.plan.by_pipe = visit.takes_pipe();
         ready.plan.tunnel = asked.map(|asked| {
             let bounds = tunnel::Bounds {
                 idle: self.tunnel.idle,
@@ -84,7 +85,8 @@ impl House {
         let means = means.clone();
         // Boxed: it is handed on, and kept, at many places.
         let request = Box::new(request);
-        let plan = Plan { means, request, policy, retain: Retain::Nothing, tunnel: None };
+        let (retain, by_pipe, tunnel) = (Retain::Nothing, false, None);
+        let plan = Plan { means, request, policy, by_pipe, retain, tunnel };
         Ready { share, record, plan }
     }
 

@@ -11,6 +11,9 @@
 //! is given up instead. A single chunk is always taken, so that nobody waits for the memory of
 //! others.
 //!
+//! A long body for one client over a bare socket need not be here at all: as long as that client keeps pace, parts of
+//! it go by in a pipe (`piped`), between what was written before and what is written then.
+//!
 //! `spool.total_memory` counts buffers, as long as anybody has a piece of them: the spool, the thread that
 //! writes to disk, hyper while its client's socket is full. Where it is nearly used up, little is read at a time
 //! on both sides (`is_short`), since a single chunk of each body may lie beyond the bound.
@@ -19,6 +22,7 @@ mod body;
 mod budget;
 mod disk;
 mod pace;
+mod piped;
 mod reader;
 mod spill;
 mod state;
@@ -38,6 +42,7 @@ use tokio::sync::Notify;
 pub(crate) use self::{
     body::{Received, SendBody},
     budget::Held,
+    piped::Piped,
     reader::{Broken, Reader},
     whole::Body,
 };
@@ -45,8 +50,10 @@ use self::{
     budget::{Budget, Share},
     disk::Disk,
     pace::Pace,
+    piped::InPipe,
     state::Offer,
 };
+use crate::pipe::Pipes;
 
 /// The house-wide place that all spools share.
 #[derive(Debug, Clone)]
@@ -61,6 +68,7 @@ struct Limits {
     total_memory: Budget,
     total_disk: Budget,
     dir: PathBuf,
+    pipes: Arc<Pipes>,
 }
 
 /// One body. Cloning gives another handle on the same.
@@ -104,6 +112,8 @@ pub(crate) enum Full {
 #[derive(Debug)]
 struct Shared {
     limits: Arc<Limits>,
+    /// Its one reader can pass on what is in a pipe, and nothing is retained.
+    by_pipe: bool,
     state: Mutex<State>,
     /// Told when a reader has let something go, or has gone itself, where the writer is short of it.
     room: Notify,
@@ -121,6 +131,7 @@ struct State {
     written: u64,
     charged: Share,
     disk: Option<Disk>,
+    in_pipe: InPipe,
     /// The file is being written; it must not go, however far the readers are.
     spilling: bool,
     /// The writer has found no room, and may wait for some.
@@ -162,6 +173,7 @@ impl Store {
             total_memory: Budget::new(config.total_memory),
             total_disk: Budget::new(config.total_disk),
             dir: config.dir.clone(),
+            pipes: Pipes::new(),
         };
         Self { limits: Arc::new(limits) }
     }
@@ -180,12 +192,18 @@ impl Store {
             total_memory: self.limits.total_memory.bounded(config.total_memory),
             total_disk: self.limits.total_disk.bounded(config.total_disk),
             dir: config.dir.clone(),
+            pipes: self.limits.pipes.clone(),
         };
         Self { limits: Arc::new(limits) }
     }
 
     /// An empty spool.
     pub(crate) fn spool(&self, retain: Retain) -> Spool {
+        self.spool_of(retain, false)
+    }
+
+    /// An empty spool, a part of which may go `by_pipe`: its reader, of whom there is one, knows of that.
+    pub(crate) fn spool_of(&self, retain: Retain, by_pipe: bool) -> Spool {
         let state = State {
             chunks: VecDeque::new(),
             first: 0,
@@ -193,6 +211,7 @@ impl Store {
             written: 0,
             charged: self.limits.total_memory.share(),
             disk: None,
+            in_pipe: InPipe::Nothing,
             spilling: false,
             short: false,
             paced: false,
@@ -205,6 +224,7 @@ impl Store {
         Spool {
             shared: Arc::new(Shared {
                 limits: self.limits.clone(),
+                by_pipe: by_pipe && retain == Retain::Nothing,
                 state: Mutex::new(state),
                 room: Notify::new(),
             }),

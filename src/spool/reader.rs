@@ -12,7 +12,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use http_body::Frame;
 
-use super::{End, Place, Retain, Shared, State, disk};
+use super::{End, Piped, Place, Retain, Shared, State, disk};
 
 /// One reader; it keeps what it has not read yet, and only that.
 pub(crate) struct Reader {
@@ -29,6 +29,8 @@ pub(crate) enum Broken {
     Cut,
     #[error("the spool cannot be read back: {0}")]
     Disk(io::Error),
+    #[error("a part of the body is in a pipe, and nobody here can pass that on")]
+    InPipe,
 }
 
 impl Reader {
@@ -46,7 +48,8 @@ impl Reader {
         let state = self.shared.state.lock();
         let alone = state.retain == Retain::Nothing && state.readers.iter().flatten().count() == 1;
         let own = state.readers.get(self.index).and_then(Option::as_ref);
-        own.filter(|_| alone).map_or(0, |place| state.written - place.offset)
+        let piped = state.in_pipe.unread();
+        own.filter(|_| alone).map_or(0, |place| state.written - place.offset + piped)
     }
 
     /// Is `spool.total_memory` nearly used up? Then little is to be taken ahead.
@@ -57,6 +60,16 @@ impl Reader {
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.poll_passed(cx, |_| false)
+    }
+
+    /// The same for one that can `pass` on what is in a pipe: it is told, and gets a frame of what stands in for
+    /// that. False where it cannot.
+    pub(crate) fn poll_passed(
+        &mut self,
+        cx: &mut Context<'_>,
+        pass: impl FnOnce(Box<Piped>) -> bool,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         loop {
             if self.ended {
@@ -90,6 +103,13 @@ impl Reader {
                     let read = disk::read(file, offset - from, end - from, memory);
                     self.from_disk = Some(Box::pin(read));
                 }
+                Next::Piped(piped) => {
+                    drop(state);
+                    let stand_in = piped.stand_in();
+                    let is_passed = pass(piped);
+                    let frame = is_passed.then(|| Frame::data(stand_in)).ok_or(Broken::InPipe);
+                    return Poll::Ready(Some(frame));
+                }
                 Next::Wait => return Poll::Pending,
                 Next::End(end) => {
                     drop(state);
@@ -110,7 +130,10 @@ impl Drop for Reader {
         let mut state = self.shared.state.lock();
         state.readers[self.index] = None;
         state.let_go();
+        // It tells the spool that it is gone: not under the lock.
+        let piped = state.in_pipe.take();
         self.shared.has_room(state);
+        drop(piped);
     }
 }
 
@@ -121,6 +144,7 @@ impl fmt::Debug for Reader {
 }
 
 enum Next {
+    Piped(Box<Piped>),
     Chunk(Bytes),
     Disk { offset: u64, end: u64 },
     Wait,
@@ -136,6 +160,10 @@ impl State {
     }
 
     fn next(&mut self, index: usize, cx: &Context<'_>) -> Next {
+        if let Some(piped) = self.in_pipe.take() {
+            // All else came behind it.
+            return Next::Piped(piped);
+        }
         let offset = self.place(index).offset;
         if offset < self.memory_from {
             return Next::Disk { offset, end: self.memory_from };
@@ -170,7 +198,7 @@ impl State {
     }
 
     fn is_read_up(&mut self, index: usize) -> bool {
-        let written = self.written;
-        matches!(self.end, Some(End::Whole(None))) && self.place(index).offset == written
+        let is_all = self.place(index).offset == self.written && self.in_pipe.unread() == 0;
+        matches!(self.end, Some(End::Whole(None))) && is_all
     }
 }

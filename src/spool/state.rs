@@ -124,7 +124,11 @@ impl State {
             self.memory_from = self.written;
         }
         self.drop_passed_disk();
-        if self.chunks.is_empty() && self.disk.is_none() {
+        self.look_whether_caught_up();
+    }
+
+    pub(super) fn look_whether_caught_up(&mut self) {
+        if self.chunks.is_empty() && self.disk.is_none() && self.in_pipe.is_nothing() {
             self.pace.caught_up();
         }
     }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::Frame;
 
-use super::{Broken, Reader, Store, state::LARGE};
+use super::{Broken, Piped, Reader, Store, state::LARGE};
 
 /// The body of an answer, for one who reads it.
 #[derive(Debug)]
@@ -54,10 +54,19 @@ impl Body {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.poll_passed(cx, |_| false)
+    }
+
+    /// The same for one that can `pass` on what is in a pipe.
+    pub(crate) fn poll_passed(
+        &mut self,
+        cx: &mut Context<'_>,
+        pass: impl FnOnce(Box<Piped>) -> bool,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self {
             Self::Whole(body) if body.is_empty() => Poll::Ready(None),
             Self::Whole(body) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(body))))),
-            Self::Spooled(reader) => reader.poll_frame(cx),
+            Self::Spooled(reader) => reader.poll_passed(cx, pass),
         }
     }
 }

@@ -264,6 +264,14 @@ impl Seawall {
         self.descriptors().filter(|open| open.starts_with("socket:")).count()
     }
 
+    /// How many pipes the process has to itself: both ends of them.
+    pub(crate) fn pipes(&self) -> usize {
+        let mut ends: Vec<_> =
+            self.descriptors().filter(|open| open.starts_with("pipe:")).collect();
+        ends.sort_unstable();
+        ends.windows(2).filter(|two| two[0] == two[1]).count()
+    }
+
     /// The event queues by which the process watches its sockets that have this port at either end.
     pub(crate) fn event_queues(&self, port: u16) -> BTreeSet<String> {
         let port = format!(":{port:04X}");

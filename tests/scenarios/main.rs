@@ -14,6 +14,7 @@ mod curl;
 mod cut_behind_the_head;
 mod drain;
 mod half_closed_or_gone;
+mod large_bodies;
 mod leaves_in_mid_response;
 mod leaves_in_mid_upload;
 mod leaves_the_queue;
