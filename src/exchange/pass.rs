@@ -57,7 +57,7 @@ impl Exchange {
         answer: Answer,
         policy: &Policy,
         store: &Store,
-        handed: &Option<Box<response::Parts>>,
+        is_handed: bool,
     ) -> Result<Come, Stopped> {
         let Answer { head: mut parts, cookie, mut link } = answer;
         let overruled = headers::accept(&mut parts, self.record().id()).map_err(|refusal| {
@@ -71,7 +71,7 @@ impl Exchange {
         let first = link.at_once();
         // Where others may join, or it is told already how it begins, it goes its way through a spool.
         let body = match &first {
-            _ if self.known.is_some() || handed.is_some() || !link.is_settled() => None,
+            _ if self.known.is_some() || is_handed || !link.is_settled() => None,
             Poll::Ready(None) => Some(Bytes::new()),
             Poll::Ready(Some(Ok(Piece::Data(body)))) => Some(body.clone()),
             _ => None,

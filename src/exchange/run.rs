@@ -202,7 +202,7 @@ impl Exchange {
                 Sent::Switched(switched) => return Ok(Heard::Switched(switched)),
             }
         };
-        let answer = match self.whole(answer, policy, spool.store, handed)? {
+        let answer = match self.whole(answer, policy, spool.store, handed.is_some())? {
             Come::Whole(whole) => return Ok(Heard::Whole(whole)),
             Come::InPart(answer) => answer,
         };

@@ -54,8 +54,7 @@ impl House {
         });
         let lines = added.pieces(visit.record().id());
         let request = Outbound::new(head, &lines, body).stuck(stuck).upgrading(asked.is_some());
-        let mut ready =
-            self.ready(share, visit.record().clone(), means, route.on_disconnect, request);
+        let mut ready = ready(share, visit.record().clone(), means, route.on_disconnect, request);
         ready.plan.by_pipe = visit.takes_pipe();
         ready.plan.tunnel = asked.map(|asked| {
             let bounds = tunnel::Bounds {
@@ -67,27 +66,6 @@ impl House {
             Box::new(tunnel::Plan { asked, bounds, draining })
         });
         Prepared { ready, caller, identity }
-    }
-
-    fn ready(
-        &self,
-        share: ClientShare,
-        record: Arc<Record>,
-        means: &Arc<Means>,
-        on_disconnect: Option<OnDisconnect>,
-        request: Outbound,
-    ) -> Ready {
-        let policy = Policy {
-            on_disconnect,
-            orphan: means.backend.config.orphan.clone(),
-            endless: means.backend.config.endless,
-        };
-        let means = means.clone();
-        // Boxed: it is handed on, and kept, at many places.
-        let request = Box::new(request);
-        let (retain, by_pipe, tunnel) = (Retain::Nothing, false, None);
-        let plan = Plan { means, request, policy, by_pipe, retain, tunnel };
-        Ready { share, record, plan }
     }
 
     /// Asks the backend how it is, for whoever wants to know.
@@ -107,7 +85,7 @@ impl House {
             capture.request(&head, record.facts(), false);
         }
         let request = Outbound::new(Box::new(head), &[], Received::Nothing);
-        let mut ready = self.ready(share, record.clone(), means, None, request);
+        let mut ready = ready(share, record.clone(), means, None, request);
         // Whoever hears it out does so for as long; without him, it is cut at once.
         ready.plan.policy.orphan.max_duration = Duration::ZERO;
         Some((record, exchange::start(ready)))
@@ -168,6 +146,27 @@ impl House {
             }
         }
     }
+}
+
+/// All that it takes to start an exchange for one client.
+fn ready(
+    share: ClientShare,
+    record: Arc<Record>,
+    means: &Arc<Means>,
+    on_disconnect: Option<OnDisconnect>,
+    request: Outbound,
+) -> Ready {
+    let policy = Policy {
+        on_disconnect,
+        orphan: means.backend.config.orphan.clone(),
+        endless: means.backend.config.endless,
+    };
+    let means = means.clone();
+    // Boxed: it is handed on, and kept, at many places.
+    let request = Box::new(request);
+    let (retain, by_pipe, tunnel) = (Retain::Nothing, false, None);
+    let plan = Plan { means, request, policy, by_pipe, retain, tunnel };
+    Ready { share, record, plan }
 }
 
 /// A GET or HEAD and nothing besides, so that its head says all of it.
