@@ -105,12 +105,13 @@ impl Tasks {
 
     /// All are to come to their end.
     pub fn close(&self) {
+        let mut bells = self.kinds.bells.lock();
+        let all: Vec<_> = bells.drain(..).filter_map(|bell| bell.upgrade()).collect();
+        // All of them before anybody ceases to accept: who is accepted then is known to come late.
+        all.iter().for_each(|bell| bell.ring());
         self.kinds.closing.cancel();
-        // One that is hung up from here on finds it cancelled.
-        let bells = std::mem::take(&mut *self.kinds.bells.lock());
-        for bell in bells.iter().filter_map(Weak::upgrade) {
-            bell.ring();
-        }
+        drop(bells);
+        all.iter().for_each(|bell| bell.wake());
     }
 
     /// Rings then, for those who are accepted at one place.
@@ -120,7 +121,7 @@ impl Tasks {
         // Of places at which we listen no longer.
         bells.retain(|bell| bell.strong_count() > 0);
         bells.push(Arc::downgrade(&bell));
-        drop(bells);
+        // Under the lock, under which all others ring.
         if self.kinds.closing.is_cancelled() {
             bell.ring();
         }

@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -124,19 +125,22 @@ impl<S> Line<S> {
         !self.is_watched.load(Relaxed) && !self.is_watched.swap(true, Relaxed)
     }
 
-    /// Wakes those who have waited long enough, or all. False where nobody waits any more, and nothing is to be
-    /// watched.
-    pub(crate) fn wake(&self, now: Instant, all: bool) -> bool {
+    /// Wakes those who have waited long enough, or all, and tells when the next one will have. None where nobody waits
+    /// any more, and nothing is to be watched.
+    pub(crate) fn wake(&self, now: Instant, all: bool) -> Option<Instant> {
         let order = self.order.lock();
         if order.waiting.is_empty() {
             self.is_watched.store(false, Relaxed);
-            return false;
+            return None;
         }
-        let waiting = order.waiting.values().filter(|one| all || one.until <= now);
-        let wakers: Vec<Waker> = waiting.map(|one| one.waker.clone()).collect();
+        let waiting = order.waiting.values();
+        let next = waiting.clone().map(|one| one.until).filter(|until| *until > now).min();
+        let woken = waiting.filter(|one| all || one.until <= now);
+        let wakers: Vec<Waker> = woken.map(|one| one.waker.clone()).collect();
         drop(order);
         wakers.into_iter().for_each(Waker::wake);
-        true
+        // Those who are woken now leave: they are not to be watched for.
+        Some(next.unwrap_or(now + SOON))
     }
 
     /// How many wait in it.
@@ -238,6 +242,9 @@ impl<S> Line<S> {
     }
 }
 
+/// Who was woken to leave has left by then.
+const SOON: Duration = Duration::from_millis(50);
+
 impl<S> InLine<'_, S> {
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Slot<S>>> {
         let mut order = self.line.order.lock();
@@ -288,7 +295,7 @@ impl<S> Drop for Slot<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::{pin::Pin, sync::atomic::AtomicUsize, task::Wake, thread, time::Duration};
+    use std::{pin::Pin, sync::atomic::AtomicUsize, task::Wake, thread};
 
     use super::*;
 
@@ -381,11 +388,11 @@ mod tests {
             assert!(one.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         }
         assert!(line.is_to_be_watched() && !line.is_to_be_watched());
-        for (after, all, count) in [(8, false, 0), (9, false, 1), (9, true, 3)] {
-            assert!(line.wake(now + after * second, all));
+        for (after, all, count, next) in [(8, false, 0, 9), (9, false, 1, 10), (9, true, 3, 10)] {
+            assert_eq!(line.wake(now + after * second, all), Some(now + next * second));
             assert_eq!(woken.0.load(Relaxed), count);
         }
         drop(waits);
-        assert!(!line.wake(now, true) && line.is_to_be_watched());
+        assert!(line.wake(now, true).is_none() && line.is_to_be_watched());
     }
 }

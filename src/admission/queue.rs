@@ -19,7 +19,7 @@ pub(crate) struct Slots<S> {
 pub(crate) enum NoSlot {
     /// `backend.queue.max` requests wait already.
     QueueFull,
-    /// None came free within `backend.queue.timeout`.
+    /// None came free within `backend.queue.timeout`, as whoever waits finds.
     WaitedTooLong,
 }
 

@@ -136,8 +136,7 @@ pub(super) fn read(come: &mut Bytes) -> Result<Option<Head>, Malformed> {
         parts.version = Version::HTTP_10;
     }
     let (mut closes, mut keeps, mut length) = (false, false, Length::Unsaid);
-    // One for an id of ours. hyper reads the next request into what it has written an answer from, and
-    // more is added to that.
+    // One for an id of ours. hyper reads the next request into what it has written an answer from.
     parts.headers = maps::take();
     parts.headers.reserve((parsed.headers.len() + 1).max(ROOM));
     for field in &*parsed.headers {
@@ -229,7 +228,7 @@ fn ends_chunked(value: &HeaderValue) -> bool {
 
 /// What a head has besides its fields, method and target.
 const LINE: usize = "  HTTP/1.1\r\n\r\n".len();
-/// For the fields of a small request, and those that are added to it.
+/// For the fields of a small request.
 const ROOM: usize = 12;
 /// Of an answer.
 const FIELDS: usize = 100;

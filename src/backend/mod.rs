@@ -30,7 +30,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 #[cfg(fuzzing)]
 pub use self::inbound::Told;
@@ -191,8 +191,8 @@ impl Backend {
         self.lasting.slots.free_slot(request.and_then(Outbound::at))
     }
 
-    /// Takes a slot, or a place in the queue until there is one, or it has waited since `queued` for too long; then
-    /// it is woken. Dropping the future leaves the queue. Whoever was held, or had a slot before, finds a place even in
+    /// Takes a slot, or a place in the queue until there is one. Who still waits when the time has come `until` which
+    /// it may is woken, and has to see to that itself. Dropping the future leaves the queue. Whoever was held, or had a slot before, finds a place even in
     /// a full one: `backend.hold.max` is their bound.
     pub(crate) fn slot(
         &self,
@@ -217,11 +217,11 @@ impl Backend {
         Tasks::background(async move {
             let is_out_of_reach =
                 || lasting.hold.is_away() || child.state.borrow().crash_loop().is_some();
-            loop {
-                sleep(LOOK).await;
-                if !lasting.slots.line().wake(Instant::now(), is_out_of_reach()) {
-                    return;
-                }
+            let line = lasting.slots.line();
+            let mut now = Instant::now();
+            while let Some(next) = line.wake(now, is_out_of_reach()) {
+                sleep_until(next.min(now + LOOK)).await;
+                now = Instant::now();
             }
         });
     }

@@ -142,6 +142,9 @@ impl Exchange {
                     None => Poll::Pending,
                 };
             }
+            if until <= queued {
+                return Poll::Ready(Err(Stopped::NoSlot(NoSlot::WaitedTooLong)));
+            }
             backend.watch_queue();
             Poll::Pending
         });

@@ -60,6 +60,8 @@ pub(super) struct Shared {
     pub has_news: AtomicBool,
     /// Its end is told to all who watch.
     pub is_over: AtomicBool,
+    /// It was open to others when it began.
+    pub may_have_guests: bool,
 }
 
 #[derive(Debug)]
@@ -143,6 +145,7 @@ impl Shared {
     ) -> Arc<Self> {
         let trail = record.trail().cloned();
         let caller = open.as_ref().map(|open| open.caller);
+        let may_have_guests = open.is_some();
         let state = State {
             stage: Stage::Queued,
             ended: false,
@@ -157,7 +160,8 @@ impl Shared {
             task: None,
         };
         let (has_news, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { share, writes, trail, state: Mutex::new(state), has_news, is_over })
+        let state = Mutex::new(state);
+        Arc::new(Self { share, writes, trail, state, has_news, is_over, may_have_guests })
     }
 
     /// Seats one more watcher, if the exchange is open to it; an orphan is none any more then.

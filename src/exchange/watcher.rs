@@ -149,7 +149,7 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        if self.guest.is_none() && self.shared.is_over.load(Acquire) {
+        if !self.shared.may_have_guests && self.shared.is_over.load(Acquire) {
             // Nothing is decided any more, and what its seat still has goes with all that is shared.
             return;
         }

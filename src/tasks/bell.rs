@@ -42,11 +42,16 @@ pub(crate) struct Draining {
 struct Task(usize, usize);
 
 impl Bell {
+    /// Whoever looks from here on finds it rung. Those who wait are woken by [`Self::wake`].
     pub(super) fn ring(&self) {
-        let mut waiting = self.waiting.lock();
+        // Under the lock: who stands in the list has looked before.
+        let _waiting = self.waiting.lock();
         self.rung.store(true, SeqCst);
-        let woken = std::mem::take(&mut *waiting);
-        drop(waiting);
+    }
+
+    /// Wakes all who wait for it, once it has rung.
+    pub(super) fn wake(&self) {
+        let woken = std::mem::take(&mut *self.waiting.lock());
         for (_, task) in woken {
             task.wake();
         }
@@ -132,7 +137,10 @@ mod tests {
         assert!(!is_ready(&mut first).await);
         let rings = bell.clone();
         // Polled first, the other rings while it waits.
-        tokio::join!(&mut first, async move { rings.ring() });
+        tokio::join!(&mut first, async move {
+            rings.ring();
+            rings.wake();
+        });
         assert!(is_ready(&mut first).await);
         assert!(is_ready(&mut bell.draining()).await);
     }
@@ -152,6 +160,7 @@ mod tests {
         }));
         let _ = (&mut is_polled).await;
         bell.ring();
+        bell.wake();
         woken.await.expect("woken");
     }
 
@@ -166,6 +175,7 @@ mod tests {
         let mut left = bell.draining();
         assert!(!is_ready(&mut left).await);
         bell.ring();
+        bell.wake();
         drop(left);
     }
 
@@ -173,6 +183,7 @@ mod tests {
     async fn whoever_comes_when_it_has_rung_has_a_moment() {
         let bell = Arc::new(Bell::default());
         bell.ring();
+        bell.wake();
         let mut late = bell.draining_late();
         assert!(!is_ready(&mut late).await);
         let late = pin!(late);

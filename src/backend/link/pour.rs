@@ -2,6 +2,8 @@
 
 use std::{future::poll_fn, io, os::fd::BorrowedFd};
 
+use bytes::BytesMut;
+
 use super::{Fault, Link};
 use crate::pipe::Pipe;
 
@@ -28,7 +30,12 @@ impl Link {
                     Err(error) => Err(error),
                 }
             };
-            self.socket.poll_taken(cx, fill).map_err(Fault::Lost)
+            let poured = self.socket.poll_taken(cx, fill).map_err(Fault::Lost);
+            if poured.is_pending() {
+                // An orphan may wait for long.
+                self.bulk = BytesMut::new();
+            }
+            poured
         })
         .await?;
         let Some(pipe) = poured else { return Ok(None) };
@@ -42,7 +49,8 @@ impl Link {
 }
 
 fn is_unknown(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
 }
 
 /// Of a body of which at least so much is to come, a pipe takes the rest. Where it was 68 KiB, that cost hardly less

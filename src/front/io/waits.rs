@@ -2,8 +2,9 @@
 //! end.
 
 use std::{
+    future::Future as _,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -11,6 +12,7 @@ use std::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead as _, ReadBuf},
+    task::unconstrained,
     time::{Instant, sleep_until},
 };
 
@@ -140,7 +142,9 @@ impl ClientIo {
         if timer.deadline() > due {
             timer.as_mut().reset(due);
         }
-        while timer.as_mut().poll(cx).is_ready() {
+        // Whatever else this task has done: out of its budget, it would only be told to come again, and the timer not
+        // whom to wake.
+        while pin!(unconstrained(timer.as_mut())).poll(cx).is_ready() {
             if Instant::now() >= due {
                 return Poll::Ready(());
             }
