@@ -108,10 +108,14 @@ impl Tasks {
         let mut bells = self.kinds.bells.lock();
         let all: Vec<_> = bells.drain(..).filter_map(|bell| bell.upgrade()).collect();
         // All of them before anybody ceases to accept: who is accepted then is known to come late.
-        all.iter().for_each(|bell| bell.ring());
+        for bell in &all {
+            bell.ring();
+        }
         self.kinds.closing.cancel();
         drop(bells);
-        all.iter().for_each(|bell| bell.wake());
+        for bell in &all {
+            bell.wake();
+        }
     }
 
     /// Rings then, for those who are accepted at one place.
