@@ -2,6 +2,7 @@
 //! client, answers of our own to what never became a request, and a patient close.
 
 mod bare;
+mod out;
 mod waits;
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -24,7 +25,6 @@ use crate::{
     config::Client,
     connection::Connection,
     observe::record::{Facts, Record},
-    pipe,
     refusal::Refusal,
     spool::Piped,
 };
@@ -144,106 +144,6 @@ impl ClientIo {
         self.own = refusal.bytes();
         let began = self.waiting_since.unwrap_or_else(Instant::now);
         log_refusal(&self.connection, refusal, began, true);
-    }
-
-    fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Not in the middle of anything. hyper flushes after each poll of a request, so they need not
-        // wait for its answer.
-        if !self.amid
-            && let Some(interims) = self.connection.take_interims()
-            && !self.answering
-        {
-            self.own = [&self.own[..], &interims].concat().into();
-        }
-        while !self.own.is_empty() {
-            match Pin::new(&mut self.transport).poll_write(cx, &self.own) {
-                Poll::Ready(written) => self.own.advance(written?),
-                Poll::Pending => return self.poll_stalled(cx).map(Err),
-            }
-            self.flows(cx);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// One write of what hyper has. What stands in for bytes in a pipe never goes out: they do.
-    fn poll_passed(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let Some(at) = slices.iter().position(|slice| pipe::is_stand_in(slice)) else {
-            if self.connection.is_ending() {
-                return self.poll_last(cx, slices);
-            }
-            return self.poll_out(cx, |transport, cx| transport.poll_write_vectored(cx, slices));
-        };
-        let before = &slices[..at];
-        if before.iter().any(|slice| !slice.is_empty()) {
-            return self.poll_out(cx, |transport, cx| transport.poll_write_vectored(cx, before));
-        }
-        self.piped = self.connection.take_piped().or_else(|| self.piped.take());
-        let Some(mut piped) = self.piped.take() else {
-            // Whoever is handed such bytes is handed the pipe before.
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-        };
-        let most = slices[at].len();
-        let polled = self.poll_out(cx, |transport, cx| {
-            transport.poll_given(cx, |socket| piped.drain(socket, most))
-        });
-        // Empty, it is dropped, and can be filled anew.
-        self.piped = Some(piped).filter(|piped| piped.len() > 0);
-        polled
-    }
-
-    /// One write, within `client.write_stall`.
-    fn poll_out(
-        &mut self,
-        cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut Transport>, &mut Context<'_>) -> Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_own(cx))?;
-        match write(Pin::new(&mut self.transport), cx) {
-            Poll::Ready(Ok(written)) => {
-                self.flows(cx);
-                self.amid = true;
-                if !self.answering {
-                    self.gone_out = 0;
-                }
-                self.gone_out = self.gone_out.saturating_add(written);
-                self.answering |= self.connection.is_received();
-                Poll::Ready(Ok(written))
-            }
-            Poll::Ready(Err(error)) => {
-                self.connection.note("client reset the connection");
-                Poll::Ready(Err(error))
-            }
-            Poll::Pending => self.poll_stalled(cx).map(Err),
-        }
-    }
-
-    /// One write of what our end follows.
-    fn poll_last(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.is_held = true;
-        self.poll_out(cx, |transport, cx| transport.get_mut().poll_write_last(cx, slices))
-    }
-
-    /// What TLS has encrypted is not out yet, for all that it has taken it.
-    fn poll_through(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.transport).poll_flush(cx) {
-            Poll::Ready(Ok(())) => {
-                self.flows(cx);
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => {
-                self.connection.note("client reset the connection");
-                Poll::Ready(Err(error))
-            }
-            Poll::Pending => self.poll_stalled(cx).map(Err),
-        }
     }
 
     /// A part of a head. What hyper finds too long may be its first line; nearly every head comes
