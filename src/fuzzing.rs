@@ -1,6 +1,6 @@
 //! What the fuzz targets (`fuzz/`) reach of the inside. Built for them alone.
 
-use std::{future::pending, io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -18,7 +18,7 @@ use crate::{
     observe::books::Books,
     proxy::Proxy,
     socket::Socket,
-    tasks::Tasks,
+    tasks::{Bell, Tasks},
 };
 pub use crate::{
     backend::Told,
@@ -32,6 +32,8 @@ pub struct Front {
     runtime: Runtime,
     proxy: Proxy,
     room: Arc<Room>,
+    /// Never rung.
+    bell: Arc<Bell>,
 }
 
 impl Front {
@@ -45,7 +47,7 @@ impl Front {
         let loaded = config::load(None, &overrides).map_err(io::Error::other)?;
         let proxy = Proxy::new(&loaded.config, Tasks::default(), Books::unwritten());
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, proxy, room: Room::new(1) })
+        Ok(Self { runtime, proxy, room: Room::new(1), bell: Arc::default() })
     }
 
     /// What a client gets that sends these bytes, then a FIN, and listens until the end.
@@ -70,7 +72,7 @@ impl Front {
                 let _ = tokio::join!(send, reading.read_to_end(&mut answer));
                 answer
             };
-            let served = front::serve(arrival, self.proxy.clone(), pending());
+            let served = front::serve(arrival, self.proxy.clone(), self.bell.draining());
             Ok(tokio::join!(served, client).1)
         })
     }

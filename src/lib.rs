@@ -76,7 +76,7 @@ mod connection;
 mod demo;
 mod exchange;
 mod front;
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod headers;
 mod listen;

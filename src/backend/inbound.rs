@@ -296,7 +296,7 @@ pub fn head_of(bytes: &[u8]) -> Option<response::Parts> {
 }
 
 /// What is made of a stream that comes in these pieces and then ends.
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub(crate) fn of_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<Told> {
     let (mut inbound, mut told) = (Inbound::new(), Told::default());
     let mut is_answered = false;
@@ -324,7 +324,7 @@ pub(crate) fn of_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<To
 }
 
 /// What is told of a stream, to fuzzers.
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 #[derive(Debug, Default)]
 pub struct Told {
     /// Of interim answers, then of the answer.

@@ -32,9 +32,9 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub use self::inbound::Told;
-#[cfg(fuzzing)]
+#[cfg(feature = "fuzzing")]
 pub(crate) use self::inbound::of_pieces as answer_of;
 use self::lasting::Lasting;
 pub(crate) use self::{

@@ -80,7 +80,7 @@ pub struct NoAccessLog {
 
 impl AccessLog {
     /// A log that writes nothing.
-    #[cfg(any(test, fuzzing, feature = "steps"))]
+    #[cfg(any(test, feature = "fuzzing", feature = "steps"))]
     pub(crate) fn off() -> Self {
         Self::over(1.0, None)
     }

@@ -98,7 +98,7 @@ impl Books {
     }
 
     /// Books whose lines are written nowhere.
-    #[cfg(any(test, fuzzing, feature = "steps"))]
+    #[cfg(any(test, feature = "fuzzing", feature = "steps"))]
     pub(crate) fn unwritten() -> Self {
         Self::new(AccessLog::off(), Recent::off(), None)
     }
