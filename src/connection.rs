@@ -55,6 +55,8 @@ pub(crate) struct Connection {
     resting: AtomicBool,
     /// The client has sent a FIN.
     half_closed: AtomicBool,
+    /// Of the present request, more was asked for than there will be.
+    short: AtomicBool,
     /// The client speaks HTTP/1.0, which knows no interim responses.
     http10: AtomicBool,
     /// Nothing is above its socket, so that bytes can go there from a pipe.
@@ -105,6 +107,7 @@ impl Connection {
             draining: AtomicBool::new(false),
             resting: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
+            short: AtomicBool::new(false),
             http10: AtomicBool::new(false),
             plain: AtomicBool::new(false),
             fin_leaves: AtomicBool::new(false),
@@ -126,6 +129,7 @@ impl Connection {
         self.fin_leaves.store(false, Relaxed);
         self.serving.store(true, Relaxed);
         self.received.store(whole, Relaxed);
+        self.short.store(false, Relaxed);
         self.last.store(last, Relaxed);
         self.owing.store(true, Relaxed);
     }
@@ -315,6 +319,18 @@ impl Connection {
 
     pub(crate) fn half_close(&self) {
         self.half_closed.store(true, Relaxed);
+    }
+
+    /// hyper has no more of the present request, and nothing will come.
+    pub(crate) fn fall_short(&self, cx: &Context<'_>) {
+        if !self.short.swap(true, Relaxed) {
+            // Whoever receives it must look again.
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    pub(crate) fn is_short(&self) -> bool {
+        self.short.load(Relaxed)
     }
 
     pub(crate) fn note(&self, why: &'static str) {

@@ -73,8 +73,9 @@ impl Visit {
         self.record().note(change);
     }
 
-    pub(crate) fn is_half_closed(&self) -> bool {
-        self.carrier.whole().is_some_and(Connection::is_half_closed)
+    /// Has its request ended before it was whole?
+    pub(crate) fn is_short(&self) -> bool {
+        self.carrier.whole().is_some_and(Connection::is_short)
     }
 
     /// Can the answer go out from a pipe? Not where somebody has to see it on its way.
@@ -96,12 +97,9 @@ impl Visit {
     }
 
     /// The request is in, whole.
-    pub(crate) async fn received(&self) {
-        let Some(connection) = self.carrier.whole() else { return };
-        connection.received();
-        if connection.is_half_closed() {
-            // The FIN came with the end of the body: have the IO look at it again.
-            tokio::task::yield_now().await;
+    pub(crate) fn received(&self) {
+        if let Some(connection) = self.carrier.whole() {
+            connection.received();
         }
     }
 

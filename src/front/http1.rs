@@ -61,8 +61,8 @@ pub(super) async fn serve(
         }
     });
     let mut served = builder
-        // What a FIN means is found out below hyper, in `departure`.
-        .half_close(false)
+        // What a FIN means is found out below hyper (`io::watch`), which so needs no buffer to look for one.
+        .half_close(true)
         // So is how long a head may take, in `io`.
         .header_read_timeout(None)
         .max_header_size(max_head)

@@ -4,6 +4,7 @@
 mod bare;
 mod out;
 mod waits;
+mod watch;
 
 use std::{
     io::{self, IoSlice},
@@ -58,8 +59,6 @@ pub(super) struct ClientIo {
     alarm: Option<Alarm>,
     /// Boxed: few have it.
     departure: Option<Box<Departure>>,
-    /// Told to hyper once the request, which came in the same moment, is noted.
-    broken: Option<io::Error>,
     state: State,
 }
 
@@ -125,7 +124,6 @@ impl ClientIo {
             stalled_since: None,
             alarm: None,
             departure: None,
-            broken: None,
             state: State::Open,
         }
     }
@@ -194,9 +192,6 @@ impl AsyncRead for ClientIo {
         if this.connection.is_half_closed() {
             return this.poll_half_closed(cx);
         }
-        if let Some(error) = this.broken.take() {
-            return Poll::Ready(Err(error));
-        }
         match Pin::new(&mut this.transport).poll_read(cx, buf) {
             Poll::Ready(Ok(())) if buf.filled().len() > before => {
                 if !this.connection.is_owing() {
@@ -211,22 +206,11 @@ impl AsyncRead for ClientIo {
             }
             Poll::Ready(Ok(())) => {
                 this.connection.half_close();
-                // Whoever receives a body must look again: nothing more will come.
-                cx.waker().wake_by_ref();
                 this.poll_half_closed(cx)
             }
             Poll::Ready(Err(error)) => {
-                this.connection.note(match error.kind() {
-                    // A FIN that TLS has not announced: not half-closed, but gone.
-                    io::ErrorKind::UnexpectedEof => "client closed the connection",
-                    _ => "client reset the connection",
-                });
-                if !this.connection.is_serving() {
-                    return Poll::Ready(Err(error));
-                }
-                this.broken = Some(error);
-                cx.waker().wake_by_ref();
-                Poll::Pending
+                this.note_lost(&error);
+                Poll::Ready(Err(error))
             }
             Poll::Pending => {
                 this.hurry();
@@ -252,7 +236,8 @@ impl AsyncWrite for ClientIo {
             self.refuse(&refusal);
             return Poll::Ready(Ok(bytes.len()));
         }
-        self.poll_passed(cx, &[IoSlice::new(bytes)])
+        let written = self.poll_passed(cx, &[IoSlice::new(bytes)]);
+        self.unless_gone(cx, written)
     }
 
     fn poll_write_vectored(
@@ -267,7 +252,8 @@ impl AsyncWrite for ClientIo {
                 None => Poll::Ready(Ok(0)),
             };
         }
-        self.poll_passed(cx, slices)
+        let written = self.poll_passed(cx, slices);
+        self.unless_gone(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -277,22 +263,11 @@ impl AsyncWrite for ClientIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper's buffer is empty.
         self.amid = false;
-        ready!(self.poll_own(cx))?;
-        ready!(self.poll_through(cx))?;
-        if let Some(now) = self.connection.flushed(cx) {
-            self.answering = false;
-            self.head = Head::Awaited;
-            self.waiting_since = Some(now);
-            self.departure = None;
-            // hyper reads on only when it is woken: by bytes, by the bound for idle connections, or
-            // now, where a FIN that was held back is to be seen.
-            if self.connection.is_half_closed() {
-                cx.waker().wake_by_ref();
-            } else {
-                let _ = self.poll_overdue(cx);
-            }
+        let flushed = self.poll_flushed(cx)?;
+        match self.poll_gone(cx) {
+            Poll::Ready(error) => Poll::Ready(Err(error)),
+            Poll::Pending => flushed.map(Ok),
         }
-        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -316,6 +291,9 @@ impl AsyncWrite for ClientIo {
 
 /// An answer of no more bytes is at the client when its connection is closed, or nearly.
 const ON_ITS_WAY: usize = 16 * 1024;
+/// Read ahead at once: the size of hyper's first buffer, so that a head costs no more reads than if
+/// hyper had done it.
+const READ: usize = 8 * 1024;
 
 impl Drop for ClientIo {
     fn drop(&mut self) {

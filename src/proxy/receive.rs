@@ -68,7 +68,7 @@ impl House {
             })?;
         }
         spool.end(End::Whole(None));
-        visit.received().await;
+        visit.received();
         Ok(Received::Spooled(spool))
     }
 
@@ -86,7 +86,7 @@ impl House {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(Some(frame))),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Err(why_none(&error))),
             // The rest will never come.
-            Poll::Pending if visit.is_half_closed() => Poll::Ready(Err(Refusal::Incomplete)),
+            Poll::Pending if visit.is_short() => Poll::Ready(Err(Refusal::Incomplete)),
             Poll::Pending => Poll::Pending,
         });
         let at_once = poll_fn(|cx| Poll::Ready(Pin::new(&mut frame).poll(cx))).await;

@@ -137,6 +137,42 @@ fn a_request_dropped_and_sent_again_is_answered() {
 
 #[test]
 fn a_client_whose_next_request_lies_pipelined_behind_the_first_harms_nobody_by_leaving() {
+    for (leave, together) in
+        Leave::BOTH.into_iter().flat_map(|leave| [(leave, true), (leave, false)])
+    {
+        let backend = Backend::start(|talk| {
+            talk.hold(&talk.target())?;
+            talk.answer("done")
+        });
+        let seawall = Seawall::with(&backend, "max_concurrency = 1");
+        let mut client = seawall.client();
+        let get = |target| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        if together {
+            client.send(get("/one") + &get("/two"));
+            backend.wait_held("/one", 1);
+        } else {
+            client.send(get("/one"));
+            backend.wait_held("/one", 1);
+            client.send(get("/two"));
+        }
+        seawall.leave(client, leave);
+        backend.release("/one");
+        let line = seawall.line_of("/one");
+        assert_eq!(
+            (&line["ended"], &line["left"]),
+            (&"discarded".into(), &"waiting".into()),
+            "{line}"
+        );
+        // The slot is free again, and nobody has asked for the second.
+        backend.release("/after");
+        assert_eq!(seawall.client().get("/after").answer().text(), "done");
+        backend.assert_unharmed();
+        assert_eq!(backend.targets(), ["/one", "/after"]);
+    }
+}
+
+#[test]
+fn whoever_pipelines_far_ahead_and_leaves_harms_nobody() {
     for leave in Leave::BOTH {
         let backend = Backend::start(|talk| {
             talk.hold(&talk.target())?;
@@ -144,15 +180,17 @@ fn a_client_whose_next_request_lies_pipelined_behind_the_first_harms_nobody_by_l
         });
         let seawall = Seawall::with(&backend, "max_concurrency = 1");
         let mut client = seawall.client();
-        client.get("/one").get("/two");
+        client.get("/one");
         backend.wait_held("/one", 1);
-        // Nobody can see a FIN behind bytes which are not read yet.
+        for _ in 0..3 {
+            client.get_with("/more", &format!("X: {}\r\n", "x".repeat(10_000)));
+        }
+        // Nobody sees a FIN behind so many bytes which are not read yet.
         client.leave(leave);
         seawall.settle();
         backend.release("/one");
-        backend.release("/two");
+        backend.release("/more");
         seawall.line_of("/one");
-        // The slot is free again, whatever became of the second.
         backend.release("/after");
         assert_eq!(seawall.client().get("/after").answer().text(), "done");
         backend.assert_unharmed();

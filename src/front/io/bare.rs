@@ -14,11 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{ClientIo, State};
-
-/// Read ahead at once: the size of hyper's first buffer, so that a head costs no more reads than if
-/// hyper had done it.
-const READ: usize = 8 * 1024;
+use super::{ClientIo, READ, State};
 
 impl ClientIo {
     pub(in crate::front) fn is_http2_agreed(&self) -> bool {
@@ -46,8 +42,10 @@ impl ClientIo {
 
     /// What was read by others, and is to be read again.
     pub(in crate::front) fn put_back(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
+        if self.ahead.is_empty() {
             self.ahead = bytes;
+        } else if !bytes.is_empty() {
+            self.ahead = [bytes, std::mem::take(&mut self.ahead)].concat().into();
         }
     }
 

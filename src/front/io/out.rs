@@ -10,7 +10,7 @@ use std::{
 use bytes::Buf as _;
 use tokio::io::AsyncWrite;
 
-use super::ClientIo;
+use super::{ClientIo, Head};
 use crate::{front::transport::Transport, pipe};
 
 impl ClientIo {
@@ -29,6 +29,19 @@ impl ClientIo {
                 Poll::Pending => return self.poll_stalled(cx).map(Err),
             }
             self.flows(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// All that hyper has written is on its way.
+    pub(super) fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_own(cx))?;
+        ready!(self.poll_through(cx))?;
+        if let Some(now) = self.connection.flushed(cx) {
+            self.answering = false;
+            self.head = Head::Awaited;
+            self.waiting_since = Some(now);
+            self.departure = None;
         }
         Poll::Ready(Ok(()))
     }

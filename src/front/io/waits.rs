@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{Acknowledged, Alarm, ClientIo, Head};
-use crate::{front::departure::Departure, refusal::Refusal, tasks::LATE};
+use crate::{refusal::Refusal, tasks::LATE};
 
 impl ClientIo {
     /// No bytes yet: has the client taken too long?
@@ -61,30 +61,6 @@ impl ClientIo {
     pub(in crate::front) fn acknowledge(&mut self) {
         self.acknowledged = Acknowledged::AtOnce;
         self.transport.socket().acknowledge();
-    }
-
-    /// A FIN has come. In the middle of a request body it is for the receiver to judge; while the
-    /// answer is pending it may be a half-closed client, or one that is gone.
-    pub(super) fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper throws away what it has not written of an answer when it hears of an end.
-        if !self.connection.is_owing() {
-            return Poll::Ready(Ok(()));
-        }
-        if !self.connection.is_received() {
-            return Poll::Pending;
-        }
-        if self.departure.is_none() && self.connection.does_fin_leave() {
-            self.connection.note("client closed the connection");
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_empty();
-        let departure = self.departure.get_or_insert_with(|| Box::new(Departure::new()));
-        let house = &self.seat.house;
-        if let Poll::Ready(error) = departure.poll(cx, &mut self.transport, house, may_ask) {
-            self.connection.note("client closed the connection");
-            return Poll::Ready(Err(error));
-        }
-        Poll::Pending
     }
 
     /// The socket takes nothing: for too long already?

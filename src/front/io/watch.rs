@@ -1,0 +1,90 @@
+//! Whether the client is still there while its answer is awaited, or on its way. hyper reads nothing then, and so
+//! needs no buffer for it.
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead as _, ReadBuf};
+
+use super::{ClientIo, READ, State};
+use crate::front::departure::Departure;
+
+impl ClientIo {
+    /// What came of a write, unless it has to wait, and the client is gone.
+    pub(super) fn unless_gone(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(_) => written,
+            Poll::Pending => self.poll_gone(cx).map(Err),
+        }
+    }
+
+    /// Ready when it is gone. What it sends meanwhile is kept for later, a little of it: nothing behind that is seen,
+    /// its end neither.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let is_awaited = self.connection.is_owing() && self.connection.is_received();
+        if !is_awaited || self.state != State::Open {
+            return Poll::Pending;
+        }
+        while !self.connection.is_half_closed() {
+            if self.ahead.len() >= READ {
+                return Poll::Pending;
+            }
+            let mut room = [MaybeUninit::uninit(); READ];
+            let mut buf = ReadBuf::uninit(&mut room);
+            match ready!(Pin::new(&mut self.transport).poll_read(cx, &mut buf)) {
+                Ok(()) if buf.filled().is_empty() => self.connection.half_close(),
+                Ok(()) => self.ahead = [&self.ahead, buf.filled()].concat().into(),
+                Err(error) => {
+                    self.note_lost(&error);
+                    return Poll::Ready(error);
+                }
+            }
+        }
+        match self.poll_half_closed(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(error),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Nothing can be read any more, for this reason.
+    pub(super) fn note_lost(&self, error: &io::Error) {
+        self.connection.note(match error.kind() {
+            // A FIN that TLS has not announced: not half-closed, but gone.
+            io::ErrorKind::UnexpectedEof => "client closed the connection",
+            _ => "client reset the connection",
+        });
+    }
+
+    /// A FIN has come. In the middle of a request body it is for the receiver to judge; while the
+    /// answer is pending it may be a half-closed client, or one that is gone.
+    pub(super) fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper throws away what it has not written of an answer when it hears of an end.
+        if !self.connection.is_owing() {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.connection.is_received() {
+            self.connection.fall_short(cx);
+            return Poll::Pending;
+        }
+        if self.departure.is_none() && self.connection.does_fin_leave() {
+            self.connection.note("client closed the connection");
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_empty();
+        let departure = self.departure.get_or_insert_with(|| Box::new(Departure::new()));
+        let house = &self.seat.house;
+        if let Poll::Ready(error) = departure.poll(cx, &mut self.transport, house, may_ask) {
+            self.connection.note("client closed the connection");
+            return Poll::Ready(Err(error));
+        }
+        Poll::Pending
+    }
+}
