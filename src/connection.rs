@@ -55,7 +55,7 @@ pub(crate) struct Connection {
     resting: AtomicBool,
     /// The client has sent a FIN.
     half_closed: AtomicBool,
-    /// Of the present request, more was asked for than there will be.
+    /// The body of the present request will never be whole.
     short: AtomicBool,
     /// The client speaks HTTP/1.0, which knows no interim responses.
     http10: AtomicBool,
@@ -63,6 +63,8 @@ pub(crate) struct Connection {
     plain: AtomicBool,
     /// A FIN that comes from here on counts as leaving.
     fin_leaves: AtomicBool,
+    /// So will one that comes once the client was found to be open still.
+    fin_will_leave: AtomicBool,
     /// The answer is broken off, and only a reset can tell the client so.
     reset: AtomicBool,
     /// The answer is to be broken off as soon as hyper's buffer is empty.
@@ -111,6 +113,7 @@ impl Connection {
             http10: AtomicBool::new(false),
             plain: AtomicBool::new(false),
             fin_leaves: AtomicBool::new(false),
+            fin_will_leave: AtomicBool::new(false),
             reset: AtomicBool::new(false),
             breaking: AtomicBool::new(false),
             clean: AtomicBool::new(false),
@@ -127,6 +130,7 @@ impl Connection {
     pub(crate) fn begin(&self, version: http::Version, whole: bool, last: bool) {
         self.http10.store(version == http::Version::HTTP_10, Relaxed);
         self.fin_leaves.store(false, Relaxed);
+        self.fin_will_leave.store(false, Relaxed);
         self.serving.store(true, Relaxed);
         self.received.store(whole, Relaxed);
         self.short.store(false, Relaxed);
@@ -134,10 +138,22 @@ impl Connection {
         self.owing.store(true, Relaxed);
     }
 
-    /// An endless stream: hardly anybody half-closes while reading one, and a silent one shows no
-    /// other sign that its client has left.
+    /// A FIN is leaving, for what is asked for needs both sides.
     pub(crate) fn fin_is_leaving(&self) {
         self.fin_leaves.store(true, Relaxed);
+    }
+
+    /// An endless stream: hardly anybody half-closes while reading one, and a silent one shows no
+    /// other sign that its client has left. Who has sent its FIN with the request has not left by that.
+    pub(crate) fn fin_will_be_leaving(&self) {
+        self.fin_will_leave.store(true, Relaxed);
+    }
+
+    /// No FIN has come so far.
+    pub(crate) fn found_open(&self) {
+        if self.fin_will_leave.load(Relaxed) {
+            self.fin_leaves.store(true, Relaxed);
+        }
     }
 
     pub(crate) fn does_fin_leave(&self) -> bool {
@@ -287,7 +303,7 @@ impl Connection {
         self.rare.lock().why
     }
 
-    pub(crate) fn is_serving(&self) -> bool {
+    fn is_serving(&self) -> bool {
         self.serving.load(Relaxed)
     }
 
@@ -317,6 +333,7 @@ impl Connection {
         self.reset.store(true, Relaxed);
     }
 
+    /// A FIN has come.
     pub(crate) fn half_close(&self) {
         self.half_closed.store(true, Relaxed);
     }

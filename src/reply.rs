@@ -64,7 +64,7 @@ impl Reply {
             visit.note(|outcome| outcome.backend_status = Some(parts.status));
         }
         if brief {
-            visit.fin_is_leaving();
+            visit.fin_will_be_leaving();
         }
         visit.note(|outcome| outcome.status = Some(parts.status));
         take_down(&visit, &parts.headers);

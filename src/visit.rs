@@ -90,9 +90,9 @@ impl Visit {
     }
 
     /// From here on a FIN counts as leaving.
-    pub(crate) fn fin_is_leaving(&self) {
+    pub(crate) fn fin_will_be_leaving(&self) {
         if let Some(connection) = self.carrier.whole() {
-            connection.fin_is_leaving();
+            connection.fin_will_be_leaving();
         }
     }
 

@@ -97,7 +97,7 @@ fn ask(cx: &mut Context<'_>, transport: &mut Transport) -> Option<io::Error> {
     }
 }
 
-/// The socket itself is hyper's to poll, and its readiness says "closed" from now on; a second descriptor of
+/// The socket itself is polled for what is to be read, and its readiness says "closed" from now on; a second descriptor of
 /// the same socket waits for the end alone.
 fn end_of(transport: &Transport) -> io::Result<End> {
     Ok(match transport.socket() {

@@ -61,7 +61,8 @@ pub(super) async fn serve(
         }
     });
     let mut served = builder
-        // What a FIN means is found out below hyper (`io::watch`), which so needs no buffer to look for one.
+        // hyper reads nothing while it serves, and holds no buffer for that. What a FIN means then is found out
+        // below it, in `io::watch`.
         .half_close(true)
         // So is how long a head may take, in `io`.
         .header_read_timeout(None)

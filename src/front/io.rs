@@ -35,7 +35,7 @@ pub(super) struct ClientIo {
     seat: Seat,
     connection: Arc<Connection>,
     bounds: Arc<Client>,
-    /// Bytes that were read by others, to be read before all others.
+    /// Bytes that were read before hyper asked for them, to be read before all others.
     ahead: Bytes,
     /// Bytes of our own, to go out before anything of hyper's.
     own: Bytes,
@@ -51,6 +51,7 @@ pub(super) struct ClientIo {
     is_held: bool,
     acknowledged: Acknowledged,
     head: Head,
+    asked: Asked,
     /// Since when there is nothing to read: of a head that has begun, or at all.
     waiting_since: Option<Instant>,
     /// The socket takes no byte, since this time.
@@ -77,6 +78,15 @@ enum Head {
     /// A part of its first line.
     Line,
     Fields,
+}
+
+/// What came of hyper's last wish for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// There was something, or no answer was owed.
+    Served,
+    /// Nothing, while one was.
+    InVain,
 }
 
 /// How the client hears that what it has sent has arrived.
@@ -120,6 +130,7 @@ impl ClientIo {
             is_held: false,
             acknowledged: Acknowledged::ByAnswer,
             head: Head::Awaited,
+            asked: Asked::Served,
             waiting_since: None,
             stalled_since: None,
             alarm: None,
@@ -144,9 +155,27 @@ impl ClientIo {
         log_refusal(&self.connection, refusal, began, true);
     }
 
+    /// hyper is handed these bytes.
+    fn heard(&mut self, bytes: &[u8]) {
+        self.asked = Asked::Served;
+        if !self.connection.is_owing() {
+            if self.head == Head::Awaited {
+                // hyper may read twice before it is asked to let go.
+                self.connection.rouse();
+            }
+            self.look(bytes);
+        }
+    }
+
     /// A part of a head. What hyper finds too long may be its first line; nearly every head comes
-    /// whole, and then nobody will ask.
+    /// whole, and then nobody will ask. Some send an empty line behind a body, with which none begins.
     fn look(&mut self, head: &[u8]) {
+        if self.head == Head::Awaited && head.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            return;
+        }
+        if self.head == Head::Awaited {
+            self.waiting_since = None;
+        }
         if self.head != Head::Fields {
             let is_past = head.ends_with(b"\r\n\r\n") || head.contains(&b'\n');
             self.head = if is_past { Head::Fields } else { Head::Line };
@@ -182,7 +211,7 @@ impl AsyncRead for ClientIo {
         let before = buf.filled().len();
         if !this.ahead.is_empty() {
             this.read_ahead(buf);
-            this.look(&buf.filled()[before..]);
+            this.heard(&buf.filled()[before..]);
             return Poll::Ready(Ok(()));
         }
         if this.state != State::Open {
@@ -194,14 +223,7 @@ impl AsyncRead for ClientIo {
         }
         match Pin::new(&mut this.transport).poll_read(cx, buf) {
             Poll::Ready(Ok(())) if buf.filled().len() > before => {
-                if !this.connection.is_owing() {
-                    if this.head == Head::Awaited {
-                        this.waiting_since = None;
-                        // hyper may read twice before it is asked to let go.
-                        this.connection.rouse();
-                    }
-                    this.look(&buf.filled()[before..]);
-                }
+                this.heard(&buf.filled()[before..]);
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Ok(())) => {
@@ -213,6 +235,9 @@ impl AsyncRead for ClientIo {
                 Poll::Ready(Err(error))
             }
             Poll::Pending => {
+                if this.connection.is_owing() {
+                    this.asked = Asked::InVain;
+                }
                 this.hurry();
                 this.poll_overdue(cx)
             }
@@ -237,7 +262,7 @@ impl AsyncWrite for ClientIo {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = self.poll_passed(cx, &[IoSlice::new(bytes)]);
-        self.unless_gone(cx, written)
+        self.unless_left(cx, written)
     }
 
     fn poll_write_vectored(
@@ -253,7 +278,7 @@ impl AsyncWrite for ClientIo {
             };
         }
         let written = self.poll_passed(cx, slices);
-        self.unless_gone(cx, written)
+        self.unless_left(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -264,7 +289,7 @@ impl AsyncWrite for ClientIo {
         // hyper's buffer is empty.
         self.amid = false;
         let flushed = self.poll_flushed(cx)?;
-        match self.poll_gone(cx) {
+        match self.poll_left(cx) {
             Poll::Ready(error) => Poll::Ready(Err(error)),
             Poll::Pending => flushed.map(Ok),
         }
@@ -291,9 +316,6 @@ impl AsyncWrite for ClientIo {
 
 /// An answer of no more bytes is at the client when its connection is closed, or nearly.
 const ON_ITS_WAY: usize = 16 * 1024;
-/// Read ahead at once: the size of hyper's first buffer, so that a head costs no more reads than if
-/// hyper had done it.
-const READ: usize = 8 * 1024;
 
 impl Drop for ClientIo {
     fn drop(&mut self) {

@@ -50,6 +50,33 @@ fn a_connection_that_never_says_a_word_is_closed_in_the_end() {
 }
 
 #[test]
+fn an_empty_line_behind_a_request_begins_no_head() {
+    let backend = Backend::start(|talk| {
+        talk.hold("view")?;
+        talk.answer("done")
+    });
+    let seawall = Seawall::with(&backend, "[client]\nidle = \"400ms\"\nhead_timeout = \"100ms\"");
+    for is_early in [true, false] {
+        let mut client = seawall.client();
+        client.post("/", b"sent");
+        backend.wait_held("view", 1);
+        if is_early {
+            // While the answer is awaited.
+            client.send("\r\n");
+            seawall.settle();
+        }
+        backend.release_one("view");
+        assert_eq!(client.answer().text(), "done");
+        if !is_early {
+            client.send("\r\n");
+        }
+        // It is closed as any that is idle.
+        assert_eq!(client.wait_closed(), b"");
+    }
+    backend.assert_unharmed();
+}
+
+#[test]
 fn an_upload_that_stalls_is_a_408_and_the_backend_never_hears_of_it() {
     let backend = served();
     let seawall = Seawall::with(&backend, "[client]\nbody_stall = \"300ms\"");

@@ -32,6 +32,36 @@ fn a_client_that_says_fin_after_its_request_gets_its_whole_answer() {
 }
 
 #[test]
+fn who_has_said_fin_before_joins_an_event_stream_that_runs() {
+    let backend = Backend::start(|talk| match &*talk.target() {
+        "/events" => {
+            talk.chunked_head("Content-Type: text/event-stream\r\nCache-Control: public\r\n")?;
+            talk.chunk("data: 1\n\n")?;
+            talk.hold("events")?;
+            talk.last_chunk()
+        }
+        target => {
+            talk.hold(target)?;
+            talk.answer("page")
+        }
+    });
+    let seawall = Seawall::with(&backend, "[[route]]\njoin = true");
+    let mut first = seawall.client();
+    first.get("/events").head();
+    let mut client = seawall.client();
+    client.get("/page").get("/events").half_close();
+    backend.wait_held("/page", 1);
+    seawall.settle();
+    backend.release("/page");
+    assert_eq!(client.answer().text(), "page");
+    client.head();
+    assert_eq!(client.chunk(), b"data: 1\n\n");
+    backend.release("events");
+    assert_eq!(client.chunk(), b"");
+    assert_eq!(backend.targets().iter().filter(|target| *target == "/events").count(), 1);
+}
+
+#[test]
 fn an_http_1_0_client_that_says_fin_gets_its_whole_answer_and_no_interim_one() {
     let backend = echo_when_released();
     let seawall = Seawall::before(&backend);

@@ -10,7 +10,7 @@ use std::{
 use bytes::Buf as _;
 use tokio::io::AsyncWrite;
 
-use super::{ClientIo, Head};
+use super::{Asked, ClientIo, Head};
 use crate::{front::transport::Transport, pipe};
 
 impl ClientIo {
@@ -42,6 +42,11 @@ impl ClientIo {
             self.head = Head::Awaited;
             self.waiting_since = Some(now);
             self.departure = None;
+            // hyper asks for the next request by itself, unless it waits for what it has asked for before. Then
+            // it has to ask once more: for the bounds that hold from here on, and for a FIN that was held back.
+            if std::mem::replace(&mut self.asked, Asked::Served) == Asked::InVain {
+                cx.waker().wake_by_ref();
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -5,44 +5,48 @@ use std::{
     io,
     mem::MaybeUninit,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use tokio::io::{AsyncRead as _, ReadBuf};
 
-use super::{ClientIo, READ, State};
+use super::{ClientIo, State};
 use crate::front::departure::Departure;
 
 impl ClientIo {
-    /// What came of a write, unless it has to wait, and the client is gone.
-    pub(super) fn unless_gone(
+    /// What came of a write, unless it has to wait, and the client has left.
+    pub(super) fn unless_left(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(_) => written,
-            Poll::Pending => self.poll_gone(cx).map(Err),
+            Poll::Pending => self.poll_left(cx).map(Err),
         }
     }
 
-    /// Ready when it is gone. What it sends meanwhile is kept for later, a little of it: nothing behind that is seen,
-    /// its end neither.
-    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    /// Ready when it has left. What it sends meanwhile is kept for later, up to [`AHEAD`].
+    pub(super) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let is_awaited = self.connection.is_owing() && self.connection.is_received();
         if !is_awaited || self.state != State::Open {
             return Poll::Pending;
         }
         while !self.connection.is_half_closed() {
-            if self.ahead.len() >= READ {
+            let most = AHEAD - self.ahead.len().min(AHEAD);
+            if most == 0 {
                 return Poll::Pending;
             }
-            let mut room = [MaybeUninit::uninit(); READ];
-            let mut buf = ReadBuf::uninit(&mut room);
-            match ready!(Pin::new(&mut self.transport).poll_read(cx, &mut buf)) {
-                Ok(()) if buf.filled().is_empty() => self.connection.half_close(),
-                Ok(()) => self.ahead = [&self.ahead, buf.filled()].concat().into(),
-                Err(error) => {
+            let mut room = [MaybeUninit::uninit(); AHEAD];
+            let mut buf = ReadBuf::uninit(&mut room[..most]);
+            match Pin::new(&mut self.transport).poll_read(cx, &mut buf) {
+                Poll::Pending => {
+                    self.connection.found_open();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => self.connection.half_close(),
+                Poll::Ready(Ok(())) => self.ahead = [&self.ahead, buf.filled()].concat().into(),
+                Poll::Ready(Err(error)) => {
                     self.note_lost(&error);
                     return Poll::Ready(error);
                 }
@@ -88,3 +92,7 @@ impl ClientIo {
         Poll::Pending
     }
 }
+
+/// Bytes that are kept for a client that sends more while it is owed an answer. Behind so many, nothing is seen
+/// until its next request is read, its end neither.
+const AHEAD: usize = 8 * 1024;
