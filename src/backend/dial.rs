@@ -5,8 +5,9 @@ use std::{
     error::Error,
     future::{Ready, ready},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::Path,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     task::{Context, Poll},
     time::Duration,
     vec,
@@ -17,7 +18,7 @@ use rustix::io::Errno;
 use socket2::SockRef;
 use tokio::{
     net::{TcpStream, UnixStream},
-    time::sleep,
+    time::{Instant, sleep, timeout},
 };
 use tower::{Service, ServiceExt as _};
 
@@ -27,6 +28,20 @@ use crate::{config::Url, socket::Socket};
 pub(super) struct Dialler {
     connector: HttpConnector<Known>,
     url: Url,
+    way: Way,
+    /// How long the quickest connection so far has taken, in microseconds: there and back. Zero before the first.
+    quickest: AtomicU32,
+}
+
+/// How far a server is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// On this machine, at whatever address.
+    Loopback,
+    /// At one address, elsewhere.
+    One,
+    /// At several, of which another may answer where one does not; or not known.
+    Several,
 }
 
 /// What the name stands for.
@@ -54,7 +69,7 @@ impl Dialler {
         // One address after the other: two connections at once, of which one stays silent, would
         // block a one-thread server.
         connector.set_happy_eyeballs_timeout(None);
-        Self { connector, url: url.clone() }
+        Self { connector, url: url.clone(), way: Way::of(url, ways), quickest: AtomicU32::new(0) }
     }
 
     pub(super) async fn dial(&self, timeout: Duration) -> Result<Socket, NoConnection> {
@@ -69,14 +84,21 @@ impl Dialler {
             Url::Tcp(url) => url.clone(),
             Url::Unix(path) => return connect_unix(path).await,
         };
+        let mut patience = self.patience();
         let stream = loop {
-            match self.connector.clone().oneshot(url.clone()).await {
-                Ok(stream) => break stream.into_inner(),
-                Err(error) => match NoConnection::of(error.into()) {
+            let began = Instant::now();
+            // Cancel-safe: what is no connection yet is none for the server either.
+            match timeout(patience, self.connector.clone().oneshot(url.clone())).await {
+                Ok(Ok(stream)) => {
+                    self.took(began.elapsed());
+                    break stream.into_inner();
+                }
+                Ok(Err(error)) => match NoConnection::of(error.into()) {
                     // Ours, which says nothing of the backend. One may come free.
                     NoConnection::Unreachable(error) if is_lack(&*error) => sleep(AGAIN).await,
                     error => return Err(error),
                 },
+                Err(_) => patience = patience.max(OFTEN.min(patience.saturating_mul(2))),
             }
         };
         if is_its_own_peer(&stream) {
@@ -85,6 +107,44 @@ impl Dialler {
             return Err(NoConnection::Refused);
         }
         Ok(Socket::Tcp(stream))
+    }
+}
+
+impl Dialler {
+    /// How long an answer takes at most where there is room in the server's queue. Linux says nothing where that is full,
+    /// as it soon is where only five have room (Python's `socketserver`), and asks again after a second, then two.
+    fn patience(&self) -> Duration {
+        let quickest = Duration::from_micros(self.quickest.load(Relaxed).into());
+        match self.way {
+            Way::Loopback => AGAIN,
+            Way::One if !quickest.is_zero() => (quickest * LATE).max(AGAIN),
+            Way::One | Way::Several => Duration::MAX,
+        }
+    }
+
+    fn took(&self, time: Duration) {
+        let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1);
+        let quicker = |before| (before == 0 || micros < before).then_some(micros);
+        // An error is one that was quicker.
+        let _ = self.quickest.fetch_update(Relaxed, Relaxed, quicker);
+    }
+}
+
+impl Way {
+    fn of(url: &Url, ways: &[SocketAddr]) -> Self {
+        let host = match url {
+            Url::Tcp(url) => url.host().unwrap_or_default().trim_matches(['[', ']']),
+            Url::Unix(_) => return Self::One,
+        };
+        // An address is no name, and stands for nothing else.
+        let addresses = ways.iter().map(SocketAddr::ip).chain(host.parse());
+        let is_near: Vec<_> = addresses.map(|address: IpAddr| address.is_loopback()).collect();
+        match &is_near[..] {
+            [] => Self::Several,
+            all if all.iter().all(|is_near| *is_near) => Self::Loopback,
+            [_] => Self::One,
+            _ => Self::Several,
+        }
     }
 }
 
@@ -177,8 +237,12 @@ fn is_its_own_peer(stream: &TcpStream) -> bool {
     matches!((stream.local_addr(), stream.peer_addr()), (Ok(own), Ok(peer)) if own == peer)
 }
 
-/// How long until a Unix socket whose queue is full is tried again.
+/// How long until a socket whose queue is full is tried again.
 const AGAIN: Duration = Duration::from_millis(10);
+/// How often at least, where it stays so.
+const OFTEN: Duration = Duration::from_millis(200);
+/// What takes so many times as long as the quickest has taken is no answer on its way any more.
+const LATE: u32 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -195,6 +259,53 @@ mod tests {
         let error = connector.oneshot(url).await.expect_err("no connection");
         let told = NoConnection::of(error.into()).to_string();
         assert!(told.starts_with("unreachable: ") && told.contains("os error"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_asked_again_before_the_kernel_would() {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        listener.listen(0).expect("listening");
+        let address = listener.local_addr().expect("an address").as_socket().expect("of TCP");
+        let connect = || std::net::TcpStream::connect_timeout(&address, AGAIN * 5);
+        let waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).collect();
+        let url = Url::Tcp(format!("http://{address}").parse().expect("a URL"));
+        let way = Dialler::new(&url, &[], Duration::from_secs(5));
+        let began = Instant::now();
+        let (dialled, ()) = tokio::join!(way.dial(Duration::from_secs(5)), async {
+            sleep(AGAIN * 5).await;
+            for _ in &waiting {
+                drop(listener.accept().expect("one who waits"));
+            }
+        });
+        dialled.expect("a connection");
+        assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn only_where_an_answer_would_have_come_is_the_queue_full() {
+        let patience = |url: &str, ways: &[&str], took: &[u64]| {
+            let ways: Vec<_> = ways.iter().map(|way| way.parse().expect("an address")).collect();
+            let url = Url::Tcp(url.parse().expect("a URL"));
+            let dialler = Dialler::new(&url, &ways, Duration::from_secs(5));
+            for millis in took {
+                dialler.took(Duration::from_millis(*millis));
+            }
+            dialler.patience()
+        };
+        assert_eq!(patience("http://127.0.0.1:1", &[], &[]), AGAIN);
+        assert_eq!(patience("http://[::1]:1", &[], &[100]), AGAIN);
+        assert_eq!(patience("http://localhost:1", &["[::1]:1", "127.0.0.1:1"], &[]), AGAIN);
+        // How far it is shows with the first connection.
+        assert_eq!(patience("http://10.0.0.1:1", &[], &[]), Duration::MAX);
+        assert_eq!(
+            patience("http://web:1", &["10.0.0.1:1"], &[90, 20, 40]),
+            Duration::from_millis(160)
+        );
+        assert_eq!(patience("http://web:1", &["10.0.0.1:1"], &[0]), AGAIN);
+        // The other one may answer.
+        assert_eq!(patience("http://web:1", &["10.0.0.1:1", "127.0.0.1:1"], &[1]), Duration::MAX);
+        assert_eq!(patience("http://web:1", &[], &[1]), Duration::MAX);
     }
 
     #[tokio::test]

@@ -127,6 +127,11 @@ fn http_server_with_one_thread_never_notices_a_client_leave() {
 }
 
 #[test]
+fn thirty_at_once_before_the_short_queue_of_http_server_wait_for_no_second() {
+    storm::burst(&servers::HTTP_SERVER_THREADED);
+}
+
+#[test]
 fn a_refresh_storm_on_http_server_runs_the_view_once_with_join_and_twice_at_most_without() {
     storm::weathered(&servers::HTTP_SERVER_ONE_THREAD);
 }

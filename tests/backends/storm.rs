@@ -1,4 +1,4 @@
-//! The refresh storm: a slow page of a server with one thread is asked for, and dropped, ten times;
+//! Many at once. The refresh storm: a slow page of a server with one thread is asked for, and dropped, ten times;
 //! the eleventh client waits for it.
 
 #![allow(
@@ -32,6 +32,25 @@ pub(crate) fn weathered(server: &Server) {
         let most = NAP * u32::try_from(most).expect("small") + SLACK;
         assert!(took <= most, "{}: {took:?} of {most:?}", server.name);
     }
+}
+
+/// More clients come at once than have room in the queue of the server's socket. None of them waits for the
+/// kernel, which asks for a connection again after a second.
+pub(crate) fn burst(server: &Server) {
+    let running = server.start();
+    let seawall = Seawall::start(running.address, server.configuration);
+    let begun = Instant::now();
+    let get =
+        |number| format!("GET /nap/{number} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    let clients: Vec<_> =
+        (0..30).map(|number| Client::sends(seawall.address, get(number))).collect();
+    for (number, client) in clients.into_iter().enumerate() {
+        let answer = client.answered().unwrap_or_else(|why| panic!("/nap/{number}: {why}"));
+        assert_eq!(answer, format!("napped {number}\n").as_bytes());
+    }
+    let took = begun.elapsed();
+    seawall.end();
+    assert!(took < Duration::from_secs(1), "{}: {took:?}\n{}", server.name, running.end());
 }
 
 /// How long it takes, from the first request to the last client's answer.
