@@ -77,6 +77,17 @@ fn an_empty_line_behind_a_request_begins_no_head() {
 }
 
 #[test]
+fn a_head_that_begins_with_the_request_before_has_no_more_time_than_others() {
+    let backend = served();
+    let seawall = Seawall::with(&backend, "[client]\nhead_timeout = \"1500ms\"\nidle = \"60s\"");
+    let mut client = seawall.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /half HT");
+    client.answer();
+    // Parked meanwhile, it is still a head that has begun.
+    assert_eq!(client.answer().status(), 408);
+}
+
+#[test]
 fn an_upload_that_stalls_is_a_408_and_the_backend_never_hears_of_it() {
     let backend = served();
     let seawall = Seawall::with(&backend, "[client]\nbody_stall = \"300ms\"");

@@ -48,6 +48,8 @@ impl ClientIo {
     pub(in crate::front) fn put_back(&mut self, bytes: Bytes) {
         // Empty, they may still hold a buffer.
         if !bytes.is_empty() {
+            // A part of a head may have come together with the request before.
+            self.look(&bytes);
             let behind = std::mem::take(&mut self.ahead);
             self.ahead = if behind.is_empty() { bytes } else { [bytes, behind].concat().into() };
         }
