@@ -50,8 +50,13 @@ impl Exchange {
                 let connected = backend.connect(request, &turn, held);
                 Box::pin(self.held(backend, request, connected)).await?
             } else {
-                // Not to be left half-way: the backend would see a connection without a request.
-                backend.connect(request, &turn, held).await
+                tokio::select! {
+                    biased;
+                    // Cancel-safe: what is no connection yet is none for the backend either. One that is there would
+                    // only be closed.
+                    link = backend.connect(request, &turn, held) => link,
+                    stopped = self.left(request) => return Err(stopped),
+                }
             };
             match link {
                 Ok(link) => {

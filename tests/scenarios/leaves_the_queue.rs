@@ -1,6 +1,14 @@
 //! Promise 4: a client leaves while queued: it is dropped from the queue, and the backend never
 //! hears of it.
 
+use std::{
+    iter,
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use socket2::{Domain, Socket, Type};
+
 use crate::harness::{Backend, Client, Leave, Seawall};
 
 #[test]
@@ -103,6 +111,30 @@ fn a_whole_queue_that_leaves_leaves_the_slot_free() {
 }
 
 /// Holds every request at a gate of its own name.
+
+#[test]
+fn whoever_leaves_before_the_server_has_room_for_it_never_comes_there() {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(50));
+    let waiting: Vec<_> = iter::from_fn(|| connect().ok()).collect();
+    let seawall =
+        Seawall::start(&format!("listen = \"127.0.0.1:0\"\nbackend = \"http://{address}\""));
+    let quitter = ask(&seawall, "/quits");
+    seawall.settle();
+    seawall.leave(quitter, Leave::Fin);
+    for _ in &waiting {
+        listener.accept().unwrap();
+    }
+    // Whoever still waits for room is there after 200 ms at most.
+    listener.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    assert!(listener.accept().is_err(), "nobody comes");
+    let line = seawall.line_of("/quits");
+    assert_eq!((&line["ended"], &line["left"]), (&"abandoned".into(), &"queued".into()), "{line}");
+}
+
 fn ask(seawall: &Seawall, target: &str) -> Client {
     let mut client = seawall.client();
     client.get(target);
