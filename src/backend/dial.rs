@@ -3,10 +3,11 @@
 use std::{
     convert::Infallible,
     error::Error,
-    future::{Ready, ready},
+    future::{Future as _, Ready, poll_fn, ready},
     io,
     net::{IpAddr, SocketAddr},
     path::Path,
+    pin::pin,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     task::{Context, Poll},
     time::Duration,
@@ -18,6 +19,7 @@ use rustix::io::Errno;
 use socket2::SockRef;
 use tokio::{
     net::{TcpStream, UnixStream},
+    task::yield_now,
     time::{Instant, sleep, timeout},
 };
 use tower::{Service, ServiceExt as _};
@@ -87,18 +89,28 @@ impl Dialler {
         let mut patience = self.patience();
         let stream = loop {
             let began = Instant::now();
-            // Cancel-safe: what is no connection yet is none for the server either.
-            match timeout(patience, self.connector.clone().oneshot(url.clone())).await {
-                Ok(Ok(stream)) => {
+            let mut dialled = pin!(self.connector.clone().oneshot(url.clone()));
+            let mut come = timeout(patience, &mut dialled).await.ok();
+            if come.is_none() {
+                // Where this process was stopped meanwhile, the connection may be there, and nobody has been told so.
+                yield_now().await;
+                come = match poll_fn(|cx| Poll::Ready(dialled.as_mut().poll(cx))).await {
+                    Poll::Ready(come) => Some(come),
+                    Poll::Pending => None,
+                };
+            }
+            match come {
+                Some(Ok(stream)) => {
                     self.took(began.elapsed());
                     break stream.into_inner();
                 }
-                Ok(Err(error)) => match NoConnection::of(error.into()) {
+                Some(Err(error)) => match NoConnection::of(error.into()) {
                     // Ours, which says nothing of the backend. One may come free.
                     NoConnection::Unreachable(error) if is_lack(&*error) => sleep(AGAIN).await,
                     error => return Err(error),
                 },
-                Err(_) => patience = patience.max(OFTEN.min(patience.saturating_mul(2))),
+                // What is no connection yet is none for the server either, and dropped here.
+                None => patience = self.longer(patience),
             }
         };
         if is_its_own_peer(&stream) {
@@ -120,6 +132,12 @@ impl Dialler {
             Way::One if !quickest.is_zero() => (quickest * LATE).max(AGAIN),
             Way::One | Way::Several => Duration::MAX,
         }
+    }
+
+    /// The next time. Over loopback it stays as likely that the queue is full; elsewhere the way may have become longer.
+    fn longer(&self, patience: Duration) -> Duration {
+        let longer = patience.saturating_mul(2);
+        if self.way == Way::Loopback { longer.min(OFTEN) } else { longer }
     }
 
     fn took(&self, time: Duration) {
@@ -239,7 +257,7 @@ fn is_its_own_peer(stream: &TcpStream) -> bool {
 
 /// How long until a socket whose queue is full is tried again.
 const AGAIN: Duration = Duration::from_millis(10);
-/// How often at least, where it stays so.
+/// How often at least, where it stays so, and an answer would take no time.
 const OFTEN: Duration = Duration::from_millis(200);
 /// What takes so many times as long as the quickest has taken is no answer on its way any more.
 const LATE: u32 = 8;
