@@ -5,6 +5,18 @@ import re
 import subprocess
 import tempfile
 
+# What is asked of all, under load: path, connections, and what differs from plain GETs.
+KINDS = {
+    "small": dict(path="/small", connections=64),
+    "16 KiB": dict(path="/16k", connections=64),
+    "1 MiB": dict(path="/1m", connections=16),
+    "64 MiB": dict(path="/64m", connections=4),
+    "upload 1 MiB": dict(path="/upload", connections=16, upload=1 << 20),
+    "new connection": dict(path="/small", connections=64, close=True),
+    "HTTP/2": dict(path="/small", connections=4, streams=100),
+    "TLS": dict(path="/small", connections=64, tls=True),
+}
+
 
 def is_able(proxy, kind):
     return (not kind.get("streams") or proxy.can_http2) and (not kind.get("tls") or proxy.can_tls)
