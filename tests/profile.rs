@@ -17,7 +17,8 @@ struct House(TempDir, #[allow(dead_code, reason = "held, not read")] MutexGuard<
 impl House {
     fn with_compiler(release: &str) -> Self {
         let alone = ALONE.lock();
-        let house = Self(tempfile::tempdir().expect("a temporary folder"), alone);
+        let folder = tempfile::Builder::new().prefix("with a space").tempdir();
+        let house = Self(folder.expect("a temporary folder"), alone);
         let wrapper = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cargo/profiled-rustc");
         fs::copy(wrapper, house.file("profiled-rustc")).expect("the wrapper is there");
         fs::create_dir(house.file("profile")).expect("a folder for profiles");
@@ -40,14 +41,26 @@ impl House {
     }
 
     /// What the compiler was called with, an argument a line.
-    fn called(&self, arguments: &[&str], into: Option<&str>) -> Vec<String> {
+    fn called(&self, arguments: &[&str], counts: bool) -> Vec<String> {
         let mut command = Command::new(self.file("profiled-rustc"));
-        command.arg(self.file("rustc")).args(arguments).env_remove("SEAWALL_PROFILE_INTO");
-        command.envs(into.map(|into| ("SEAWALL_PROFILE_INTO", into)));
+        command.arg(self.file("rustc")).args(arguments).env_remove("COUNT_FOR_PROFILE");
+        command.envs(counts.then_some(("COUNT_FOR_PROFILE", "1")));
         let said = command.output().expect("the wrapper runs");
         assert!(said.status.success(), "{said:?}");
         String::from_utf8(said.stdout).expect("text").lines().map(str::to_owned).collect()
     }
+}
+
+#[test]
+fn cargo_calls_the_compiler_by_it() {
+    let house = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config =
+        fs::read_to_string(house.join(".cargo/config.toml")).expect("Cargo's configuration");
+    let config: toml::Table = config.parse().expect("TOML");
+    let wrapper = config["build"]["rustc-wrapper"].as_str().expect("a path");
+    assert_eq!(wrapper, ".cargo/profiled-rustc");
+    let mode = fs::metadata(house.join(wrapper)).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o111, 0o111, "without it nothing is compiled");
 }
 
 const RELEASE: [&str; 4] = ["--crate-name", "a name", "-C", "opt-level=3"];
@@ -57,7 +70,7 @@ fn a_compiler_whose_profile_is_there_is_given_it() {
     let house = House::with_compiler("1.2.3");
     let used = format!("-Cprofile-use={}", house.profile().display());
     assert_eq!(
-        house.called(&RELEASE, None),
+        house.called(&RELEASE, false),
         [&RELEASE[..], &[&used, "-Cllvm-args=-no-pgo-warn-mismatch"]].concat()
     );
 }
@@ -65,7 +78,17 @@ fn a_compiler_whose_profile_is_there_is_given_it() {
 #[test]
 fn another_release_of_the_compiler_is_called_as_it_is() {
     for release in ["1.2.4", "1.2.3-nightly", "1.2"] {
-        assert_eq!(House::with_compiler(release).called(&RELEASE, None), RELEASE);
+        assert_eq!(House::with_compiler(release).called(&RELEASE, false), RELEASE);
+    }
+}
+
+#[test]
+fn who_brings_a_profile_or_counts_is_left_alone() {
+    let house = House::with_compiler("1.2.3");
+    for own in ["-Cprofile-use=/own", "-Cprofile-generate=/own", "-Cinstrument-coverage"] {
+        let arguments = [&RELEASE[..], &[own]].concat();
+        assert_eq!(house.called(&arguments, false), arguments);
+        assert_eq!(house.called(&arguments, true), arguments);
     }
 }
 
@@ -75,15 +98,12 @@ fn what_is_not_built_to_be_fast_has_no_profile() {
     for arguments in
         [&["--crate-name", "a"][..], &["-C", "opt-level=s"], &["-C", "opt-level=0"], &["-vV"]]
     {
-        assert_eq!(house.called(arguments, None), arguments);
+        assert_eq!(house.called(arguments, false), arguments);
     }
 }
 
 #[test]
-fn a_build_that_counts_is_told_where_to() {
+fn a_build_that_counts_is_told_to() {
     let house = House::with_compiler("1.2.3");
-    assert_eq!(
-        house.called(&RELEASE, Some("/counts")),
-        [&RELEASE[..], &["-Cprofile-generate=/counts"]].concat()
-    );
+    assert_eq!(house.called(&RELEASE, true), [&RELEASE[..], &["-Cprofile-generate"]].concat());
 }

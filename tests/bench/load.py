@@ -17,6 +17,17 @@ KINDS = {
     "TLS": dict(path="/small", connections=64, tls=True),
 }
 
+# What a browser says of itself when it is sent somewhere.
+BROWSER = (
+    "Host: localhost:8080\r\nConnection: keep-alive\r\n"
+    "Cache-Control: max-age=0\r\nUpgrade-Insecure-Requests: 1\r\n"
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0.0.0 Safari/537.36\r\n"
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
+    "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-User: ?1\r\n"
+    "Sec-Fetch-Dest: document\r\nAccept-Encoding: gzip, deflate, br\r\n"
+    "Accept-Language: en-US,en;q=0.9\r\nCookie: session=0123456789abcdef0123456789abcdef\r\n"
+)
+
 
 def is_able(proxy, kind):
     return (not kind.get("streams") or proxy.can_http2) and (not kind.get("tls") or proxy.can_tls)
