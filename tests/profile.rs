@@ -93,6 +93,13 @@ fn who_brings_a_profile_or_counts_is_left_alone() {
 }
 
 #[test]
+fn what_is_built_for_a_target_has_no_profile() {
+    let house = House::with_compiler("1.2.3");
+    let arguments = [&RELEASE[..], &["--target", "x86_64-unknown-linux-gnu"]].concat();
+    assert_eq!(house.called(&arguments, false), arguments);
+}
+
+#[test]
 fn what_is_not_built_to_be_fast_has_no_profile() {
     let house = House::with_compiler("1.2.3");
     for arguments in
