@@ -5,6 +5,7 @@ mod bell;
 use std::{
     future::Future,
     io,
+    pin::Pin,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -44,7 +45,7 @@ struct Kinds {
 impl Tasks {
     /// Runs an accept loop on the current worker.
     pub fn listener(&self, task: impl Future<Output = ()> + Send + 'static) {
-        drop(self.kinds.listeners.spawn(task));
+        drop(self.kinds.listeners.spawn(erased(task)));
     }
 
     /// Runs one client connection on the current worker.
@@ -65,7 +66,7 @@ impl Tasks {
     /// Runs until the worker ends; nobody waits for it.
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub fn background(task: impl Future<Output = ()> + Send + 'static) {
-        drop(tokio::spawn(task));
+        drop(tokio::spawn(erased(task)));
     }
 
     /// The process is asked to drain, as a first signal would.
@@ -91,7 +92,7 @@ impl Tasks {
 
     /// The same on another thread than the current one.
     pub fn background_on(worker: &Handle, task: impl Future<Output = ()> + Send + 'static) {
-        drop(worker.spawn(task));
+        drop(worker.spawn(erased(task)));
     }
 
     /// What comes of it on another thread than the current one; none where that has ended. Whoever ceases
@@ -100,7 +101,7 @@ impl Tasks {
         worker: &Handle,
         task: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        worker.spawn(task).await.ok()
+        worker.spawn(erased(task)).await.ok()
     }
 
     /// All are to come to their end.
@@ -159,6 +160,14 @@ impl Tasks {
     pub fn open_exchanges(&self) -> usize {
         self.kinds.exchanges.len()
     }
+}
+
+/// A task without a type of its own: each type that is spawned is compiled for itself, and twice, once for each kind of
+/// runtime. For tasks of which there are few.
+fn erased<T>(
+    task: impl Future<Output = T> + Send + 'static,
+) -> Pin<Box<dyn Future<Output = T> + Send>> {
+    Box::pin(task)
 }
 
 /// Runs file work where it may block.
