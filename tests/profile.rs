@@ -11,11 +11,13 @@ use tempfile::TempDir;
 /// A process that one test starts has what another is writing open for a moment, and what is open for that cannot be run.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// A house with the wrapper, a profile for release 1.2.3, and a compiler that says what it is called with.
+const HOST: &str = "x86_64-unknown-linux-gnu";
+
+/// A house with the wrapper, a profile for release 1.2.3 and this target, and a compiler that says what it is called with.
 struct House(TempDir, #[allow(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
 
 impl House {
-    fn with_compiler(release: &str) -> Self {
+    fn with_compiler(release: &str, host: &str) -> Self {
         let alone = ALONE.lock();
         let folder = tempfile::Builder::new().prefix("with a space").tempdir();
         let house = Self(folder.expect("a temporary folder"), alone);
@@ -24,7 +26,8 @@ impl House {
         fs::create_dir(house.file("profile")).expect("a folder for profiles");
         fs::write(house.profile(), "").expect("a profile");
         let compiler = format!(
-            "#!/bin/sh\n[ \"$1\" = --version ] && echo 'rustc {release} (0 2026-01-01)' && exit\nprintf '%s\\n' \"$@\"\n"
+            "#!/bin/sh\n[ \"$1\" = -vV ] && printf 'host: {host}\\nrelease: {release}\\n' && exit\n\
+             printf '%s\\n' \"$@\"\n"
         );
         fs::write(house.file("rustc"), compiler).expect("a compiler");
         fs::set_permissions(house.file("rustc"), fs::Permissions::from_mode(0o755))
@@ -37,7 +40,7 @@ impl House {
     }
 
     fn profile(&self) -> PathBuf {
-        self.file("profile/1.2.3.profdata")
+        self.file(&format!("profile/1.2.3-{HOST}.profdata"))
     }
 
     /// What the compiler was called with, an argument a line.
@@ -67,7 +70,7 @@ const RELEASE: [&str; 4] = ["--crate-name", "a name", "-C", "opt-level=3"];
 
 #[test]
 fn a_compiler_whose_profile_is_there_is_given_it() {
-    let house = House::with_compiler("1.2.3");
+    let house = House::with_compiler("1.2.3", HOST);
     let used = format!("-Cprofile-use={}", house.profile().display());
     assert_eq!(
         house.called(&RELEASE, false),
@@ -78,13 +81,13 @@ fn a_compiler_whose_profile_is_there_is_given_it() {
 #[test]
 fn another_release_of_the_compiler_is_called_as_it_is() {
     for release in ["1.2.4", "1.2.3-nightly", "1.2"] {
-        assert_eq!(House::with_compiler(release).called(&RELEASE, false), RELEASE);
+        assert_eq!(House::with_compiler(release, HOST).called(&RELEASE, false), RELEASE);
     }
 }
 
 #[test]
 fn who_brings_a_profile_or_counts_is_left_alone() {
-    let house = House::with_compiler("1.2.3");
+    let house = House::with_compiler("1.2.3", HOST);
     for own in ["-Cprofile-use=/own", "-Cprofile-generate=/own", "-Cinstrument-coverage"] {
         let arguments = [&RELEASE[..], &[own]].concat();
         assert_eq!(house.called(&arguments, false), arguments);
@@ -92,25 +95,39 @@ fn who_brings_a_profile_or_counts_is_left_alone() {
     }
 }
 
+const OTHER: &str = "aarch64-unknown-linux-gnu";
+
 #[test]
-fn what_is_built_for_a_target_has_no_profile() {
-    let house = House::with_compiler("1.2.3");
-    let arguments = [&RELEASE[..], &["--target", "x86_64-unknown-linux-gnu"]].concat();
-    assert_eq!(house.called(&arguments, false), arguments);
+fn what_is_built_for_another_target_has_no_profile() {
+    let named = |target| [&RELEASE[..], &["--target", target, "-C", "strip=symbols"]].concat();
+    let house = House::with_compiler("1.2.3", HOST);
+    assert_eq!(house.called(&named(OTHER), false), named(OTHER));
+    assert_ne!(house.called(&named(HOST), false), named(HOST));
+}
+
+#[test]
+fn on_another_machine_the_target_alone_has_it() {
+    let named = [&RELEASE[..], &["--target", HOST]].concat();
+    let house = House::with_compiler("1.2.3", OTHER);
+    assert_eq!(house.called(&RELEASE, false), RELEASE);
+    assert_ne!(house.called(&named, false), named);
 }
 
 #[test]
 fn what_is_not_built_to_be_fast_has_no_profile() {
-    let house = House::with_compiler("1.2.3");
-    for arguments in
-        [&["--crate-name", "a"][..], &["-C", "opt-level=s"], &["-C", "opt-level=0"], &["-vV"]]
-    {
+    let house = House::with_compiler("1.2.3", HOST);
+    for arguments in [
+        &["--crate-name", "a"][..],
+        &["-C", "opt-level=s"],
+        &["-C", "opt-level=0"],
+        &["--print", "cfg"],
+    ] {
         assert_eq!(house.called(arguments, false), arguments);
     }
 }
 
 #[test]
 fn a_build_that_counts_is_told_to() {
-    let house = House::with_compiler("1.2.3");
+    let house = House::with_compiler("1.2.3", HOST);
     assert_eq!(house.called(&RELEASE, true), [&RELEASE[..], &["-Cprofile-generate"]].concat());
 }
