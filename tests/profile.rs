@@ -43,6 +43,13 @@ impl House {
         self.file(&format!("profile/1.2.3-{HOST}.profdata"))
     }
 
+    /// These arguments, and those that tell a compiler of the profile.
+    fn with_profile(&self, arguments: &[&str]) -> Vec<String> {
+        let used = format!("-Cprofile-use={}", self.profile().display());
+        let told = [used.as_str(), "-Cllvm-args=-no-pgo-warn-mismatch"];
+        [arguments, &told].concat().into_iter().map(str::to_owned).collect()
+    }
+
     /// What the compiler was called with, an argument a line.
     fn called(&self, arguments: &[&str], counts: bool) -> Vec<String> {
         let mut command = Command::new(self.file("profiled-rustc"));
@@ -71,11 +78,7 @@ const RELEASE: [&str; 4] = ["--crate-name", "a name", "-C", "opt-level=3"];
 #[test]
 fn a_compiler_whose_profile_is_there_is_given_it() {
     let house = House::with_compiler("1.2.3", HOST);
-    let used = format!("-Cprofile-use={}", house.profile().display());
-    assert_eq!(
-        house.called(&RELEASE, false),
-        [&RELEASE[..], &[&used, "-Cllvm-args=-no-pgo-warn-mismatch"]].concat()
-    );
+    assert_eq!(house.called(&RELEASE, false), house.with_profile(&RELEASE));
 }
 
 #[test]
@@ -102,7 +105,7 @@ fn what_is_built_for_another_target_has_no_profile() {
     let named = |target| [&RELEASE[..], &["--target", target, "-C", "strip=symbols"]].concat();
     let house = House::with_compiler("1.2.3", HOST);
     assert_eq!(house.called(&named(OTHER), false), named(OTHER));
-    assert_ne!(house.called(&named(HOST), false), named(HOST));
+    assert_eq!(house.called(&named(HOST), false), house.with_profile(&named(HOST)));
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn on_another_machine_the_target_alone_has_it() {
     let named = [&RELEASE[..], &["--target", HOST]].concat();
     let house = House::with_compiler("1.2.3", OTHER);
     assert_eq!(house.called(&RELEASE, false), RELEASE);
-    assert_ne!(house.called(&named, false), named);
+    assert_eq!(house.called(&named, false), house.with_profile(&named));
 }
 
 #[test]
@@ -129,5 +132,15 @@ fn what_is_not_built_to_be_fast_has_no_profile() {
 #[test]
 fn a_build_that_counts_is_told_to() {
     let house = House::with_compiler("1.2.3", HOST);
-    assert_eq!(house.called(&RELEASE, true), [&RELEASE[..], &["-Cprofile-generate"]].concat());
+    for arguments in [&RELEASE[..], &[&RELEASE[..], &["--target", OTHER]].concat()] {
+        let told = [arguments, &["-Cprofile-generate"]].concat();
+        assert_eq!(house.called(arguments, true), told);
+    }
+}
+
+#[test]
+fn what_the_compiler_says_of_itself_is_its_own() {
+    let house = House::with_compiler("1.2.3", HOST);
+    let said = [format!("host: {HOST}"), "release: 1.2.3".to_owned()];
+    assert_eq!(house.called(&["-vV"], false), said);
 }
