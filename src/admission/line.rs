@@ -13,7 +13,6 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -128,19 +127,15 @@ impl<S> Line<S> {
     /// Wakes those who have waited long enough, or all, and tells when the next one will have. None where nobody waits
     /// any more, and nothing is to be watched.
     pub(crate) fn wake(&self, now: Instant, all: bool) -> Option<Instant> {
-        let order = self.order.lock();
+        let mut order = self.order.lock();
         if order.waiting.is_empty() {
             self.is_watched.store(false, Relaxed);
             return None;
         }
-        let waiting = order.waiting.values();
-        let next = waiting.clone().map(|one| one.until).filter(|until| *until > now).min();
-        let woken = waiting.filter(|one| all || one.until <= now);
-        let wakers: Vec<Waker> = woken.map(|one| one.waker.clone()).collect();
+        let (woken, next) = order.outwaited(now, all);
         drop(order);
-        wakers.into_iter().for_each(Waker::wake);
-        // Those who are woken now leave: they are not to be watched for.
-        Some(next.unwrap_or(now + SOON))
+        woken.into_iter().for_each(Waker::wake);
+        Some(next)
     }
 
     /// How many wait in it.
@@ -242,9 +237,6 @@ impl<S> Line<S> {
     }
 }
 
-/// Who was woken to leave has left by then.
-const SOON: Duration = Duration::from_millis(50);
-
 impl<S> InLine<'_, S> {
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Slot<S>>> {
         let mut order = self.line.order.lock();
@@ -264,11 +256,10 @@ impl<S> InLine<'_, S> {
         if order.waiting.len() >= max {
             return Poll::Ready(None);
         }
-        let number = order.number(came);
-        self.number = Some(number);
         let at = self.at.take().filter(|at| !at.is_out());
         let (worker, waker) = (runtime::here(), cx.waker().clone());
-        order.waiting.insert(number, Waiting { at, began, until, passed: 0, worker, waker });
+        let one = Waiting { at, began, until, passed: 0, worker, waker };
+        self.number = Some(order.wait(came, one));
         Poll::Pending
     }
 }
@@ -295,7 +286,7 @@ impl<S> Drop for Slot<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::{pin::Pin, sync::atomic::AtomicUsize, task::Wake, thread};
+    use std::{pin::Pin, sync::atomic::AtomicUsize, task::Wake, thread, time::Duration};
 
     use super::*;
 
@@ -381,7 +372,8 @@ mod tests {
         let (line, now) = (Line::new([Seats::new((), 1)]), Instant::now());
         let _slot = line.try_enter(None).expect("free");
         let second = Duration::from_secs(1);
-        let mut waits: Vec<_> = [now, now + second]
+        // Not in the order in which they have waited long enough, as where queue.timeout has changed.
+        let mut waits: Vec<_> = [now + second, now]
             .map(|began| Box::pin(line.enter(None, terms(Came::New, began))))
             .into();
         for one in &mut waits {

@@ -27,6 +27,8 @@ pub(super) struct Order<S> {
     pub(super) waiting: BTreeMap<Number, Waiting<S>>,
     /// Those who waited and have not heard yet that they have a slot.
     pub(super) given: BTreeMap<Number, Arc<Seats<S>>>,
+    /// Nobody will have waited long enough before this, so that a long line is not looked through in vain.
+    soonest: Option<Instant>,
     next: u64,
 }
 
@@ -66,6 +68,7 @@ impl<S> Order<S> {
             turn: 0,
             waiting: BTreeMap::new(),
             given: BTreeMap::new(),
+            soonest: None,
             next: 0,
         }
     }
@@ -153,9 +156,26 @@ impl<S> Order<S> {
         self.give(number, seats.clone())
     }
 
-    pub(super) fn number(&mut self, came: Came) -> Number {
+    pub(super) fn wait(&mut self, came: Came, one: Waiting<S>) -> Number {
         self.next += 1;
-        Number(came, self.next)
+        let number = Number(came, self.next);
+        self.soonest = Some(self.soonest.map_or(one.until, |soonest| soonest.min(one.until)));
+        self.waiting.insert(number, one);
+        number
+    }
+
+    /// Those who have waited long enough, or all, and when the next one will have.
+    pub(super) fn outwaited(&mut self, now: Instant, all: bool) -> (Vec<Waker>, Instant) {
+        if let Some(soonest) = self.soonest.filter(|soonest| *soonest > now && !all) {
+            return (Vec::new(), soonest);
+        }
+        let waiting = self.waiting.values();
+        let next = waiting.clone().map(|one| one.until).filter(|until| *until > now).min();
+        // Those who are woken now leave: they are not to be watched for.
+        let next = next.unwrap_or(now + SOON);
+        self.soonest = Some(next);
+        let woken = waiting.filter(|one| all || one.until <= now);
+        (woken.map(|one| one.waker.clone()).collect(), next)
     }
 
     pub(super) fn give(&mut self, number: Number, seats: Arc<Seats<S>>) -> Option<Waker> {
@@ -169,6 +189,9 @@ impl<S> Waiting<S> {
         self.at = self.at.take().filter(|at| !at.is_out());
     }
 }
+
+/// Who was woken to leave has left by then.
+const SOON: Duration = Duration::from_millis(50);
 
 /// Of two workers, each with an event queue of its own, nobody can tell who of their clients came first, if
 /// it was by less than this.
