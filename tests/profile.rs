@@ -26,7 +26,7 @@ impl House {
         fs::create_dir(house.file("profile")).expect("a folder for profiles");
         fs::write(house.profile(), "").expect("a profile");
         let compiler = format!(
-            "#!/bin/sh\n[ \"$1\" = -vV ] && printf 'host: {host}\\nrelease: {release}\\n' && exit\n\
+            "#!/bin/sh\n[ \"$*\" = -vV ] && printf 'host: {host}\\nrelease: {release}\\n' && exit\n\
              printf '%s\\n' \"$@\"\n"
         );
         fs::write(house.file("rustc"), compiler).expect("a compiler");

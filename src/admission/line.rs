@@ -373,17 +373,20 @@ mod tests {
         let _slot = line.try_enter(None).expect("free");
         let second = Duration::from_secs(1);
         // Not in the order in which they have waited long enough, as where queue.timeout has changed.
-        let mut waits: Vec<_> = [now + second, now]
+        let mut waits: Vec<_> = [now + second, now, now + 2 * second]
             .map(|began| Box::pin(line.enter(None, terms(Came::New, began))))
             .into();
         for one in &mut waits {
             assert!(one.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         }
         assert!(line.is_to_be_watched() && !line.is_to_be_watched());
-        for (after, all, count, next) in [(8, false, 0, 9), (9, false, 1, 10), (9, true, 3, 10)] {
+        for (after, all, count, next) in
+            [(8, false, 0, 9), (9, false, 1, 10), (9, true, 4, 10), (10, false, 6, 11)]
+        {
             assert_eq!(line.wake(now + after * second, all), Some(now + next * second));
             assert_eq!(woken.0.load(Relaxed), count);
         }
+        assert_eq!(line.wake(now + 11 * second, false), Some(now + 11 * second + order::SOON));
         drop(waits);
         assert!(line.wake(now, true).is_none() && line.is_to_be_watched());
     }

@@ -61,6 +61,8 @@ use crate::{
 
 /// So often it is looked for those who have waited in the queue for too long.
 const LOOK: Duration = Duration::from_millis(50);
+/// No more often than this, since all of them are looked at: one more moment of waiting is as good as none.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// One backend as one configuration has it. Requests keep the one that they began with; what must
 /// not be there twice is [`Lasting`].
@@ -220,7 +222,7 @@ impl Backend {
             let line = lasting.slots.line();
             let mut now = Instant::now();
             while let Some(next) = line.wake(now, is_out_of_reach()) {
-                sleep_until(next.min(now + LOOK)).await;
+                sleep_until(next.clamp(now + PAUSE, now + LOOK)).await;
                 now = Instant::now();
             }
         });

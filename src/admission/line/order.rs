@@ -27,7 +27,7 @@ pub(super) struct Order<S> {
     pub(super) waiting: BTreeMap<Number, Waiting<S>>,
     /// Those who waited and have not heard yet that they have a slot.
     pub(super) given: BTreeMap<Number, Arc<Seats<S>>>,
-    /// Nobody will have waited long enough before this, so that a long line is not looked through in vain.
+    /// Nobody but who was woken for it has waited long enough before this, so that a long line is not looked through in vain.
     soonest: Option<Instant>,
     next: u64,
 }
@@ -191,7 +191,7 @@ impl<S> Waiting<S> {
 }
 
 /// Who was woken to leave has left by then.
-const SOON: Duration = Duration::from_millis(50);
+pub(super) const SOON: Duration = Duration::from_millis(50);
 
 /// Of two workers, each with an event queue of its own, nobody can tell who of their clients came first, if
 /// it was by less than this.
