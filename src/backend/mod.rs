@@ -61,7 +61,7 @@ use crate::{
 
 /// So often it is looked for those who have waited in the queue for too long.
 const LOOK: Duration = Duration::from_millis(50);
-/// No more often than this, since all of them are looked at: one more moment of waiting is as good as none.
+/// No more often than this, since all of them are looked at: who waits too long hears of it that much later.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// One backend as one configuration has it. Requests keep the one that they began with; what must

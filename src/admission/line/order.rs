@@ -27,7 +27,8 @@ pub(super) struct Order<S> {
     pub(super) waiting: BTreeMap<Number, Waiting<S>>,
     /// Those who waited and have not heard yet that they have a slot.
     pub(super) given: BTreeMap<Number, Arc<Seats<S>>>,
-    /// Nobody but who was woken for it has waited long enough before this, so that a long line is not looked through in vain.
+    /// Nobody but who was woken for it has waited long enough before this: a long line is not looked through in
+    /// vain.
     soonest: Option<Instant>,
     next: u64,
 }
