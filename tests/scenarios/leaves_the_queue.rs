@@ -104,6 +104,28 @@ fn a_whole_queue_that_leaves_leaves_the_slot_free() {
     backend.assert_unharmed();
 }
 
+/// A seawall that is busy finds requests and resets at once.
+#[test]
+fn whoever_has_left_before_anything_is_done_costs_the_server_no_connection() {
+    let backend = Backend::held();
+    backend.release("/first");
+    backend.release("/last");
+    let seawall = Seawall::with(&backend, "max_concurrency = 1");
+    ask(&seawall, "/first").answer();
+    let quitters: Vec<Client> = (0..20).map(|_| seawall.client()).collect();
+    seawall.settle();
+    seawall.signal("STOP");
+    for mut client in quitters {
+        client.get("/quits");
+        client.leave(Leave::Reset);
+    }
+    seawall.signal("CONT");
+    seawall.wait_for_lines(20, |line| line["ended"] == "abandoned" && line["path"] == "/quits");
+    ask(&seawall, "/last").answer();
+    assert_eq!(backend.targets(), ["/first", "/last"]);
+    assert_eq!(backend.connections(), 1, "the one that was kept");
+}
+
 /// Holds every request at a gate of its own name.
 
 #[test]
