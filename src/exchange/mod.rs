@@ -9,11 +9,13 @@
 //!
 //! Where its request and its answer say so, it becomes a tunnel ([`tunnelled`]).
 //!
-//! Others may join it ([`registry`]) when their request is equal ([`identity`]) and nobody has
-//! written since it was sent; what it brings may still be for one of them alone ([`sharing`]). Who
-//! sends the same request again is attached to it, or given what it came to ([`replays`]).
+//! Others may join it ([`registry`]), where it is [`open`], when their request is equal ([`identity`])
+//! and nobody has written since it was sent; what it brings may still be for one of them alone
+//! ([`sharing`]). Who sends the same request again is attached to it, or given what it came to
+//! ([`replays`]).
 
 mod identity;
+mod open;
 mod pass;
 mod policy;
 mod reach;
@@ -49,9 +51,10 @@ pub(crate) use self::{
     watcher::Watcher,
 };
 use self::{
+    open::Open,
     registry::Known,
     run::run,
-    shared::{Open, Shared, State, keep},
+    shared::{Shared, State, keep},
 };
 use crate::{
     admission::per_client::ClientShare,

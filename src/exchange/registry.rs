@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 use super::{
     Ready, Watcher,
     identity::Identity,
-    shared::{Open, Shared, To},
+    open::{Open, To},
+    shared::Shared,
     start_open,
 };
 use crate::{replay::Claim, spool::Retain};

@@ -4,8 +4,9 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::{
     Ready, Watcher,
+    open::{Open, To},
     registry::Known,
-    shared::{Open, Shared, To},
+    shared::Shared,
     start_open,
 };
 use crate::{

@@ -12,17 +12,17 @@ use std::{
     task::{Context, Waker},
 };
 
-use http::{HeaderMap, Response, StatusCode, response};
+use http::{Response, response};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::sharing::Sharing;
+use super::open::Open;
 use crate::{
     admission::per_client::ClientShare,
     backend::Writes,
     observe::{
-        record::{self, Ended, Outcome, Record, Stage},
+        record::{self, Outcome, Record, Stage},
         trace::{Trail, What},
     },
     refusal::Refusal,
@@ -104,37 +104,6 @@ struct Interims {
     untaken: Vec<Response<()>>,
 }
 
-/// What makes an exchange one that others may join.
-#[derive(Debug)]
-pub(super) struct Open {
-    /// The address of who started it.
-    caller: IpAddr,
-    to: To,
-    offer: Option<Offer>,
-    /// How it ended, and why, for the log of those who joined.
-    pub fate: Option<(Ended, Option<&'static str>)>,
-}
-
-/// To whom it is open.
-#[derive(Debug)]
-pub(super) enum To {
-    /// Who sends an equal request, unless somebody has written since it was sent.
-    Equals { writes: Arc<Writes>, since: u64 },
-    /// Who sends the same request once more, and knows it.
-    Retries,
-}
-
-/// The answer as it is offered to whoever comes.
-#[derive(Debug)]
-struct Offer {
-    parts: response::Parts,
-    spool: spool::Spool,
-    bodyless: bool,
-    brief: bool,
-    sharing: Sharing,
-    given: bool,
-}
-
 impl Shared {
     /// For the first watcher, in seat 0.
     pub(super) fn new(
@@ -176,7 +145,7 @@ impl Shared {
             return None;
         }
         let mut taken = Seat::of(Some(caller));
-        if open.offer.is_some() {
+        if open.is_offered() {
             taken.tell(Ok(open.head_for(caller)?));
         }
         state.watchers += 1;
@@ -266,9 +235,7 @@ impl State {
             }
             return;
         };
-        let sharing = open.sharing(&parts.headers);
-        let spool = spool.clone();
-        open.offer = Some(Offer { parts, spool, bodyless, brief, sharing, given: false });
+        open.offer(parts, spool, bodyless, brief);
         for seat in self.seats.iter_mut().flatten() {
             let head = seat.caller.and_then(|caller| open.head_for(caller));
             seat.tell(head.ok_or(NoHead::NotShared));
@@ -337,59 +304,6 @@ impl Seat {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
-    }
-}
-
-impl Open {
-    pub(super) fn new(caller: IpAddr, to: To) -> Box<Self> {
-        Box::new(Self { caller, to, offer: None, fate: None })
-    }
-
-    /// The head of the answer, to be kept.
-    pub(super) fn head(&self) -> Option<(StatusCode, HeaderMap)> {
-        let parts = &self.offer.as_ref()?.parts;
-        Some((parts.status, parts.headers.clone()))
-    }
-
-    /// The exchange is about to be sent.
-    pub(super) fn begin(&mut self) {
-        if let To::Equals { writes, since } = &mut self.to {
-            *since = writes.count();
-        }
-    }
-
-    /// Does the answer perhaps not show what somebody has written?
-    fn is_outdated(&self) -> bool {
-        match &self.to {
-            To::Equals { writes, since } => writes.count() != *since,
-            To::Retries => false,
-        }
-    }
-
-    fn sharing(&self, headers: &HeaderMap) -> Sharing {
-        match self.to {
-            To::Equals { .. } => Sharing::of(headers),
-            // The same caller, by the scope of its key.
-            To::Retries => Sharing::All,
-        }
-    }
-
-    /// The answer from its first byte, where this caller may have it.
-    fn head_for(&mut self, caller: IpAddr) -> Option<Head> {
-        let near = caller == self.caller;
-        let offer = self.offer.as_mut()?;
-        let may = match offer.sharing {
-            Sharing::All => true,
-            Sharing::Address => near,
-            Sharing::One => near && !offer.given,
-        };
-        if !may {
-            return None;
-        }
-        let body = spool::Body::Spooled(offer.spool.reader_from_start()?);
-        offer.given = true;
-        let Offer { bodyless, brief, .. } = *offer;
-        Some(Head { parts: offer.parts.clone(), body, bodyless, brief })
     }
 }
 
