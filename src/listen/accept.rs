@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     io,
-    net::SocketAddr,
+    net::{self, SocketAddr},
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -85,11 +85,7 @@ impl Door {
     ) -> io::Result<Self> {
         let listener = match socket {
             Bound::Tcp(socket) => {
-                // Small answers must not wait for acknowledgements. Whoever is accepted inherits it.
-                SockRef::from(&socket).set_tcp_nodelay(true)?;
-                // Nor is a request acknowledged before its answer does so, and that is a segment less: where
-                // more of it is to come, `ClientIo` says so. A system without this does without.
-                let _ = SockRef::from(&socket).set_tcp_quickack(false);
+                bequeath(&socket)?;
                 Accepting::Tcp(TcpListener::from_std(socket)?)
             }
             Bound::Unix(socket) => Accepting::Unix(UnixListener::from_std(socket)?),
@@ -120,6 +116,22 @@ impl Door {
         };
         Poll::Ready(Ok((socket, Hop { address: peer, scheme: Scheme::Http })))
     }
+}
+
+/// What everyone who is accepted there has from its listener.
+fn bequeath(listener: &net::TcpListener) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    // Small answers must not wait for acknowledgements.
+    socket.set_tcp_nodelay(true)?;
+    // Nor is a request acknowledged before its answer does so, and that is a segment less: where
+    // more of it is to come, `ClientIo` says so. A system without this does without.
+    let _ = socket.set_tcp_quickack(false);
+    // Within the machine no line is shared and nothing gets lost, and where the system's way is to pace what is
+    // sent (BBR), by a timer for each piece, that takes half the time of a large answer. Every system has this one.
+    if listener.local_addr()?.ip().to_canonical().is_loopback() {
+        let _ = socket.set_tcp_congestion(b"reno");
+    }
+    Ok(())
 }
 
 fn serve(
@@ -155,4 +167,30 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    use socket2::SockRef;
+
+    use super::bequeath;
+
+    /// How is sent to a client of the listener at this address.
+    fn congestion_control(address: Ipv4Addr) -> Vec<u8> {
+        let listener = TcpListener::bind((address, 0)).expect("a port");
+        bequeath(&listener).expect("options");
+        let port = listener.local_addr().expect("an address").port();
+        let _client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connected");
+        let (accepted, _) = listener.accept().expect("accepted");
+        SockRef::from(&accepted).tcp_congestion().expect("a name")
+    }
+
+    #[test]
+    fn what_is_sent_within_the_machine_is_not_paced() {
+        assert!(congestion_control(Ipv4Addr::LOCALHOST).starts_with(b"reno"));
+        let systems = std::fs::read("/proc/sys/net/ipv4/tcp_congestion_control").expect("Linux");
+        assert!(congestion_control(Ipv4Addr::UNSPECIFIED).starts_with(systems.trim_ascii()));
+    }
 }
