@@ -40,7 +40,7 @@ impl Lasting {
         let open = slot.server().pool.open();
         let dialled = tokio::select! {
             biased;
-            dialled = place.dialler.dial(until - Instant::now()) => dialled,
+            dialled = place.dialler.dial(until) => dialled,
             // Cancel-safe: what is dropped would lead to where nobody is.
             () = self.moved(slot.seats(), &place) => return Err(NoLink::Gone),
         };

@@ -1,35 +1,36 @@
 //! Dialling: what a name stands for is known by then.
 
 use std::{
-    convert::Infallible,
-    error::Error,
-    future::{Future as _, Ready, poll_fn, ready},
+    future::{Future as _, poll_fn},
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::Path,
     pin::pin,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
-    task::{Context, Poll},
+    task::Poll,
     time::Duration,
-    vec,
 };
 
-use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
 use rustix::io::Errno;
 use socket2::SockRef;
 use tokio::{
     net::{TcpStream, UnixStream},
     task::yield_now,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
-use tower::{Service, ServiceExt as _};
 
+use super::names::{self, Ways};
 use crate::{config::Url, socket::Socket};
 
 #[derive(Debug)]
 pub(super) struct Dialler {
-    connector: HttpConnector<Known>,
     url: Url,
+    /// Of an address, that one.
+    ways: Ways,
+    /// The url has no address.
+    pub(super) is_by_name: bool,
+    /// How long each of several is tried.
+    share: Duration,
     way: Way,
     /// How long the quickest connection so far has taken, in microseconds: there and back. Zero before the first.
     quickest: AtomicU32,
@@ -46,51 +47,46 @@ enum Way {
     Several,
 }
 
-/// What the name stands for.
-#[derive(Debug, Clone)]
-struct Known(Vec<SocketAddr>);
-
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoConnection {
-    #[error("the name does not resolve: {}", cause(.0.as_ref()))]
-    Name(Box<dyn Error + Send + Sync>),
+    #[error("the name does not resolve: {0}")]
+    Name(io::Error),
     #[error("connection refused")]
     Refused,
     #[error("no connection within backend.connect_timeout")]
     TimedOut,
-    #[error("unreachable: {}", cause(.0.as_ref()))]
-    Unreachable(Box<dyn Error + Send + Sync>),
+    #[error("unreachable: {0}")]
+    Unreachable(io::Error),
 }
 
 impl Dialler {
     pub(super) fn new(url: &Url, ways: &[SocketAddr], connect_timeout: Duration) -> Self {
-        let mut connector = HttpConnector::new_with_resolver(Known(ways.to_vec()));
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(connect_timeout));
-        // One address after the other: two connections at once, of which one stays silent, would
-        // block a one-thread server.
-        connector.set_happy_eyeballs_timeout(None);
-        Self { connector, url: url.clone(), way: Way::of(url, ways), quickest: AtomicU32::new(0) }
+        let address = names::address(url);
+        let is_by_name = address.is_none();
+        let ways = address.map_or_else(|| ways.to_vec(), |address| vec![address]);
+        let share = connect_timeout / u32::try_from(ways.len()).unwrap_or(u32::MAX).max(1);
+        let way = Way::of(url, &ways);
+        Self { url: url.clone(), ways, is_by_name, share, way, quickest: AtomicU32::new(0) }
     }
 
-    pub(super) async fn dial(&self, timeout: Duration) -> Result<Socket, NoConnection> {
-        match tokio::time::timeout(timeout, self.connect()).await {
-            Ok(connected) => connected,
-            Err(_) => Err(NoConnection::TimedOut),
+    /// Tries until then.
+    pub(super) async fn dial(&self, until: Instant) -> Result<Socket, NoConnection> {
+        match &self.url {
+            Url::Tcp(_) => self.dial_tcp(until).await,
+            Url::Unix(path) => {
+                let dialled = timeout_at(until, connect_unix(path)).await;
+                dialled.unwrap_or(Err(NoConnection::TimedOut))
+            }
         }
     }
 
-    async fn connect(&self) -> Result<Socket, NoConnection> {
-        let url = match &self.url {
-            Url::Tcp(url) => url.clone(),
-            Url::Unix(path) => return connect_unix(path).await,
-        };
+    async fn dial_tcp(&self, until: Instant) -> Result<Socket, NoConnection> {
         let mut patience = self.patience();
-        let stream = loop {
+        loop {
             let began = Instant::now();
-            let mut dialled = pin!(self.connector.clone().oneshot(url.clone()));
-            let mut come = timeout(patience, &mut dialled).await.ok();
+            let mut dialled = pin!(self.connect_tcp());
+            let mut come = timeout(patience.min(until - began), &mut dialled).await.ok();
             if come.is_none() {
                 // Where this process was stopped meanwhile, the connection may be there, and nobody has been told so.
                 yield_now().await;
@@ -102,23 +98,33 @@ impl Dialler {
             match come {
                 Some(Ok(stream)) => {
                     self.took(began.elapsed());
-                    break stream.into_inner();
+                    return Ok(Socket::Tcp(stream));
                 }
-                Some(Err(error)) => match NoConnection::of(error.into()) {
-                    // Ours, which says nothing of the backend. One may come free.
-                    NoConnection::Unreachable(error) if is_lack(&*error) => sleep(AGAIN).await,
-                    error => return Err(error),
-                },
+                Some(Err(error)) if !is_lack(&error) => return Err(error.into()),
+                _ if Instant::now() >= until => return Err(NoConnection::TimedOut),
+                // Ours, which says nothing of the backend. One may come free.
+                Some(Err(_)) => sleep(AGAIN).await,
                 // What is no connection yet is none for the server either, and dropped here.
                 None => patience = self.longer(patience),
             }
-        };
-        if is_its_own_peer(&stream) {
-            // Reset, so that the port is free at once for whom it belongs to.
-            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-            return Err(NoConnection::Refused);
         }
-        Ok(Socket::Tcp(stream))
+    }
+
+    /// One way after the other: two connections at once, of which one stays silent, would block a one-thread
+    /// server. Where there is none, what is wrong with the first says most.
+    async fn connect_tcp(&self) -> io::Result<TcpStream> {
+        if let [only] = &self.ways[..] {
+            return connect_to(*only).await;
+        }
+        let mut why = None;
+        for way in &self.ways {
+            match timeout(self.share, connect_to(*way)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => drop(why.get_or_insert(error)),
+                Err(_) => drop(why.get_or_insert(io::ErrorKind::TimedOut.into())),
+            }
+        }
+        Err(why.unwrap_or_else(|| io::Error::other("no address is known")))
     }
 }
 
@@ -150,34 +156,27 @@ impl Dialler {
 
 impl Way {
     fn of(url: &Url, ways: &[SocketAddr]) -> Self {
-        let host = match url {
-            Url::Tcp(url) => url.host().unwrap_or_default().trim_matches(['[', ']']),
-            Url::Unix(_) => return Self::One,
-        };
-        // An address is no name, and stands for nothing else.
-        let addresses = ways.iter().map(SocketAddr::ip).chain(host.parse());
-        let is_near: Vec<_> = addresses.map(|address: IpAddr| address.is_loopback()).collect();
-        match &is_near[..] {
-            [] => Self::Several,
-            all if all.iter().all(|is_near| *is_near) => Self::Loopback,
-            [_] => Self::One,
+        let is_near = |way: &SocketAddr| way.ip().is_loopback();
+        match (url, ways) {
+            (Url::Unix(_), _) => Self::One,
+            (_, []) => Self::Several,
+            (_, all) if all.iter().all(is_near) => Self::Loopback,
+            (_, [_]) => Self::One,
             _ => Self::Several,
         }
     }
 }
 
-impl Service<Name> for Known {
-    type Response = vec::IntoIter<SocketAddr>;
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+async fn connect_to(way: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(way).await?;
+    if is_its_own_peer(&stream, way) {
+        // Reset, so that the port is free at once for whom it belongs to.
+        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        return Err(io::ErrorKind::ConnectionRefused.into());
     }
-
-    fn call(&mut self, _name: Name) -> Self::Future {
-        ready(Ok(self.0.clone().into_iter()))
-    }
+    // Where it fails, there is nobody any more who could be kept waiting.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
 }
 
 /// A file that is not there yet is a server that does not listen yet.
@@ -192,67 +191,45 @@ async fn connect_unix(path: &Path) -> Result<Socket, NoConnection> {
                 // Its queue is full. TCP would wait; here nobody tells when there is room.
                 io::ErrorKind::WouldBlock => sleep(AGAIN).await,
                 _ if is_lack(&error) => sleep(AGAIN).await,
-                _ => return Err(NoConnection::Unreachable(error.into())),
+                _ => return Err(error.into()),
             },
         }
     }
 }
 
-impl NoConnection {
-    fn of(error: Box<dyn Error + Send + Sync>) -> Self {
-        match kind(&*error) {
-            Some(io::ErrorKind::ConnectionRefused) => Self::Refused,
-            Some(io::ErrorKind::TimedOut) => Self::TimedOut,
+impl From<io::Error> for NoConnection {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::TimedOut => Self::TimedOut,
             _ => Self::Unreachable(error),
         }
     }
+}
 
+impl NoConnection {
     /// Is there nobody, as far as can be known from here?
     pub(super) fn is_nobody(&self) -> bool {
         match self {
             Self::Refused => true,
-            Self::Unreachable(error) => kind(&**error) == Some(io::ErrorKind::HostUnreachable),
+            Self::Unreachable(error) => error.kind() == io::ErrorKind::HostUnreachable,
             Self::Name(_) | Self::TimedOut => false,
         }
     }
 }
 
-fn kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    Some(of_system(error)?.kind())
-}
-
 /// Is there no descriptor left, for this process or for all?
-fn is_lack(error: &(dyn Error + 'static)) -> bool {
-    let code = of_system(error).and_then(io::Error::raw_os_error);
+fn is_lack(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
     [Errno::MFILE, Errno::NFILE].iter().any(|lack| code == Some(lack.raw_os_error()))
-}
-
-/// What the system says. The connector's error type is private; its sources are not.
-fn of_system<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
-    let mut source = Some(error);
-    while let Some(cause) = source {
-        if let Some(error) = cause.downcast_ref::<io::Error>() {
-            return Some(error);
-        }
-        source = cause.source();
-    }
-    None
-}
-
-/// The last of its causes. The connector says no more than in which step it failed, and an operator is
-/// not helped by that: it may be a route that is missing, or a descriptor.
-fn cause(error: &(dyn Error + Send + Sync + 'static)) -> String {
-    let mut cause: &(dyn Error + 'static) = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// Where nobody listens at a port of this machine, and the system gives that very port to who
 /// dials it, TCP connects the socket with itself. Who tries for long enough gets there.
-fn is_its_own_peer(stream: &TcpStream) -> bool {
-    matches!((stream.local_addr(), stream.peer_addr()), (Ok(own), Ok(peer)) if own == peer)
+fn is_its_own_peer(stream: &TcpStream, way: SocketAddr) -> bool {
+    let Ok(own) = stream.local_addr() else { return false };
+    // Nobody else is asked for: of `0.0.0.0`, the peer has another address.
+    own.port() == way.port() && stream.peer_addr().is_ok_and(|peer| peer == own)
 }
 
 /// How long until a socket whose queue is full is tried again.
@@ -268,15 +245,45 @@ mod tests {
 
     use super::*;
 
+    fn to(url: &str, ways: &[&str]) -> Dialler {
+        let ways: Vec<_> = ways.iter().map(|way| way.parse().expect("an address")).collect();
+        let url = Url::Tcp(url.parse().expect("a URL"));
+        Dialler::new(&url, &ways, Duration::from_secs(5))
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(5)
+    }
+
     #[tokio::test]
     async fn what_the_system_says_is_told() {
-        // A port that no connection can be made to: a broadcast address is not for TCP.
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let url = "http://255.255.255.255:80".parse().expect("a URL");
-        let error = connector.oneshot(url).await.expect_err("no connection");
-        let told = NoConnection::of(error.into()).to_string();
+        // A broadcast address is not for TCP.
+        let error = to("http://255.255.255.255:80", &[]).dial(soon()).await.expect_err("none");
+        let told = error.to_string();
         assert!(told.starts_with("unreachable: ") && told.contains("os error"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn ways_are_tried_in_turn_and_of_none_the_first_is_told() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let open = listener.local_addr().expect("an address").to_string();
+        let broken = "255.255.255.255:80";
+        to("http://two:80", &[broken, &open]).dial(soon()).await.expect("the second one");
+        drop(listener);
+        let none = to("http://two:80", &[&open, broken]).dial(soon()).await;
+        assert!(matches!(none, Err(NoConnection::Refused)), "{none:?}");
+        let none = to("http://none:80", &[]).dial(soon()).await;
+        assert!(matches!(none, Err(NoConnection::Unreachable(_))), "{none:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_dialled_says_what_it_has_to_at_once() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let Ok(crate::socket::Socket::Tcp(stream)) = to(&url, &[]).dial(soon()).await else {
+            panic!("no TCP")
+        };
+        assert!(stream.nodelay().expect("an option"));
     }
 
     #[tokio::test]
@@ -287,10 +294,9 @@ mod tests {
         let address = listener.local_addr().expect("an address").as_socket().expect("of TCP");
         let connect = || std::net::TcpStream::connect_timeout(&address, AGAIN * 5);
         let waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).collect();
-        let url = Url::Tcp(format!("http://{address}").parse().expect("a URL"));
-        let way = Dialler::new(&url, &[], Duration::from_secs(5));
+        let way = to(&format!("http://{address}"), &[]);
         let began = Instant::now();
-        let (dialled, ()) = tokio::join!(way.dial(Duration::from_secs(5)), async {
+        let (dialled, ()) = tokio::join!(way.dial(soon()), async {
             sleep(AGAIN * 5).await;
             for _ in &waiting {
                 drop(listener.accept().expect("one who waits"));
@@ -303,9 +309,7 @@ mod tests {
     #[test]
     fn only_where_an_answer_would_have_come_is_the_queue_full() {
         let patience = |url: &str, ways: &[&str], took: &[u64]| {
-            let ways: Vec<_> = ways.iter().map(|way| way.parse().expect("an address")).collect();
-            let url = Url::Tcp(url.parse().expect("a URL"));
-            let dialler = Dialler::new(&url, &ways, Duration::from_secs(5));
+            let dialler = to(url, ways);
             for millis in took {
                 dialler.took(Duration::from_millis(*millis));
             }
@@ -334,10 +338,11 @@ mod tests {
         socket.connect(&socket.local_addr().expect("an address")).expect("itself");
         socket.set_nonblocking(true).expect("not blocking");
         let stream = TcpStream::from_std(socket.into()).expect("a stream");
-        assert!(is_its_own_peer(&stream));
+        assert!(is_its_own_peer(&stream, stream.local_addr().expect("an address")));
 
         let listener = tokio::net::TcpListener::bind(any).await.expect("a listener");
         let address = listener.local_addr().expect("an address");
-        assert!(!is_its_own_peer(&TcpStream::connect(address).await.expect("another")));
+        let another = TcpStream::connect(address).await.expect("another");
+        assert!(!is_its_own_peer(&another, address));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{io, net::SocketAddr};
 
+use http::Uri;
 use tokio::net::lookup_host;
 
 use crate::config::Url;
@@ -10,12 +11,22 @@ use crate::config::Url;
 /// The ways to one server, to be tried in this order.
 pub(super) type Ways = Vec<SocketAddr>;
 
+/// Where the host is an address, which stands for nothing else.
+pub(super) fn address(url: &Url) -> Option<SocketAddr> {
+    let Url::Tcp(http) = url else { return None };
+    let address = http.host()?.trim_matches(['[', ']']).parse().ok()?;
+    Some(SocketAddr::new(address, port(http)))
+}
+
 /// Host and port, where the host is a name that stands for addresses.
 pub(super) fn name(url: &Url) -> Option<(&str, u16)> {
-    let Url::Tcp(url) = url else { return None };
-    let host = url.host()?;
-    let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
-    (!is_address).then(|| (host, url.port_u16().unwrap_or(80)))
+    let Url::Tcp(http) = url else { return None };
+    let host = http.host().filter(|_| address(url).is_none())?;
+    Some((host, port(http)))
+}
+
+fn port(url: &Uri) -> u16 {
+    url.port_u16().unwrap_or(80)
 }
 
 /// The servers that a name stands for now; never none.

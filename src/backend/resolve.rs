@@ -105,7 +105,7 @@ impl Lasting {
                 self.resolved(&place.url, &found);
                 return Ok(());
             }
-            Ok(Err(error)) => NoConnection::Name(error.into()),
+            Ok(Err(error)) => NoConnection::Name(error),
             Err(_) => NoConnection::TimedOut,
         };
         if !is_known {

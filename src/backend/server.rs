@@ -179,7 +179,9 @@ impl Place {
 
     /// Its name, where that is to be asked before each new connection.
     pub(super) fn to_ask(&self) -> Option<(&str, u16)> {
-        names::name(&self.url).filter(|_| !self.is_of_several)
+        // Of an address, which would have to be read first, nothing is asked.
+        let is_asked = self.dialler.is_by_name && !self.is_of_several;
+        is_asked.then(|| names::name(&self.url)).flatten()
     }
 }
 
