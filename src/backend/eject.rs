@@ -75,9 +75,14 @@ impl Lasting {
 
     /// It can be reached.
     pub(super) fn reached(&self, seats: &Arc<Seats>) {
-        let backend = &*seats.server.place().backend;
+        // Each new connection says so, and there is nearly never anything to be said of it.
+        let backend = || seats.server.place().backend.clone();
         if seats.is_out() && self.slots.line().let_in(seats) {
-            tracing::info!(backend, server = &*seats.server.name(), "the server is back");
+            tracing::info!(
+                backend = &*backend(),
+                server = &*seats.server.name(),
+                "the server is back"
+            );
         }
         self.hold.back(backend);
     }

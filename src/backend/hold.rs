@@ -7,7 +7,10 @@
 //! no greater number than there are slots.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -135,7 +138,7 @@ impl Hold {
     }
 
     /// It can be reached.
-    pub(super) fn back(&self, name: &str) {
+    pub(super) fn back(&self, name: impl FnOnce() -> Arc<str>) {
         self.reached.store(true, Relaxed);
         if !self.is_away() {
             return;
@@ -145,7 +148,7 @@ impl Hold {
             if let Some(Away { since, .. }) = away.take() {
                 let away_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let held = self.held.load(Relaxed);
-                tracing::info!(backend = name, away_ms, held, "the backend is back");
+                tracing::info!(backend = &*name(), away_ms, held, "the backend is back");
             }
         });
     }
@@ -264,7 +267,7 @@ mod tests {
         assert!(is_pending(third.as_mut()).await);
         first.lets_the_next_go();
         assert!(is_pending(second.as_mut()).await);
-        hold.back("test");
+        hold.back(|| "test".into());
         drop(first);
         let mut second = second.await.expect("a turn");
         assert!(!second.is_trial && second.was_held && !hold.is_open());
