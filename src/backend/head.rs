@@ -108,7 +108,7 @@ pub fn written(head: &request::Parts, lines: &[u8]) -> usize {
 
 /// Does the request end its connection?
 pub(super) fn closes(head: &request::Parts) -> bool {
-    head.headers.get_all(CONNECTION).iter().any(|value| names(value, "close"))
+    head.headers.get_all(CONNECTION).iter().any(|value| names(value.as_bytes(), "close"))
 }
 
 /// Takes a head, once it is whole.
@@ -141,16 +141,16 @@ pub(super) fn read(come: &mut Bytes) -> Result<Option<Head>, Malformed> {
     parts.headers.reserve((parsed.headers.len() + 1).max(ROOM));
     for field in &*parsed.headers {
         let name = HeaderName::from_bytes(field.name.as_bytes())?;
+        if name == CONNECTION {
+            closes |= names(field.value, "close");
+            keeps |= names(field.value, "keep-alive");
+            // It ends here, and where it names no field there is nothing else to be done for it.
+            if is_plain(field.value) {
+                continue;
+            }
+        }
         let value = HeaderValue::from_maybe_shared(text.slice_ref(field.value))?;
         match name {
-            CONNECTION => {
-                closes |= names(&value, "close");
-                keeps |= names(&value, "keep-alive");
-                // It ends here, and where it names no field there is nothing else to be done for it.
-                if is_plain(&value) {
-                    continue;
-                }
-            }
             TRANSFER_ENCODING if parsed.version == Some(0) => return Err(Malformed::Coding),
             TRANSFER_ENCODING if length == Length::Chunked => return Err(Malformed::Codings),
             // The last coding is the outermost one.
@@ -211,13 +211,12 @@ fn said(value: &HeaderValue) -> Result<u64, Malformed> {
     said.ok_or(Malformed::Length)
 }
 
-fn names(value: &HeaderValue, option: &str) -> bool {
-    let parts = value.as_bytes().split(|byte| *byte == b',');
+fn names(value: &[u8], option: &str) -> bool {
+    let parts = value.split(|byte| *byte == b',');
     parts.into_iter().any(|part| part.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
 }
 
-fn is_plain(value: &HeaderValue) -> bool {
-    let value = value.as_bytes();
+fn is_plain(value: &[u8]) -> bool {
     value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
 }
 

@@ -299,8 +299,11 @@ impl Exchange {
     }
 
     /// Decided under the lock under which a watcher leaves, another joins, and an operator ends it, with
-    /// the reason.
+    /// the reason; but not where none of that was heard of. Who leaves in this moment is seen when it is sent.
     fn is_to_be_sent(&self) -> Result<bool, &'static str> {
+        if !self.shared.has_news.load(Relaxed) {
+            return Ok(true);
+        }
         let mut state = self.shared.state.lock();
         if let Some(reason) = state.condemned {
             return Err(reason);
