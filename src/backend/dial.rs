@@ -228,7 +228,7 @@ fn is_lack(error: &io::Error) -> bool {
 /// dials it, TCP connects the socket with itself. Who tries for long enough gets there.
 fn is_its_own_peer(stream: &TcpStream, way: SocketAddr) -> bool {
     let Ok(own) = stream.local_addr() else { return false };
-    // Nobody else is asked for: of `0.0.0.0`, the peer has another address.
+    // The peer's address, which for `0.0.0.0` is another one, is asked for only where the ports are the same.
     own.port() == way.port() && stream.peer_addr().is_ok_and(|peer| peer == own)
 }
 
