@@ -27,18 +27,18 @@ pub(super) struct Dialler {
     url: Url,
     /// Of an address, that one.
     ways: Ways,
-    /// The url has no address.
+    /// The url has a name, which stands for addresses.
     pub(super) is_by_name: bool,
     /// How long each of several is tried.
     share: Duration,
-    way: Way,
+    distance: Distance,
     /// How long the quickest connection so far has taken, in microseconds: there and back. Zero before the first.
     quickest: AtomicU32,
 }
 
 /// How far a server is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Distance {
     /// On this machine, at whatever address.
     Loopback,
     /// At one address, elsewhere.
@@ -63,11 +63,11 @@ pub(super) enum NoConnection {
 impl Dialler {
     pub(super) fn new(url: &Url, ways: &[SocketAddr], connect_timeout: Duration) -> Self {
         let address = names::address(url);
-        let is_by_name = address.is_none();
+        let is_by_name = names::name(url).is_some();
         let ways = address.map_or_else(|| ways.to_vec(), |address| vec![address]);
         let share = connect_timeout / u32::try_from(ways.len()).unwrap_or(u32::MAX).max(1);
-        let way = Way::of(url, &ways);
-        Self { url: url.clone(), ways, is_by_name, share, way, quickest: AtomicU32::new(0) }
+        let distance = Distance::of(url, &ways);
+        Self { url: url.clone(), ways, is_by_name, share, distance, quickest: AtomicU32::new(0) }
     }
 
     /// Tries until then.
@@ -111,7 +111,7 @@ impl Dialler {
     }
 
     /// One way after the other: two connections at once, of which one stays silent, would block a one-thread
-    /// server. Where there is none, what is wrong with the first says most.
+    /// server. Where none answers, what is wrong with the first says most.
     async fn connect_tcp(&self) -> io::Result<TcpStream> {
         if let [only] = &self.ways[..] {
             return connect_to(*only).await;
@@ -120,8 +120,10 @@ impl Dialler {
         for way in &self.ways {
             match timeout(self.share, connect_to(*way)).await {
                 Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => drop(why.get_or_insert(error)),
-                Err(_) => drop(why.get_or_insert(io::ErrorKind::TimedOut.into())),
+                // Not tried, then, so that of the other ones nothing is said either.
+                Ok(Err(error)) if is_lack(&error) => return Err(error),
+                Ok(Err(error)) => why = why.or(Some(error)),
+                Err(_) => why = why.or_else(|| Some(io::ErrorKind::TimedOut.into())),
             }
         }
         Err(why.unwrap_or_else(|| io::Error::other("no address is known")))
@@ -133,17 +135,17 @@ impl Dialler {
     /// as it soon is where only five have room (Python's `socketserver`), and asks again after a second, then two.
     fn patience(&self) -> Duration {
         let quickest = Duration::from_micros(self.quickest.load(Relaxed).into());
-        match self.way {
-            Way::Loopback => AGAIN,
-            Way::One if !quickest.is_zero() => (quickest * LATE).max(AGAIN),
-            Way::One | Way::Several => Duration::MAX,
+        match self.distance {
+            Distance::Loopback => AGAIN,
+            Distance::One if !quickest.is_zero() => (quickest * LATE).max(AGAIN),
+            Distance::One | Distance::Several => Duration::MAX,
         }
     }
 
     /// The next time. Over loopback it stays as likely that the queue is full; elsewhere the way may have become longer.
     fn longer(&self, patience: Duration) -> Duration {
         let longer = patience.saturating_mul(2);
-        if self.way == Way::Loopback { longer.min(OFTEN) } else { longer }
+        if self.distance == Distance::Loopback { longer.min(OFTEN) } else { longer }
     }
 
     fn took(&self, time: Duration) {
@@ -154,7 +156,7 @@ impl Dialler {
     }
 }
 
-impl Way {
+impl Distance {
     fn of(url: &Url, ways: &[SocketAddr]) -> Self {
         let is_near = |way: &SocketAddr| way.ip().is_loopback();
         match (url, ways) {
@@ -255,6 +257,21 @@ mod tests {
         Instant::now() + Duration::from_secs(5)
     }
 
+    /// Whoever else connects hears nothing, for as long as both are kept.
+    fn full() -> (Socket, Vec<std::net::TcpStream>) {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        listener.listen(0).expect("listening");
+        let address = address_of(&listener);
+        let connect = || std::net::TcpStream::connect_timeout(&address, AGAIN * 5);
+        let waiting = std::iter::from_fn(|| connect().ok()).collect();
+        (listener, waiting)
+    }
+
+    fn address_of(socket: &Socket) -> SocketAddr {
+        socket.local_addr().expect("an address").as_socket().expect("of TCP")
+    }
+
     #[tokio::test]
     async fn what_the_system_says_is_told() {
         // A broadcast address is not for TCP.
@@ -269,11 +286,55 @@ mod tests {
         let open = listener.local_addr().expect("an address").to_string();
         let broken = "255.255.255.255:80";
         to("http://two:80", &[broken, &open]).dial(soon()).await.expect("the second one");
-        drop(listener);
-        let none = to("http://two:80", &[&open, broken]).dial(soon()).await;
+        // Kept, so that nobody else is given the port.
+        let closed = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        closed.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        let closed = (address_of(&closed).to_string(), closed);
+        let none = to("http://two:80", &[&closed.0, broken]).dial(soon()).await;
         assert!(matches!(none, Err(NoConnection::Refused)), "{none:?}");
         let none = to("http://none:80", &[]).dial(soon()).await;
         assert!(matches!(none, Err(NoConnection::Unreachable(_))), "{none:?}");
+    }
+
+    #[tokio::test]
+    async fn a_silent_way_leaves_the_others_their_share() {
+        let (silent, _waiting) = full();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let open = listener.local_addr().expect("an address").to_string();
+        let silent = address_of(&silent).to_string();
+        let share = |ways: &[&str]| Dialler { share: AGAIN * 5, ..to("http://two:80", ways) };
+        // Not `dial`, which would ask a full queue of this machine again.
+        let stream = share(&[&silent, &open]).connect_tcp().await.expect("the second one");
+        assert_eq!(stream.peer_addr().expect("a peer").to_string(), open);
+        let none = share(&[&silent, "255.255.255.255:80"]).connect_tcp().await.expect_err("none");
+        assert_eq!(none.kind(), io::ErrorKind::TimedOut);
+        assert!(to("http://two:80", &[&silent, &open]).share < Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn a_way_that_was_not_tried_for_want_of_a_descriptor_says_so() {
+        let (silent, _waiting) = full();
+        let silent = address_of(&silent).to_string();
+        let way = Dialler { share: AGAIN * 5, ..to("http://two:80", &[&silent, &silent]) };
+        // Of this test alone: each is a process of its own.
+        let limit = rlimit::Resource::NOFILE;
+        let (soft, hard) = limit.get().expect("a limit");
+        let (dialled, ()) = tokio::join!(way.connect_tcp(), async {
+            sleep(AGAIN).await;
+            limit.set(1, hard).expect("a lower one");
+        });
+        limit.set(soft, hard).expect("the limit as it was");
+        let error = dialled.expect_err("none");
+        assert!(is_lack(&error), "{error}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_waited_for_where_time_is_up() {
+        let (silent, _waiting) = full();
+        let way = to(&format!("http://{}", address_of(&silent)), &[]);
+        let before = Instant::now() - Duration::from_secs(1);
+        let none = timeout(AGAIN * 10, way.dial(before)).await.expect("at once");
+        assert!(matches!(none, Err(NoConnection::TimedOut)), "{none:?}");
     }
 
     #[tokio::test]
@@ -288,13 +349,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_is_asked_again_before_the_kernel_would() {
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
-        listener.listen(0).expect("listening");
-        let address = listener.local_addr().expect("an address").as_socket().expect("of TCP");
-        let connect = || std::net::TcpStream::connect_timeout(&address, AGAIN * 5);
-        let waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).collect();
-        let way = to(&format!("http://{address}"), &[]);
+        let (listener, waiting) = full();
+        let way = to(&format!("http://{}", address_of(&listener)), &[]);
         let began = Instant::now();
         let (dialled, ()) = tokio::join!(way.dial(soon()), async {
             sleep(AGAIN * 5).await;

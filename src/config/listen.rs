@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{SocketAddr, ToSocketAddrs},
+    net::{Ipv6Addr, SocketAddr, ToSocketAddrs},
     os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
 };
@@ -183,6 +183,14 @@ impl<'de> Deserialize<'de> for Url {
                 "\"{text}\" cannot be dialled; {advice}, or \"unix:/path\""
             )));
         }
+        let host = url.host().unwrap_or_default();
+        if let Some(inner) = host.strip_prefix('[')
+            && inner.trim_end_matches(']').parse::<Ipv6Addr>().is_err()
+        {
+            return Err(D::Error::custom(format_args!(
+                "{host} of \"{text}\" is no IPv6 address; write one without a zone, such as \"http://[::1]:5000\""
+            )));
+        }
         if url.path_and_query().is_some_and(|rest| rest.as_str() != "/") {
             return Err(D::Error::custom(format_args!(
                 "\"{text}\" has a path, and paths are passed on as they come; {advice}"
@@ -268,6 +276,15 @@ mod tests {
         assert!(broken.is_err_and(|said| said.contains("%25")));
         let long = format!("unix:/{}", "x".repeat(LONGEST));
         assert!(read::<Url>(&long).is_err_and(|said| said.contains("107")));
+    }
+
+    #[test]
+    fn brackets_hold_an_address() {
+        assert!(matches!(read("http://[::1]:5000"), Ok(Url::Tcp(_))));
+        for text in ["http://[fe80::1%25eth0]:80", "http://[127.0.0.1]:80", "http://[::1::]:80"] {
+            let said = read::<Url>(text).expect_err(text);
+            assert!(said.contains("no IPv6 address"), "{said}");
+        }
     }
 
     #[test]

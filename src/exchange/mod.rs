@@ -299,7 +299,8 @@ impl Exchange {
     }
 
     /// Decided under the lock under which a watcher leaves, another joins, and an operator ends it, with
-    /// the reason; but not where none of that was heard of. Who leaves in this moment is seen when it is sent.
+    /// the reason; but not where none of that was heard of. Who leaves in this moment is seen when it is sent, and
+    /// what is ended in this moment is ended as one that was sent.
     fn is_to_be_sent(&self) -> Result<bool, &'static str> {
         if !self.shared.has_news.load(Relaxed) {
             return Ok(true);

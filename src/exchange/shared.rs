@@ -1,7 +1,8 @@
 //! What an exchange shares with those who watch it, and the seats they have.
 //!
 //! Everything that decides between them is decided under one lock: whether an exchange that nobody
-//! watches is sent, whether an orphan ends, and whether somebody may still join it.
+//! watches is sent, whether an orphan ends, and whether somebody may still join it. Only that nothing has
+//! come up yet is known without it.
 
 use std::{
     net::IpAddr,
@@ -56,7 +57,8 @@ pub(super) struct Shared {
     /// That of its first watcher, where that is traced.
     pub trail: Option<Arc<Trail>>,
     pub state: Mutex<State>,
-    /// Nobody has watched for a moment, or an operator has ended it: what the task is woken for. Set under the lock.
+    /// Nobody has watched for a moment, or an operator has ended it: what the task is woken for. Set under the lock by
+    /// whoever brings that about, and never taken back: until then it is wanted, which needs no lock to be known.
     pub has_news: AtomicBool,
     /// Its end is told to all who watch.
     pub is_over: AtomicBool,
