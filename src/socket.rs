@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use rustix::{
+    buffer::spare_capacity,
+    net::{RecvFlags, SendAncillaryBuffer, SendFlags},
+};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
@@ -65,22 +68,75 @@ impl Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Self::Tcp(stream) = self else {
-            return Pin::new(self).poll_write_vectored(cx, slices);
-        };
-        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        let send = || {
-            if let Some(sent) = as_one(slices, |bytes| rustix::net::send(&*stream, bytes, flags)) {
-                return Ok(sent?);
+        // Nothing is held back at a Unix socket, where its end needs no segment.
+        let more = if self.is_unix() { SendFlags::empty() } else { SendFlags::MORE };
+        self.poll_send(cx, slices, more)
+    }
+
+    /// One write.
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+        flags: SendFlags,
+    ) -> Poll<io::Result<usize>> {
+        let flags = flags | SendFlags::NOSIGNAL;
+        let most = slices.iter().map(|slice| slice.len()).sum();
+        self.poll_part(cx, Interest::WRITABLE, most, |socket| {
+            if let Some(sent) = as_one(slices, |bytes| rustix::net::send(socket, bytes, flags)) {
+                return sent;
             }
-            let mut nothing = SendAncillaryBuffer::default();
-            Ok(rustix::net::sendmsg(&*stream, slices, &mut nothing, flags)?)
-        };
+            rustix::net::sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags)
+        })
+    }
+
+    /// One read into what room is left there; zero is the end.
+    pub(crate) fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        to: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        let most = to.capacity() - to.len();
+        self.poll_part(cx, Interest::READABLE, most, |socket| {
+            let (len, _) = rustix::net::recv(socket, spare_capacity(to), RecvFlags::empty())?;
+            Ok(len)
+        })
+    }
+
+    /// One call that may do a part of what is asked. It is the kernel's own, and not that of the C library, which in a
+    /// process with threads looks before and after it whether this one is to be cancelled.
+    fn poll_part(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        most: usize,
+        mut call: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(stream.poll_write_ready(cx))?;
-            match stream.try_io(Interest::WRITABLE, send) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
+            ready!(match interest.is_readable() {
+                true => of!(self, poll_read_ready(cx)),
+                false => of!(self, poll_write_ready(cx)),
+            })?;
+            let mut done = None;
+            let tried = of!(
+                self,
+                try_io(interest, || {
+                    let len = call(self.as_fd())?;
+                    done = Some(len);
+                    // A part is all there is now: so much is known without another call.
+                    if 0 < len && len < most {
+                        Err(io::ErrorKind::WouldBlock.into())
+                    } else {
+                        Ok(())
+                    }
+                })
+            );
+            match (done, tried) {
+                (Some(len), _) => return Poll::Ready(Ok(len)),
+                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                (None, _) => {}
             }
         }
     }
@@ -187,22 +243,19 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        poll!(self, poll_write(cx, bytes))
+        self.poll_send(cx, &[IoSlice::new(bytes)], SendFlags::empty())
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match as_one(slices, |bytes| self.as_mut().poll_write(cx, bytes)) {
-            Some(written) => written,
-            None => poll!(self, poll_write_vectored(cx, slices)),
-        }
+        self.poll_send(cx, slices, SendFlags::empty())
     }
 
     fn is_write_vectored(&self) -> bool {

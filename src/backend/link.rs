@@ -325,7 +325,7 @@ impl Link {
         }
         let mut room = ROOM.take();
         room.reserve(SMALL);
-        let polled = poll_read_buf(Pin::new(&mut self.socket), cx, &mut room);
+        let polled = self.socket.poll_recv(cx, &mut room);
         let len = room.len();
         self.has_heard |= len > 0;
         self.kept += len as u64;
@@ -339,7 +339,7 @@ impl Link {
             ROOM.set(room);
         } else {
             // A copy would cost more than to hold up to twice as much for a while.
-            self.inbound.hear_all(room.freeze());
+            self.inbound.hear_all(room.into());
         }
         polled
     }
@@ -373,7 +373,7 @@ impl Link {
 
 thread_local! {
     /// Where what is small is read to, of one worker: a connection that waits has no buffer.
-    static ROOM: RefCell<BytesMut> = RefCell::default();
+    static ROOM: RefCell<Vec<u8>> = RefCell::default();
 }
 
 /// What is there of the rest of a body.
