@@ -78,12 +78,11 @@ impl Proxy {
         B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin + 'static,
     {
         let house = self.shared.house.load_full();
-        // Here, since an `async fn` would hold it all twice. The head is boxed since it is handed on
-        // several times, and is large.
+        // Boxed, since it is handed on several times, and is large.
         let (head, body) = request.into_parts();
         let head = Box::new(head);
         let visit = house.open(&head, carrier);
-        async move { house.visit(visit, head, body).await }
+        house.visit(visit, head, body)
     }
 
     /// A request whose client has left before anything was done.
@@ -167,7 +166,12 @@ where
 }
 
 impl House {
-    async fn visit<B>(&self, visit: Visit, head: Box<request::Parts>, body: B) -> Response<Reply>
+    fn visit<B>(
+        self: Arc<Self>,
+        visit: Visit,
+        head: Box<request::Parts>,
+        body: B,
+    ) -> impl Future<Output = Response<Reply>> + Send + use<B>
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Send + Unpin,
     {
@@ -175,13 +179,16 @@ impl House {
         let accept = head.headers.get(http::header::ACCEPT);
         let accept: Option<Box<[u8]>> = accept.map(|value| value.as_bytes().into());
         let version = head.version;
-        match self.answer(&visit, head, body).await {
-            Ok(Answer::Exchange { head, watcher }) => Reply::of_exchange(head, watcher, visit),
-            Ok(Answer::Kept(answer)) => Reply::kept(answer, visit),
-            Ok(Answer::Own(response, reason)) => Reply::own(response, reason, visit),
-            Err(refusal) => {
-                let accept = accept.and_then(|value| HeaderValue::from_bytes(&value).ok());
-                Reply::refusal(&refusal, accept, version, visit)
+        // Here, since an `async fn` would hold it all twice.
+        async move {
+            match self.answer(&visit, head, body).await {
+                Ok(Answer::Exchange { head, watcher }) => Reply::of_exchange(head, watcher, visit),
+                Ok(Answer::Kept(answer)) => Reply::kept(answer, visit),
+                Ok(Answer::Own(response, reason)) => Reply::own(response, reason, visit),
+                Err(refusal) => {
+                    let accept = accept.and_then(|value| HeaderValue::from_bytes(&value).ok());
+                    Reply::refusal(&refusal, accept, version, visit)
+                }
             }
         }
     }
@@ -217,26 +224,11 @@ impl House {
             return Ok(Answer::Own(answer, "probe: answered for the backend"));
         }
         let takes_hints = takes_hints(&head, route);
-        let key = key_of(&head, route)?;
-        // What is to run once is no beginning of something else.
-        let asked = asked.filter(|_| key.is_none());
-        let admitted = self.admit(visit, &mut head, backend)?;
-        if let Some(asked) = &asked {
-            asked.mark(&mut head);
-        }
-        let mut naming =
-            key.map(|key| Box::new(key.naming(&backend.config.name, &head, admitted.caller)));
-        let body = self.receive(visit, body, route.max_body, naming.as_deref_mut()).await?;
-        let patience = self.patience();
-        let ready = self.prepare(visit, route, means, admitted, (head, body), asked);
-        let mut watcher = match naming {
-            None => self.join_or_start(ready),
-            Some(naming) => {
-                match Box::pin(self.run_attach_or_replay(ready, *naming, patience)).await? {
-                    Found::Exchange(watcher) => watcher,
-                    Found::Kept(answer) => return Ok(Answer::Kept(answer)),
-                }
-            }
+        // By itself: nothing else of it is needed while the answer is awaited.
+        let (found, patience) = self.hand_over(visit, (head, body), route, means, asked).await?;
+        let mut watcher = match found {
+            Found::Exchange(watcher) => watcher,
+            Found::Kept(answer) => return Ok(Answer::Kept(answer)),
         };
         let interim = |head| {
             if takes_hints {

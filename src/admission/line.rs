@@ -109,13 +109,13 @@ impl<S> Line<S> {
     }
 
     /// Waits for a slot; none where too many wait already. Dropping the future leaves the line.
-    pub(crate) async fn enter(
+    pub(crate) fn enter(
         self: &Arc<Self>,
         at: Option<Arc<Seats<S>>>,
         terms: Terms,
-    ) -> Option<Slot<S>> {
+    ) -> impl Future<Output = Option<Slot<S>>> {
         let mut place = InLine { line: self, at, terms, number: None };
-        std::future::poll_fn(|cx| place.poll(cx)).await
+        std::future::poll_fn(move |cx| place.poll(cx))
     }
 
     /// Is somebody to be found who wakes those who have waited long enough? Asked by who has begun to wait; true

@@ -52,7 +52,7 @@ pub(crate) use self::{
 #[cfg(feature = "steps")]
 pub use self::{head::written as write_head, inbound::head_of as read_head};
 use crate::{
-    admission::queue::{Came, NoSlot, Slots, Terms},
+    admission::queue::{Came, Slots, Terms},
     config,
     observe::books::Account,
     refusal::Refusal,
@@ -193,16 +193,16 @@ impl Backend {
         self.lasting.slots.free_slot(request.and_then(Outbound::at))
     }
 
-    /// Takes a slot, or a place in the queue until there is one. Who still waits when the time has come `until` which
-    /// it may is woken, and has to see to that itself. Dropping the future leaves the queue. Whoever was held, or had a slot before, finds a place even in
-    /// a full one: `backend.hold.max` is their bound.
+    /// Takes a slot, or a place in the queue until there is one; none where that is full. Who still waits when the time
+    /// has come `until` which it may is woken, and has to see to that itself. Dropping the future leaves the queue.
+    /// Whoever was held, or had a slot before, finds a place even in a full one: `backend.hold.max` is their bound.
     pub(crate) fn slot(
         &self,
         request: &Outbound,
         came: Came,
         was_held: bool,
         (began, until): (Instant, Instant),
-    ) -> impl Future<Output = Result<Slot, NoSlot>> {
+    ) -> impl Future<Output = Option<Slot>> {
         let is_bounded = !was_held && came == Came::New;
         let max = if is_bounded { self.config.queue.max } else { usize::MAX };
         self.lasting.slots.slot(request.at(), Terms { max, came, began, until })

@@ -136,7 +136,7 @@ impl Exchange {
         let mut is_in_line = false;
         let in_order = poll_fn(|cx| {
             if let Poll::Ready(slot) = slot.as_mut().poll(cx) {
-                return Poll::Ready(slot.map_err(Stopped::NoSlot));
+                return Poll::Ready(slot.ok_or(Stopped::NoSlot(NoSlot::QueueFull)));
             }
             // Its place in the queue is taken by now.
             turn.lets_the_next_go();

@@ -70,71 +70,74 @@ pub(super) fn run(exchange: Exchange, plan: Plan) -> impl Future<Output = ()> {
     }
 }
 
-async fn shielded(
+fn shielded(
     exchange: &Exchange,
     backend: &Backend,
-    request: Box<Outbound>,
+    mut request: Box<Outbound>,
     policy: &Policy,
     mut spool: AnswerSpool<'_>,
     tunnel: Option<&tunnel::Plan>,
-) -> Result<Option<Box<Kept>>, Stopped> {
-    let (mut slot, mut request, mut handed) = (None, request, None);
-    // A block, and no value: what is held at its end would need room in every exchange.
-    let switched = 'http: {
-        let result = loop {
-            let link = match exchange.reach(backend, &request, &mut slot).await {
-                Ok(link) => link,
-                Err(stopped) => break Err(stopped),
+) -> impl Future<Output = Result<Option<Box<Kept>>, Stopped>> {
+    let (mut slot, mut handed) = (None, None);
+    // As above.
+    async move {
+        // A block, and no value: what is held at its end would need room in every exchange.
+        let switched = 'http: {
+            let result = loop {
+                let link = match exchange.reach(backend, &request, &mut slot).await {
+                    Ok(link) => link,
+                    Err(stopped) => break Err(stopped),
+                };
+                let Some(held) = &slot else { unreachable!("reached with a slot") };
+                if let Some(name) = backend.server_of(held) {
+                    exchange.record().note(|outcome| outcome.server = Some(name));
+                }
+                let sent = link.since;
+                let asked =
+                    exchange.ask(backend, (held, link), request, policy, &mut spool, &mut handed);
+                let heard = asked.await;
+                let over = Instant::now();
+                if !matches!(heard, Ok(Heard::Whole(_))) {
+                    let goes_on = matches!(heard, Ok(Heard::Nothing(_) | Heard::Switched(_)));
+                    exchange.record().note(|outcome| {
+                        outcome.backend += over - sent;
+                        outcome.over = (!goes_on).then_some(over);
+                    });
+                }
+                match heard {
+                    Ok(Heard::Whole(Whole { told, link })) => {
+                        Backend::keep(held, link, over);
+                        // As below: nobody learns that all is there before the next exchange can have the slot.
+                        drop(slot);
+                        exchange.answer_whole(told, sent, over);
+                        return Ok(None);
+                    }
+                    Ok(Heard::All(end, link)) => {
+                        Backend::keep(held, link, over);
+                        break Ok(end);
+                    }
+                    Ok(Heard::Nothing(again)) => request = again,
+                    Ok(Heard::Switched(switched)) => break 'http switched,
+                    Err(stopped) => break Err(stopped),
+                }
             };
-            let Some(held) = &slot else { unreachable!("reached with a slot") };
-            if let Some(name) = backend.server_of(held) {
-                exchange.record().note(|outcome| outcome.server = Some(name));
-            }
-            let sent = link.since;
-            let asked =
-                exchange.ask(backend, (held, link), request, policy, &mut spool, &mut handed);
-            let heard = asked.await;
-            let over = Instant::now();
-            if !matches!(heard, Ok(Heard::Whole(_))) {
-                let goes_on = matches!(heard, Ok(Heard::Nothing(_) | Heard::Switched(_)));
-                exchange.record().note(|outcome| {
-                    outcome.backend += over - sent;
-                    outcome.over = (!goes_on).then_some(over);
-                });
-            }
-            match heard {
-                Ok(Heard::Whole(Whole { told, link })) => {
-                    Backend::keep(held, link, over);
-                    // As below: nobody learns that all is there before the next exchange can have the slot.
-                    drop(slot);
-                    exchange.answer_whole(told, sent, over);
-                    return Ok(None);
+            // The connection is closed or kept by now: only then may the next exchange have the slot.
+            // And only then does the client learn that it has all: its next request finds the slot free.
+            drop(slot);
+            exchange.conclude_with(&result);
+            if spool.retain == Retain::Nothing {
+                if let Some(spool) = &spool.made {
+                    spool.end(result.as_ref().map_or(End::Cut, End::clone));
+                    spool.settle().await;
                 }
-                Ok(Heard::All(end, link)) => {
-                    Backend::keep(held, link, over);
-                    break Ok(end);
-                }
-                Ok(Heard::Nothing(again)) => request = again,
-                Ok(Heard::Switched(switched)) => break 'http switched,
-                Err(stopped) => break Err(stopped),
+                return result.map(|_| None);
             }
+            // Boxed: rare, and larger than the rest.
+            return Box::pin(exchange.end_retained(spool.get(), result)).await;
         };
-        // The connection is closed or kept by now: only then may the next exchange have the slot.
-        // And only then does the client learn that it has all: its next request finds the slot free.
-        drop(slot);
-        exchange.conclude_with(&result);
-        if spool.retain == Retain::Nothing {
-            if let Some(spool) = &spool.made {
-                spool.end(result.as_ref().map_or(End::Cut, End::clone));
-                spool.settle().await;
-            }
-            return result.map(|_| None);
-        }
-        // Boxed: rare, and larger than the rest.
-        return Box::pin(exchange.end_retained(spool.get(), result)).await;
-    };
-    // Boxed, too.
-    Box::pin(exchange.tunnel(switched, tunnel, spool.get(), slot)).await
+        // Boxed, too.
+        Box::pin(exchange.tunnel(switched, tunnel, spool.get(), slot)).await
+    }
 }
 
 /// The spool of an answer, made once it is needed: what comes whole in one piece needs none. Whatever
@@ -207,8 +210,10 @@ impl Exchange {
             Come::InPart(answer) => answer,
         };
         let passed = match self.hand_on(answer, spool.get(), handed) {
+            // Boxed: each exchange would bear its size, and whose answer does not come whole at once is busy with that.
             Ok(begun) => {
-                self.pass_on(begun, policy.orphan.max_bytes, spool.get(), &mut again).await
+                let max_bytes = policy.orphan.max_bytes;
+                Box::pin(self.pass_on(begun, max_bytes, spool.get(), &mut again)).await
             }
             Err(stopped) => Err(stopped),
         };
@@ -254,8 +259,8 @@ impl Exchange {
                 };
                 if time > Duration::ZERO {
                     tokio::select! {
-                        // Cancel-safe: both only wait.
-                        () = sleep_until(since + time) => {}
+                        // Cancel-safe: both only wait. Boxed: few need a timer.
+                        () = Box::pin(sleep_until(since + time)) => {}
                         reason = self.condemned() => return reason,
                     }
                 }
