@@ -6,6 +6,7 @@ mod house;
 mod opening;
 mod readiness;
 mod receive;
+mod routing;
 
 use std::{
     convert::Infallible,
@@ -21,6 +22,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
 use http_body::Body;
+use tokio::time::Instant;
 
 use self::house::House;
 pub(crate) use self::readiness::Readiness;
@@ -30,7 +32,7 @@ use crate::{
     client::{self, ClientKey, Hop},
     config::{self, Config, EarlyHints, Route},
     connection::Connection,
-    exchange::{self, Found, Watcher},
+    exchange::{self, Found, Means, Watcher},
     headers::{self, Added, Peer},
     observe::books::Books,
     refusal::Refusal,
@@ -225,7 +227,7 @@ impl House {
         }
         let takes_hints = takes_hints(&head, route);
         // By itself: nothing else of it is needed while the answer is awaited.
-        let (found, patience) = self.hand_over(visit, (head, body), route, means, asked).await?;
+        let (found, patience) = self.begin(visit, (head, body), route, means, asked).await?;
         let mut watcher = match found {
             Found::Exchange(watcher) => watcher,
             Found::Kept(answer) => return Ok(Answer::Kept(answer)),
@@ -239,16 +241,42 @@ impl House {
         Ok(Answer::Exchange { head, watcher })
     }
 
-    fn route(&self, head: &request::Parts) -> Result<&Route, Refusal> {
-        let is_host =
-            |name: &str| host_of(head).is_some_and(|host| host.eq_ignore_ascii_case(name));
-        let matches = |route: &&Route| {
-            route.host.as_deref().is_none_or(is_host)
-                && (route.methods.is_empty() || route.methods.contains(&head.method))
-                && (route.path == "/" || is_prefix(&route.path, head.uri.path()))
-        };
-        // The last one matches everything.
-        self.routes.iter().find(matches).ok_or(Refusal::Internal)
+    /// Counts the request, receives it whole, and begins an exchange for it, joins one or finds what an equal one came
+    /// to; with the moment until which its client waits.
+    fn begin<B>(
+        &self,
+        visit: &Visit,
+        (mut head, body): (Box<request::Parts>, B),
+        route: &Route,
+        means: &Arc<Means>,
+        asked: Option<Box<Asked>>,
+    ) -> impl Future<Output = Result<(Found, Option<Instant>), Refusal>>
+    where
+        B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
+    {
+        let backend = &means.backend;
+        // Here, since an `async fn` would hold it all twice.
+        async move {
+            let key = key_of(&head, route)?;
+            // What is to run once is no beginning of something else.
+            let asked = asked.filter(|_| key.is_none());
+            let admitted = self.admit(visit, &mut head, backend)?;
+            if let Some(asked) = &asked {
+                asked.mark(&mut head);
+            }
+            let mut naming =
+                key.map(|key| Box::new(key.naming(&backend.config.name, &head, admitted.caller)));
+            let body = self.receive(visit, body, route.max_body, naming.as_deref_mut()).await?;
+            let patience = self.patience();
+            let ready = self.prepare(visit, route, means, admitted, (head, body), asked);
+            let found = match naming {
+                None => Found::Exchange(self.join_or_start(ready)),
+                Some(naming) => {
+                    Box::pin(self.run_attach_or_replay(ready, *naming, patience)).await?
+                }
+            };
+            Ok((found, patience))
+        }
     }
 
     /// Counts the request for its client, and makes of its head what the backend gets.
@@ -328,24 +356,6 @@ fn key_of(head: &request::Parts, route: &Route) -> Result<Option<Key>, Refusal> 
         return Ok(None);
     }
     Key::of(&head.headers).map_err(|_| Refusal::KeyMalformed)
-}
-
-fn host_of(head: &request::Parts) -> Option<&str> {
-    let from_field = || head.headers.get(http::header::HOST)?.to_str().ok();
-    let host = head.uri.authority().map(http::uri::Authority::as_str).or_else(from_field)?;
-    // Without the port; an IPv6 address keeps its brackets.
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(name),
-        _ => Some(host),
-    }
-}
-
-/// By whole segments: `/api` is no prefix of `/apiary`.
-fn is_prefix(prefix: &str, path: &str) -> bool {
-    match path.strip_prefix(prefix) {
-        Some(rest) => rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'),
-        None => false,
-    }
 }
 
 /// `Max-Forwards: 0`: the request ends here (RFC 9110, sections 7.6.2, 9.3.7 and 9.3.8).

@@ -1,4 +1,7 @@
 //! A socket, of TCP or of the Unix kind, that writes small messages the cheapest way.
+//!
+//! Calls are made by rustix, which asks the kernel itself: in a process with threads, the C library looks before and
+//! after each whether its thread is to be cancelled.
 
 use std::{
     io::{self, IoSlice},
@@ -82,11 +85,12 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         let flags = flags | SendFlags::NOSIGNAL;
         let most = slices.iter().map(|slice| slice.len()).sum();
-        self.poll_part(cx, Interest::WRITABLE, most, |socket| {
-            if let Some(sent) = as_one(slices, |bytes| rustix::net::send(socket, bytes, flags)) {
-                return sent;
-            }
-            rustix::net::sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags)
+        self.poll_io(cx, Interest::WRITABLE, |socket| {
+            let one = as_one(slices, |bytes| rustix::net::send(socket, bytes, flags));
+            let mut nothing = SendAncillaryBuffer::default();
+            let len =
+                one.unwrap_or_else(|| rustix::net::sendmsg(socket, slices, &mut nothing, flags))?;
+            Ok((len, is_part(len, most)))
         })
     }
 
@@ -97,42 +101,35 @@ impl Socket {
         to: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>> {
         let most = to.capacity() - to.len();
-        self.poll_part(cx, Interest::READABLE, most, |socket| {
+        self.poll_io(cx, Interest::READABLE, |socket| {
             let (len, _) = rustix::net::recv(socket, spare_capacity(to), RecvFlags::empty())?;
-            Ok(len)
+            Ok((len, is_part(len, most)))
         })
     }
 
-    /// One call that may do a part of what is asked. It is the kernel's own, and not that of the C library, which in a
-    /// process with threads looks before and after it whether this one is to be cancelled.
-    fn poll_part(
+    /// A call once it can do something. It says whether the next one could not, and need not be made to see that;
+    /// `WouldBlock` says that itself could not.
+    fn poll_io<T>(
         &self,
         cx: &mut Context<'_>,
         interest: Interest,
-        most: usize,
-        mut call: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<(T, bool)>,
+    ) -> Poll<io::Result<T>> {
         loop {
             ready!(match interest.is_readable() {
                 true => of!(self, poll_read_ready(cx)),
                 false => of!(self, poll_write_ready(cx)),
             })?;
             let mut done = None;
-            let tried = of!(
-                self,
-                try_io(interest, || {
-                    let len = call(self.as_fd())?;
-                    done = Some(len);
-                    // A part is all there is now: so much is known without another call.
-                    if 0 < len && len < most {
-                        Err(io::ErrorKind::WouldBlock.into())
-                    } else {
-                        Ok(())
-                    }
-                })
-            );
+            let attempt = || {
+                let (value, is_all) = call(self.as_fd())?;
+                done = Some(value);
+                // By this it is no longer ready.
+                if is_all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            };
+            let tried = of!(self, try_io(interest, attempt));
             match (done, tried) {
-                (Some(len), _) => return Poll::Ready(Ok(len)),
+                (Some(value), _) => return Poll::Ready(Ok(value)),
                 (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
                     return Poll::Ready(Err(error));
                 }
@@ -173,13 +170,7 @@ impl Socket {
         cx: &mut Context<'_>,
         mut take: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        loop {
-            ready!(of!(self, poll_read_ready(cx)))?;
-            match of!(self, try_io(Interest::READABLE, || take(self.as_fd()))) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                taken => return Poll::Ready(taken),
-            }
-        }
+        self.poll_io(cx, Interest::READABLE, |socket| Ok((take(socket)?, false)))
     }
 
     /// Gives it something by other means than writing, once it takes something. `WouldBlock` says that it takes
@@ -189,13 +180,7 @@ impl Socket {
         cx: &mut Context<'_>,
         mut give: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        loop {
-            ready!(of!(self, poll_write_ready(cx)))?;
-            match of!(self, try_io(Interest::WRITABLE, || give(self.as_fd()))) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                given => return Poll::Ready(given),
-            }
-        }
+        self.poll_io(cx, Interest::WRITABLE, |socket| Ok((give(socket)?, false)))
     }
 
     /// Looks at what comes first, without taking it, once it is more than `seen`. No more than that,
@@ -271,6 +256,11 @@ impl AsyncWrite for Socket {
     }
 }
 
+/// It is all there was, or all that was taken: the next call would do nothing.
+fn is_part(len: usize, most: usize) -> bool {
+    0 < len && len < most
+}
+
 /// Writes them as one, where that is cheaper.
 fn as_one<T>(slices: &[IoSlice<'_>], write: impl FnOnce(&[u8]) -> T) -> Option<T> {
     if let [only] = slices {
@@ -285,4 +275,97 @@ fn as_one<T>(slices: &[IoSlice<'_>], write: impl FnOnce(&[u8]) -> T) -> Option<T
         len += slice.len();
     }
     Some(write(&copy[..len]))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+        time::timeout,
+    };
+
+    use super::*;
+
+    async fn pairs() -> [(Socket, Socket); 2] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let dialled = TcpStream::connect(listener.local_addr().expect("an address")).await;
+        let (accepted, _) = listener.accept().await.expect("who has dialled");
+        let (one, other) = UnixStream::pair().expect("two");
+        let tcp = (Socket::Tcp(dialled.expect("a connection")), Socket::Tcp(accepted));
+        [tcp, (Socket::Unix(one), Socket::Unix(other))]
+    }
+
+    /// Many slices at once, as far as they are taken, until nothing more is.
+    fn write_on(socket: &mut Socket, cx: &mut Context<'_>, sent: &mut usize) -> Poll<()> {
+        let piece = [b'x'; 3000];
+        loop {
+            let slices = [IoSlice::new(&piece); 20];
+            match Pin::new(&mut *socket).poll_write_vectored(cx, &slices) {
+                Poll::Ready(len) => *sent += len.expect("written"),
+                Poll::Pending => return Poll::Pending,
+            }
+            if *sent > 40_000_000 {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_could_write_but_a_part_is_woken_when_more_is_taken() {
+        for (mut writer, reader) in pairs().await {
+            let (mut sent, mut taken) = (0, 0);
+            let wrote = async {
+                poll_fn(|cx| write_on(&mut writer, cx, &mut sent)).await;
+                writer.shutdown().await.expect("its end");
+            };
+            let read = async {
+                let mut room = Vec::with_capacity(10_000);
+                while poll_fn(|cx| reader.poll_recv(cx, &mut room)).await.expect("read") > 0 {
+                    taken += room.len();
+                    room.clear();
+                }
+            };
+            let both = async { tokio::join!(wrote, read) };
+            timeout(Duration::from_secs(20), both).await.expect("all of it");
+            assert_eq!(sent, taken);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_with_the_end_is_read_before_it() {
+        for (mut writer, mut reader) in pairs().await {
+            writer.write_all(b"half").await.expect("written");
+            writer.shutdown().await.expect("its end");
+            let mut room = Vec::with_capacity(64);
+            for len in [4, 0, 0] {
+                let read = poll_fn(|cx| reader.poll_recv(cx, &mut room));
+                let read = timeout(Duration::from_secs(5), read).await.expect("no wait");
+                assert_eq!(read.expect("read"), len);
+            }
+            assert_eq!(room, b"half");
+            let mut rest = Vec::new();
+            reader.write_all(b"answered").await.expect("the other way is open");
+            drop(reader);
+            writer.read_to_end(&mut rest).await.expect("read");
+            assert_eq!(rest, b"answered");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_writer_without_a_reader_hears_of_it_and_gets_no_signal() {
+        for (mut writer, reader) in pairs().await {
+            drop(reader);
+            let mut written = Ok(());
+            for _ in 0..100 {
+                written = writer.write_all(b"for nobody").await;
+                tokio::task::yield_now().await;
+            }
+            let error = written.expect_err("nobody is there");
+            let kinds = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+            assert!(kinds.contains(&error.kind()), "{error}");
+        }
+    }
 }

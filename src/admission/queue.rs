@@ -14,15 +14,6 @@ pub(crate) struct Slots<S> {
     line: Arc<Line<S>>,
 }
 
-/// Why there was no slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoSlot {
-    /// `backend.queue.max` requests wait already.
-    QueueFull,
-    /// None came free within `backend.queue.timeout`, as whoever waits finds.
-    WaitedTooLong,
-}
-
 impl<S> Slots<S> {
     pub(crate) fn new(servers: impl IntoIterator<Item = Arc<Seats<S>>>) -> Self {
         Self { line: Line::new(servers) }

@@ -29,8 +29,6 @@ pub(super) struct Dialler {
     ways: Ways,
     /// The url has a name, which stands for addresses.
     pub(super) is_by_name: bool,
-    /// How long each of several is tried.
-    share: Duration,
     distance: Distance,
     /// How long the quickest connection so far has taken, in microseconds: there and back. Zero before the first.
     quickest: AtomicU32,
@@ -61,16 +59,15 @@ pub(super) enum NoConnection {
 }
 
 impl Dialler {
-    pub(super) fn new(url: &Url, ways: &[SocketAddr], connect_timeout: Duration) -> Self {
+    pub(super) fn new(url: &Url, ways: &[SocketAddr]) -> Self {
         let address = names::address(url);
         let is_by_name = names::name(url).is_some();
         let ways = address.map_or_else(|| ways.to_vec(), |address| vec![address]);
-        let share = connect_timeout / u32::try_from(ways.len()).unwrap_or(u32::MAX).max(1);
         let distance = Distance::of(url, &ways);
-        Self { url: url.clone(), ways, is_by_name, share, distance, quickest: AtomicU32::new(0) }
+        Self { url: url.clone(), ways, is_by_name, distance, quickest: AtomicU32::new(0) }
     }
 
-    /// Tries until then.
+    /// Tries until then, each of several ways for its share of the time that is left.
     pub(super) async fn dial(&self, until: Instant) -> Result<Socket, NoConnection> {
         match &self.url {
             Url::Tcp(_) => self.dial_tcp(until).await,
@@ -81,11 +78,26 @@ impl Dialler {
         }
     }
 
+    /// One way after the other: two connections at once, of which one stays silent, would block a one-thread
+    /// server. Where none answers, what is wrong with the first says most.
     async fn dial_tcp(&self, until: Instant) -> Result<Socket, NoConnection> {
+        let mut why = None;
+        for (way, left) in self.ways.iter().zip((1..=self.ways.len()).rev()) {
+            let now = Instant::now();
+            let share = (until - now) / u32::try_from(left).unwrap_or(u32::MAX);
+            match self.dial_one(*way, now + share).await {
+                Ok(stream) => return Ok(Socket::Tcp(stream)),
+                Err(error) => why = why.or(Some(error)),
+            }
+        }
+        Err(why.unwrap_or_else(|| io::Error::other("no address is known").into()))
+    }
+
+    async fn dial_one(&self, way: SocketAddr, until: Instant) -> Result<TcpStream, NoConnection> {
         let mut patience = self.patience();
         loop {
             let began = Instant::now();
-            let mut dialled = pin!(self.connect_tcp());
+            let mut dialled = pin!(connect_to(way));
             let mut come = timeout(patience.min(until - began), &mut dialled).await.ok();
             if come.is_none() {
                 // Where this process was stopped meanwhile, the connection may be there, and nobody has been told so.
@@ -98,7 +110,7 @@ impl Dialler {
             match come {
                 Some(Ok(stream)) => {
                     self.took(began.elapsed());
-                    return Ok(Socket::Tcp(stream));
+                    return Ok(stream);
                 }
                 Some(Err(error)) if !is_lack(&error) => return Err(error.into()),
                 _ if Instant::now() >= until => return Err(NoConnection::TimedOut),
@@ -108,25 +120,6 @@ impl Dialler {
                 None => patience = self.longer(patience),
             }
         }
-    }
-
-    /// One way after the other: two connections at once, of which one stays silent, would block a one-thread
-    /// server. Where none answers, what is wrong with the first says most.
-    async fn connect_tcp(&self) -> io::Result<TcpStream> {
-        if let [only] = &self.ways[..] {
-            return connect_to(*only).await;
-        }
-        let mut why = None;
-        for way in &self.ways {
-            match timeout(self.share, connect_to(*way)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                // Not tried, then, so that of the other ones nothing is said either.
-                Ok(Err(error)) if is_lack(&error) => return Err(error),
-                Ok(Err(error)) => why = why.or(Some(error)),
-                Err(_) => why = why.or_else(|| Some(io::ErrorKind::TimedOut.into())),
-            }
-        }
-        Err(why.unwrap_or_else(|| io::Error::other("no address is known")))
     }
 }
 
@@ -250,7 +243,7 @@ mod tests {
     fn to(url: &str, ways: &[&str]) -> Dialler {
         let ways: Vec<_> = ways.iter().map(|way| way.parse().expect("an address")).collect();
         let url = Url::Tcp(url.parse().expect("a URL"));
-        Dialler::new(&url, &ways, Duration::from_secs(5))
+        Dialler::new(&url, &ways)
     }
 
     fn soon() -> Instant {
@@ -302,30 +295,17 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let open = listener.local_addr().expect("an address").to_string();
         let silent = address_of(&silent).to_string();
-        let share = |ways: &[&str]| Dialler { share: AGAIN * 5, ..to("http://two:80", ways) };
-        // Not `dial`, which would ask a full queue of this machine again.
-        let stream = share(&[&silent, &open]).connect_tcp().await.expect("the second one");
-        assert_eq!(stream.peer_addr().expect("a peer").to_string(), open);
-        let none = share(&[&silent, "255.255.255.255:80"]).connect_tcp().await.expect_err("none");
-        assert_eq!(none.kind(), io::ErrorKind::TimedOut);
-        assert!(to("http://two:80", &[&silent, &open]).share < Duration::from_secs(5));
-    }
-
-    #[tokio::test]
-    async fn a_way_that_was_not_tried_for_want_of_a_descriptor_says_so() {
-        let (silent, _waiting) = full();
-        let silent = address_of(&silent).to_string();
-        let way = Dialler { share: AGAIN * 5, ..to("http://two:80", &[&silent, &silent]) };
-        // Of this test alone: each is a process of its own.
-        let limit = rlimit::Resource::NOFILE;
-        let (soft, hard) = limit.get().expect("a limit");
-        let (dialled, ()) = tokio::join!(way.connect_tcp(), async {
-            sleep(AGAIN).await;
-            limit.set(1, hard).expect("a lower one");
-        });
-        limit.set(soft, hard).expect("the limit as it was");
-        let error = dialled.expect_err("none");
-        assert!(is_lack(&error), "{error}");
+        for ways in [[&silent, &open], [&open, &silent]] {
+            let until = Instant::now() + AGAIN * 20;
+            let ways = to("http://two:80", &ways.map(|way| &way[..]));
+            let Ok(crate::socket::Socket::Tcp(stream)) = ways.dial(until).await else {
+                panic!("no connection")
+            };
+            assert_eq!(stream.peer_addr().expect("a peer").to_string(), open);
+        }
+        let until = Instant::now() + AGAIN * 5;
+        let none = to("http://two:80", &[&silent, "255.255.255.255:80"]).dial(until).await;
+        assert!(matches!(none, Err(NoConnection::TimedOut)), "{none:?}");
     }
 
     #[tokio::test]

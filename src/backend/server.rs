@@ -144,7 +144,7 @@ impl Place {
             url: url.clone(),
             ways: Ways::new(),
             is_of_several: false,
-            dialler: Dialler::new(url, &[], connect_timeout),
+            dialler: Dialler::new(url, &[]),
             connect_timeout,
             eject,
             backend: config.name.as_str().into(),
@@ -156,7 +156,7 @@ impl Place {
     }
 
     fn to(self, ways: Ways, is_of_several: bool) -> Self {
-        let dialler = Dialler::new(&self.url, &ways, self.connect_timeout);
+        let dialler = Dialler::new(&self.url, &ways);
         let address = ways.first().filter(|_| is_of_several);
         let name = name(&self.url, address);
         let known_by = address.map_or_else(|| self.url.to_string(), ToString::to_string);
@@ -168,7 +168,7 @@ impl Place {
         Self {
             url: self.url.clone(),
             ways: Ways::new(),
-            dialler: Dialler::new(&self.url, &[], self.connect_timeout),
+            dialler: Dialler::new(&self.url, &[]),
             backend: self.backend.clone(),
             name: self.name.clone(),
             bounds: Bounds { server: number, ..self.bounds },

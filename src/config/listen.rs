@@ -188,7 +188,8 @@ impl<'de> Deserialize<'de> for Url {
             && inner.trim_end_matches(']').parse::<Ipv6Addr>().is_err()
         {
             return Err(D::Error::custom(format_args!(
-                "{host} of \"{text}\" is no IPv6 address; write one without a zone, such as \"http://[::1]:5000\""
+                "{host} of \"{text}\" is no IPv6 address, and only that has brackets: \"http://[::1]:5000\". One with a zone \
+                 cannot be dialled"
             )));
         }
         if url.path_and_query().is_some_and(|rest| rest.as_str() != "/") {

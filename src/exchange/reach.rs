@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{Exchange, run::Stopped};
 use crate::{
-    admission::queue::{Came, NoSlot},
+    admission::queue::Came,
     backend::{Backend, Link, Outbound, Slot, Turn},
     observe::trace::What,
     refusal::Refusal,
@@ -136,7 +136,7 @@ impl Exchange {
         let mut is_in_line = false;
         let in_order = poll_fn(|cx| {
             if let Poll::Ready(slot) = slot.as_mut().poll(cx) {
-                return Poll::Ready(slot.ok_or(Stopped::NoSlot(NoSlot::QueueFull)));
+                return Poll::Ready(slot.ok_or(Stopped::QueueFull));
             }
             // Its place in the queue is taken by now.
             turn.lets_the_next_go();
@@ -148,7 +148,7 @@ impl Exchange {
                 };
             }
             if until <= queued {
-                return Poll::Ready(Err(Stopped::NoSlot(NoSlot::WaitedTooLong)));
+                return Poll::Ready(Err(Stopped::QueuedTooLong));
             }
             backend.watch_queue();
             Poll::Pending
@@ -165,7 +165,7 @@ impl Exchange {
     fn outwaited(&self, backend: &Backend, request: &Outbound, until: Instant) -> Option<Stopped> {
         let now = Instant::now();
         if now >= until {
-            return Some(Stopped::NoSlot(NoSlot::WaitedTooLong));
+            return Some(Stopped::QueuedTooLong);
         }
         let is_page_load = !request.is_sent() && request.is_page_load();
         let (at, why) = backend.outwaited_at(self.record().began(), is_page_load)?;

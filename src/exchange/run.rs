@@ -11,7 +11,6 @@ use super::{
     policy::{Allowance, Policy},
 };
 use crate::{
-    admission::queue::NoSlot,
     backend::{Backend, Link, Outbound, Sent, Slot, Switched, Watched as _},
     observe::record::Ended,
     refusal::Refusal,
@@ -24,8 +23,10 @@ use crate::{
 pub(super) enum Stopped {
     /// Nobody watched any more when its turn came: the backend never heard of it.
     Abandoned,
-    /// No slot came free.
-    NoSlot(NoSlot),
+    /// `backend.queue.max` requests wait for a slot already.
+    QueueFull,
+    /// No slot came free within `backend.queue.timeout`.
+    QueuedTooLong,
     /// Policy or a bound ended it, for this reason.
     Cut(&'static str),
     /// The backend gave no valid head.
@@ -277,9 +278,9 @@ impl Stopped {
         match self {
             Self::Abandoned => Ended::Abandoned,
             // To a person who waits for a restart, we answer; nothing has failed yet.
-            Self::NoSlot(_) | Self::NoAnswer(Refusal::Restarting | Refusal::NeverReached) => {
-                Ended::Refused
-            }
+            Self::QueueFull
+            | Self::QueuedTooLong
+            | Self::NoAnswer(Refusal::Restarting | Refusal::NeverReached) => Ended::Refused,
             Self::Cut(_) => Ended::Cut,
             Self::NoAnswer(_) | Self::BrokenOff => Ended::Failed,
             Self::Tunnel(end) => end.ended,
@@ -299,8 +300,8 @@ impl Stopped {
     fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Abandoned | Self::BrokenOff | Self::Tunnel(_) => None,
-            Self::NoSlot(NoSlot::QueueFull) => Some(Refusal::QueueFull),
-            Self::NoSlot(NoSlot::WaitedTooLong) => Some(Refusal::QueuedTooLong),
+            Self::QueueFull => Some(Refusal::QueueFull),
+            Self::QueuedTooLong => Some(Refusal::QueuedTooLong),
             Self::Cut(_) => Some(Refusal::CutShort),
             Self::NoAnswer(refusal) => Some(refusal.clone()),
         }

@@ -112,7 +112,7 @@ fn a_sleeping_exchange_is_small() {
         size_of::<F>()
     }
     // Thousands may sleep at once; what is rare and large is boxed where it is awaited.
-    assert!(size(run) <= 2304, "{}", size(run));
+    assert!(size(run) <= 1024, "{}", size(run));
 }
 
 #[tokio::test]

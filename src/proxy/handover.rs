@@ -1,18 +1,15 @@
 //! Handing a request over to an exchange, its own or another's, and waiting for what comes of it.
 
 use std::{
-    error::Error,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::{Method, Response, request};
-use http_body::Body;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Admitted, House, key_of};
+use super::{Admitted, House};
 use crate::{
     admission::per_client::ClientShare,
     backend::Outbound,
@@ -37,44 +34,6 @@ pub(super) struct Prepared {
 }
 
 impl House {
-    /// Receives the request whole, and has an exchange for it, or what an equal one came to; with the moment until
-    /// which its client waits.
-    pub(super) fn hand_over<B>(
-        &self,
-        visit: &Visit,
-        (mut head, body): (Box<request::Parts>, B),
-        route: &Route,
-        means: &Arc<Means>,
-        asked: Option<Box<Asked>>,
-    ) -> impl Future<Output = Result<(Found, Option<Instant>), Refusal>>
-    where
-        B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
-    {
-        let backend = &means.backend;
-        // Here, since an `async fn` would hold it all twice.
-        async move {
-            let key = key_of(&head, route)?;
-            // What is to run once is no beginning of something else.
-            let asked = asked.filter(|_| key.is_none());
-            let admitted = self.admit(visit, &mut head, backend)?;
-            if let Some(asked) = &asked {
-                asked.mark(&mut head);
-            }
-            let mut naming =
-                key.map(|key| Box::new(key.naming(&backend.config.name, &head, admitted.caller)));
-            let body = self.receive(visit, body, route.max_body, naming.as_deref_mut()).await?;
-            let patience = self.patience();
-            let ready = self.prepare(visit, route, means, admitted, (head, body), asked);
-            let found = match naming {
-                None => Found::Exchange(self.join_or_start(ready)),
-                Some(naming) => {
-                    Box::pin(self.run_attach_or_replay(ready, *naming, patience)).await?
-                }
-            };
-            Ok((found, patience))
-        }
-    }
-
     /// All that it takes to start an exchange.
     pub(super) fn prepare(
         &self,
