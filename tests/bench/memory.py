@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import shutil
 import socket
+import statistics
 import time
 
 import peers
@@ -14,7 +15,7 @@ CHUNK = b"x" * 100_000
 PATIENCE = 60
 
 
-def measure(kind, binary, folder, descriptors, quick, results):
+def measure(kind, binary, folder, descriptors, rounds, quick, results):
     count = min(10_000, (descriptors - 2_000) // 2) // (10 if quick else 1)
     seen = None
     if kind == "idle":
@@ -27,22 +28,40 @@ def measure(kind, binary, folder, descriptors, quick, results):
         backend = Backend()
         seen = backend.seen
         stage = peers.Stage(folder, binary, backend_port=backend.port, slots=1 if kind == "storm" else count + 10)
+    rounds = rounds if kind == "slow readers" else 1
     with stage:
-        for number, proxy in enumerate(stage.proxies):
-            if seen and number:
-                # Anew: it would run out of descriptors over what the one before has left there.
-                backend.end()
-                backend = Backend(backend.port)
-                seen = backend.seen
-            try:
-                taken = asyncio.run(asyncio.wait_for(RUN[kind](proxy, count, seen), 3 * PATIENCE))
-            except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-                print(f"{kind}: {proxy.name}: not all were served: {error!r}", flush=True)
-                continue
-            results[proxy.name] = taken
-            print(f"{kind}: {proxy.name}: {taken}", flush=True)
+        proxies = list(stage.proxies)
+        all_taken = {proxy.name: [] for proxy in proxies}
+        before = {proxy.name: proxy.memory() for proxy in proxies}
+        for number in range(rounds):
+            for proxy in proxies:
+                if seen and (number or proxy is not proxies[0]):
+                    # Anew: it would run out of descriptors over what the one before has left there.
+                    backend.end()
+                    backend = Backend(backend.port)
+                    seen = backend.seen
+                try:
+                    run = RUN[kind](proxy, before[proxy.name], count, seen)
+                    taken = asyncio.run(asyncio.wait_for(run, 3 * PATIENCE))
+                except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+                    print(f"{kind}: {proxy.name}: not all were served: {error!r}", flush=True)
+                    continue
+                all_taken[proxy.name].append(taken)
+                print(f"{kind}: {proxy.name}: {taken}", flush=True)
+            # Who came to no end now would not in another round; and nobody is always the first, for whom the system
+            # has yet to find memory.
+            ended = lambda proxy: all_taken[proxy.name] and None not in all_taken[proxy.name][-1].values()
+            proxies = [proxy for proxy in reversed(proxies) if ended(proxy)]
+    for name, taken in all_taken.items():
+        if taken:
+            results[name] = {key: median(one[key] for one in taken) for key in taken[0]}
     if seen:
         backend.end()
+
+
+def median(figures):
+    figures = list(figures)
+    return None if None in figures else round(statistics.median(figures), 2)
 
 
 class Backend:
@@ -116,8 +135,7 @@ def get(path):
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
-async def idle(proxy, count, _):
-    before = proxy.memory()
+async def idle(proxy, before, count, _):
     clients = await connect_all(proxy, count, get("/small"), True)
     await asyncio.sleep(3)
     taken = proxy.memory() - before
@@ -125,8 +143,7 @@ async def idle(proxy, count, _):
     return {"count": count, "kib_each": round(taken / count, 2)}
 
 
-async def waiting(proxy, count, seen, leave=False):
-    before = proxy.memory()
+async def waiting(proxy, before, count, seen, leave=False):
     clients = await connect_all(proxy, count, get("/hold"), False)
     until = time.monotonic() + PATIENCE
     while seen[0] < count and time.monotonic() < until:
@@ -139,13 +156,13 @@ async def waiting(proxy, count, seen, leave=False):
     return taken
 
 
-async def orphans(proxy, count, seen):
-    return await waiting(proxy, count, seen, leave=True)
+async def orphans(proxy, before, count, seen):
+    return await waiting(proxy, before, count, seen, leave=True)
 
 
-async def slow_readers(proxy, count, seen):
+async def slow_readers(proxy, before, count, seen):
     """The clients take what the kernel takes for them, and no more."""
-    before, began, clients = proxy.memory(), time.monotonic(), []
+    began, clients = time.monotonic(), []
     for _ in range(count):
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -163,7 +180,7 @@ async def slow_readers(proxy, count, seen):
             "answers_read": seen[1]}
 
 
-async def storm(proxy, count, seen):
+async def storm(proxy, _, count, seen):
     """A page that takes its turn, and people who do not wait: each asks, leaves after 50 ms and asks again, four
     times, and only then waits."""
     async def person():
