@@ -1,7 +1,8 @@
 //! A socket, of TCP or of the Unix kind, that writes small messages the cheapest way.
 //!
 //! Calls are made by rustix, which asks the kernel itself: in a process with threads, the C library looks before and
-//! after each whether its thread is to be cancelled.
+//! after each whether its thread is to be cancelled. But a read into somebody else's buffer, as hyper's, is tokio's, which
+//! alone may leave that without a value before.
 
 use std::{
     io::{self, IoSlice},
@@ -107,8 +108,8 @@ impl Socket {
         })
     }
 
-    /// A call once it can do something. It says whether the next one could not, and need not be made to see that;
-    /// `WouldBlock` says that itself could not.
+    /// A call once it can do something. With what it did, it says whether it was the last one that could for now, so that
+    /// the next one need not be made to see that; `WouldBlock` says that this one could not.
     fn poll_io<T>(
         &self,
         cx: &mut Context<'_>,
@@ -122,10 +123,10 @@ impl Socket {
             })?;
             let mut done = None;
             let attempt = || {
-                let (value, is_all) = call(self.as_fd())?;
+                let (value, is_last) = call(self.as_fd())?;
                 done = Some(value);
                 // By this it is no longer ready.
-                if is_all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+                if is_last { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             };
             let tried = of!(self, try_io(interest, attempt));
             match (done, tried) {
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_writer_without_a_reader_hears_of_it_and_gets_no_signal() {
+    async fn a_writer_without_a_reader_hears_of_it() {
         for (mut writer, reader) in pairs().await {
             drop(reader);
             let mut written = Ok(());
