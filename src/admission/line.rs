@@ -113,7 +113,7 @@ impl<S> Line<S> {
         self: &Arc<Self>,
         at: Option<Arc<Seats<S>>>,
         terms: Terms,
-    ) -> impl Future<Output = Option<Slot<S>>> {
+    ) -> impl Future<Output = Option<Slot<S>>> + Unpin {
         let mut place = InLine { line: self, at, terms, number: None };
         std::future::poll_fn(move |cx| place.poll(cx))
     }

@@ -39,7 +39,7 @@ impl<S> Slots<S> {
         &self,
         at: Option<&Arc<Seats<S>>>,
         terms: Terms,
-    ) -> impl Future<Output = Option<Slot<S>>> {
+    ) -> impl Future<Output = Option<Slot<S>>> + Unpin {
         self.line.enter(at.cloned(), terms)
     }
 

@@ -202,7 +202,7 @@ impl Backend {
         came: Came,
         was_held: bool,
         (began, until): (Instant, Instant),
-    ) -> impl Future<Output = Option<Slot>> {
+    ) -> impl Future<Output = Option<Slot>> + Unpin {
         let is_bounded = !was_held && came == Came::New;
         let max = if is_bounded { self.config.queue.max } else { usize::MAX };
         self.lasting.slots.slot(request.at(), Terms { max, came, began, until })

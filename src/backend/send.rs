@@ -2,11 +2,12 @@
 //! where that is safe too.
 
 use std::{
-    future::{Future as _, poll_fn},
+    future::{Future, poll_fn},
     io,
     num::NonZeroU64,
     pin::pin,
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -77,8 +78,8 @@ pub(crate) trait Watched: Sync {
     fn interim(&self, head: Response<()>);
     /// May somebody come yet who waits for it too?
     fn is_open(&self) -> bool;
-    /// Resolves when nobody waits any more.
-    fn orphaned(&self) -> impl Future<Output = ()> + Send;
+    /// Ready when nobody waits any more.
+    fn poll_orphaned(&self, cx: &Context<'_>) -> Poll<()>;
 }
 
 impl Backend {
@@ -193,85 +194,89 @@ impl Backend {
     /// Where the connection ends before that is whole, it was stale, or a restart cut it: some servers
     /// write a head line by line. An idempotent request can then be sent once more, and any other
     /// only if no byte of it had left.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &self,
         slot: &Slot,
         mut link: Box<Link>,
         request: Box<Outbound>,
         watched: &impl Watched,
-    ) -> Result<Sent, Refusal> {
-        watched.begin(link.since);
+    ) -> impl Future<Output = Result<Sent, Refusal>> {
+        // Here, since an `async fn` would hold what it takes twice.
         let (can_repeat, is_unseen) = (request.is_idempotent() && !request.is_sent, !link.was_kept);
         let upgrades = request.upgrades;
-        let cookie = request.stuck.as_ref().and_then(|stuck| stuck.cookie(slot));
-        let sent = link.send(&request).await;
-        let mut request = Some(request).filter(|_| can_repeat || !link.is_sent);
-        let answered = match sent {
-            Ok(()) => {
-                let mut answer = pin!(link.answer(|head| watched.interim(head)));
-                let mut orphaned = pin!(watched.orphaned());
-                let mut is_watched = request.is_some();
-                // No `select!`: what comes of that would have room in every exchange.
-                poll_fn(|cx| {
-                    let answered = answer.as_mut().poll(cx);
-                    if answered.is_pending() && is_watched && orphaned.as_mut().poll(cx).is_ready()
-                    {
-                        is_watched = false;
-                        // Nobody has it sent again any more, unless somebody joins.
-                        if !watched.is_open() {
-                            request = None;
+        async move {
+            watched.begin(link.since);
+            let cookie = request.stuck.as_ref().and_then(|stuck| stuck.cookie(slot));
+            let sent = link.send(&request).await;
+            let mut request = Some(request).filter(|_| can_repeat || !link.is_sent);
+            let answered = match sent {
+                Ok(()) => {
+                    let mut answer = pin!(link.answer(|head| watched.interim(head)));
+                    let mut is_watched = request.is_some();
+                    // No `select!`: what comes of that would have room in every exchange.
+                    poll_fn(|cx| {
+                        let answered = answer.as_mut().poll(cx);
+                        if answered.is_pending()
+                            && is_watched
+                            && watched.poll_orphaned(cx).is_ready()
+                        {
+                            is_watched = false;
+                            // Nobody has it sent again any more, unless somebody joins.
+                            if !watched.is_open() {
+                                request = None;
+                            }
                         }
-                    }
-                    answered
-                })
-                .await
-            }
-            Err(fault) => Err(fault),
-        };
-        let fault = match answered {
-            Ok(head) if upgrades && head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                slot.server().conduct.answered();
-                // Boxed: hardly any does.
-                return Ok(Box::pin(switched(head, cookie, link)).await);
-            }
-            Ok(head) => {
-                slot.server().conduct.answered();
-                let mut again = request.filter(|_| can_repeat);
-                if let Some(again) = &mut again {
-                    again.goes_again(true, NonZeroU64::new(link.server));
+                        answered
+                    })
+                    .await
                 }
-                return Ok(Sent::Answered(Answer { head, cookie, link }, again));
+                Err(fault) => Err(fault),
+            };
+            let fault = match answered {
+                Ok(head) if upgrades && head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    slot.server().conduct.answered();
+                    // Boxed: hardly any does.
+                    return Ok(Box::pin(switched(head, cookie, link)).await);
+                }
+                Ok(head) => {
+                    slot.server().conduct.answered();
+                    let mut again = request.filter(|_| can_repeat);
+                    if let Some(again) = &mut again {
+                        again.goes_again(true, NonZeroU64::new(link.server));
+                    }
+                    return Ok(Sent::Answered(Answer { head, cookie, link }, again));
+                }
+                Err(fault) => fault,
+            };
+            // Boxed: rare. Whether it was seen is worth the while: else it is listened whether a restart has begun.
+            if link.was_kept
+                && request.as_ref().is_some_and(|request| request.has_no_body())
+                && matches!(fault, Fault::Closed)
+                && Box::pin(link.closed_before()).await
+            {
+                link.is_sent = false;
             }
-            Err(fault) => fault,
-        };
-        // Boxed: rare. Whether it was seen is worth the while: else it is listened whether a restart has begun.
-        if link.was_kept
-            && request.as_ref().is_some_and(|request| request.has_no_body())
-            && matches!(fault, Fault::Closed)
-            && Box::pin(link.closed_before()).await
-        {
-            link.is_sent = false;
-        }
-        // Neither would what is no HTTP be any the second time, nor what is lost be there again.
-        let is_lasting = matches!(fault, Fault::Malformed(_) | Fault::Request(_));
-        // One that was kept is often closed in this moment, and that is no fault.
-        if is_unseen && !is_lasting {
-            self.lasting.cut(slot.seats());
-        }
-        let may_repeat = !is_lasting && (can_repeat || !(link.is_sent || link.has_heard));
-        match request.filter(|_| may_repeat) {
-            Some(mut request) if watched.is_wanted() => {
-                tracing::debug!(
-                    backend = self.config.name,
-                    error = &fault as &dyn std::error::Error,
-                    "no answer: sending once more"
-                );
-                let is_sent = request.is_sent || link.is_sent;
-                let doubted = NonZeroU64::new(link.server).filter(|_| is_sent || is_unseen);
-                request.goes_again(is_sent, doubted);
-                Ok(Sent::Again(request))
+            // Neither would what is no HTTP be any the second time, nor what is lost be there again.
+            let is_lasting = matches!(fault, Fault::Malformed(_) | Fault::Request(_));
+            // One that was kept is often closed in this moment, and that is no fault.
+            if is_unseen && !is_lasting {
+                self.lasting.cut(slot.seats());
             }
-            _ => Err(self.failed(slot, &fault)),
+            let may_repeat = !is_lasting && (can_repeat || !(link.is_sent || link.has_heard));
+            match request.filter(|_| may_repeat) {
+                Some(mut request) if watched.is_wanted() => {
+                    tracing::debug!(
+                        backend = self.config.name,
+                        error = &fault as &dyn std::error::Error,
+                        "no answer: sending once more"
+                    );
+                    let is_sent = request.is_sent || link.is_sent;
+                    let doubted = NonZeroU64::new(link.server).filter(|_| is_sent || is_unseen);
+                    request.goes_again(is_sent, doubted);
+                    Ok(Sent::Again(request))
+                }
+                _ => Err(self.failed(slot, &fault)),
+            }
         }
     }
 

@@ -28,7 +28,7 @@ mod tunnelled;
 mod watcher;
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     sync::{
         Arc, Weak,
         atomic::{
@@ -36,7 +36,7 @@ use std::{
             Ordering::{Relaxed, Release},
         },
     },
-    task::Poll,
+    task::{Context, Poll, ready},
 };
 
 use http::{Response, response};
@@ -248,46 +248,45 @@ impl Exchange {
         });
     }
 
-    /// Resolves when nobody watches any more, with the moment since when; or when an operator ends it,
-    /// with the reason. Somebody may join, and undo the former, before anything is made of it.
-    async fn orphaned_since(&self) -> Result<Instant, &'static str> {
-        poll_fn(|cx| {
-            // Asked with each poll of all that an exchange waits for, and nearly always in vain.
-            if self.is_told.load(Relaxed) && !self.shared.has_news.load(Relaxed) {
-                return Poll::Pending;
-            }
-            let mut state = self.shared.state.lock();
-            if let Some(reason) = state.condemned {
-                return Poll::Ready(Err(reason));
-            }
-            if let Some(since) = state.orphaned {
-                return Poll::Ready(Ok(since));
-            }
-            keep(&mut state.task, cx);
-            self.is_told.store(true, Relaxed);
-            Poll::Pending
-        })
-        .await
+    /// Ready when nobody watches any more, with the moment since when; or when an operator ends it,
+    /// with the reason. Somebody may join, and undo the former, before anything is made of it. For the
+    /// exchange's own task alone, which is registered once.
+    fn poll_orphaned_since(&self, cx: &Context<'_>) -> Poll<Result<Instant, &'static str>> {
+        // Asked with each poll of all that an exchange waits for, and nearly always in vain.
+        if self.is_told.load(Relaxed) && !self.shared.has_news.load(Relaxed) {
+            return Poll::Pending;
+        }
+        let mut state = self.shared.state.lock();
+        if let Some(reason) = state.condemned {
+            return Poll::Ready(Err(reason));
+        }
+        if let Some(since) = state.orphaned {
+            return Poll::Ready(Ok(since));
+        }
+        keep(&mut state.task, cx);
+        self.is_told.store(true, Relaxed);
+        Poll::Pending
     }
 
     /// Resolves when an operator ends it.
-    async fn condemned(&self) -> &'static str {
-        poll_fn(|cx| {
-            let mut state = self.shared.state.lock();
-            if let Some(reason) = state.condemned {
-                return Poll::Ready(reason);
-            }
-            keep(&mut state.task, cx);
-            Poll::Pending
-        })
-        .await
+    fn condemned(&self) -> impl Future<Output = &'static str> {
+        poll_fn(|cx| self.poll_condemned(cx))
     }
 
-    /// Resolves when nobody watches any more, and nobody can join any more either; or when an
-    /// operator ends it, with the reason.
-    async fn abandoned(&self) -> Result<(), &'static str> {
-        while !self.close_orphan(self.orphaned_since().await?) {}
-        Ok(())
+    fn poll_condemned(&self, cx: &Context<'_>) -> Poll<&'static str> {
+        let mut state = self.shared.state.lock();
+        if let Some(reason) = state.condemned {
+            return Poll::Ready(reason);
+        }
+        keep(&mut state.task, cx);
+        Poll::Pending
+    }
+
+    /// Ready when nobody watches any more, and nobody can join any more either; or when an operator
+    /// ends it, with the reason.
+    fn poll_abandoned(&self, cx: &Context<'_>) -> Poll<Result<(), &'static str>> {
+        while !self.close_orphan(ready!(self.poll_orphaned_since(cx))?) {}
+        Poll::Ready(Ok(()))
     }
 
     /// Lets nobody join any more, if it is an orphan still, and since then.
@@ -372,9 +371,9 @@ impl Watched for Exchange {
         state.open.is_some() && !state.closed
     }
 
-    async fn orphaned(&self) {
+    fn poll_orphaned(&self, cx: &Context<'_>) -> Poll<()> {
         // An operator's word is for the exchange to act on.
-        let _ = self.orphaned_since().await;
+        self.poll_orphaned_since(cx).map(|_| ())
     }
 }
 

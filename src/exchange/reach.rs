@@ -4,8 +4,8 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
+    pin::Pin,
+    task::{Context, Poll},
 };
 
 use tokio::time::Instant;
@@ -19,28 +19,61 @@ use crate::{
 };
 
 impl Exchange {
-    /// Waits while the backend is away, then for a `slot`, and connects. A request that the backend
-    /// may have seen already has one.
+    /// A slot, as soon as there is one. None where it has to wait for the backend first: whoever does has no slot.
+    pub(super) fn first_slot(
+        &self,
+        backend: &Backend,
+        request: &Outbound,
+    ) -> impl Future<Output = Result<Option<Slot>, Stopped>> {
+        let is_there = backend.is_there();
+        // Here, since an `async fn` would hold it all twice.
+        async move {
+            if !is_there {
+                return Ok(None);
+            }
+            let slot = match backend.free_slot(Some(request)) {
+                Some(slot) => slot,
+                None => Box::pin(self.queue(backend, request, Came::New, None)).await?,
+            };
+            self.may_go_on(request)?;
+            Ok(Some(slot))
+        }
+    }
+
+    /// Connects. Where it has no `slot`, or the backend is away, it waits for the backend before that, then for a
+    /// slot. Whoever is here for the first time and has one has waited for it alone, and those who wait for the
+    /// backend have come later.
     pub(super) async fn reach(
         &self,
         backend: &Backend,
         request: &Outbound,
+        mut came: Came,
         slot: &mut Option<Slot>,
     ) -> Result<Box<Link>, Stopped> {
-        let mut came = if slot.is_some() { Came::Again } else { Came::New };
         loop {
-            let mut turn = if backend.is_there() {
+            let is_there = match came {
+                Came::New if slot.is_some() => !backend.is_away(),
+                Came::New | Came::Again => backend.is_there(),
+            };
+            let mut turn = if is_there {
                 Turn::at_once()
             } else {
                 // Whoever is to try may need it: nobody has a slot who waits in line.
-                *slot = None;
+                if slot.take().is_some() {
+                    // Nobody who is in the queue still has come before it.
+                    came = Came::Again;
+                }
                 self.wait_for_turn(backend, request).await?
             };
             let held = match slot {
                 Some(held) => held,
-                None => slot.insert(self.wait_for_slot(backend, request, came, &mut turn).await?),
+                None => {
+                    // Boxed: rare, since the first one is waited for before.
+                    let waits = Box::pin(self.wait_for_slot(backend, request, came, &mut turn));
+                    slot.insert(waits.await?)
+                }
             };
-            // Should it have to give that up, nobody who is in the queue still has come before it.
+            // As above, should it give that up.
             came = Came::Again;
             if !turn.is_trial() && backend.is_away() {
                 // It went away while this one was in the queue.
@@ -90,7 +123,7 @@ impl Exchange {
     ) -> Result<Slot, Stopped> {
         let slot = match backend.free_slot(Some(request)) {
             Some(slot) => slot,
-            None => Box::pin(self.queue(backend, request, came, turn)).await?,
+            None => Box::pin(self.queue(backend, request, came, Some(turn))).await?,
         };
         turn.lets_the_next_go();
         self.may_go_on(request)?;
@@ -107,58 +140,59 @@ impl Exchange {
         }
     }
 
-    async fn queue(
+    /// Waits in the queue; with a `turn` where it has waited for the backend before that.
+    fn queue(
         &self,
         backend: &Backend,
         request: &Outbound,
         came: Came,
-        turn: &mut Turn<'_>,
-    ) -> Result<Slot, Stopped> {
+        turn: Option<&mut Turn<'_>>,
+    ) -> impl Future<Output = Result<Slot, Stopped>> {
         let queued = Instant::now();
         self.happened(What::Queued, queued);
-        let slot = self.in_line(backend, request, came, turn, queued).await;
-        self.record().note(|outcome| outcome.queue += queued.elapsed());
-        slot
+        // As above.
+        async move {
+            let slot = self.in_line(backend, request, came, turn, queued).await;
+            self.record().note(|outcome| outcome.queue += queued.elapsed());
+            slot
+        }
     }
 
     /// Waits in line for a slot, unless everybody leaves, that takes too long, or the backend has been away for
     /// too long meanwhile.
-    async fn in_line(
+    fn in_line(
         &self,
         backend: &Backend,
         request: &Outbound,
         came: Came,
-        turn: &mut Turn<'_>,
+        mut turn: Option<&mut Turn<'_>>,
         queued: Instant,
-    ) -> Result<Slot, Stopped> {
+    ) -> impl Future<Output = Result<Slot, Stopped>> {
         let (began, until) = (self.record().began(), queued + backend.config.queue.timeout);
-        let mut slot = pin!(backend.slot(request, came, turn.was_held(), (began, until)));
+        let was_held = turn.as_ref().is_some_and(|turn| turn.was_held());
+        let mut slot = backend.slot(request, came, was_held, (began, until));
         let mut is_in_line = false;
-        let in_order = poll_fn(|cx| {
-            if let Poll::Ready(slot) = slot.as_mut().poll(cx) {
+        poll_fn(move |cx| {
+            if let Poll::Ready(slot) = Pin::new(&mut slot).poll(cx) {
                 return Poll::Ready(slot.ok_or(Stopped::QueueFull));
             }
             // Its place in the queue is taken by now.
-            turn.lets_the_next_go();
+            if let Some(turn) = &mut turn {
+                turn.lets_the_next_go();
+            }
             if std::mem::replace(&mut is_in_line, true) {
                 // Woken, and not for a slot.
-                return match self.outwaited(backend, request, until) {
-                    Some(stopped) => Poll::Ready(Err(stopped)),
-                    None => Poll::Pending,
-                };
-            }
-            if until <= queued {
+                if let Some(stopped) = self.outwaited(backend, request, until) {
+                    return Poll::Ready(Err(stopped));
+                }
+            } else if until <= queued {
                 return Poll::Ready(Err(Stopped::QueuedTooLong));
+            } else {
+                backend.watch_queue();
             }
-            backend.watch_queue();
-            Poll::Pending
-        });
-        tokio::select! {
-            biased;
-            // Cancel-safe: who leaves a line gives up the place in it, and that is wanted.
-            slot = in_order => slot,
-            stopped = self.left(request) => Err(stopped),
-        }
+            // Who leaves gives up the place in the line, and that is wanted.
+            self.poll_left(request, cx).map(Err)
+        })
     }
 
     /// Has it waited in line for too long, or while the backend was away?
@@ -207,11 +241,15 @@ impl Exchange {
     }
 
     /// Resolves when everybody has left, or an operator ends it.
-    async fn left(&self, request: &Outbound) -> Stopped {
-        match self.abandoned().await {
+    fn left(&self, request: &Outbound) -> impl Future<Output = Stopped> {
+        poll_fn(|cx| self.poll_left(request, cx))
+    }
+
+    fn poll_left(&self, request: &Outbound, cx: &Context<'_>) -> Poll<Stopped> {
+        self.poll_abandoned(cx).map(|abandoned| match abandoned {
             Ok(()) => left(request),
             Err(reason) => Stopped::Cut(reason),
-        }
+        })
     }
 }
 
@@ -221,5 +259,19 @@ fn left(request: &Outbound) -> Stopped {
         // The backend has cut it, and for nobody it is not sent again.
         true => Stopped::NoAnswer(Refusal::ClosedEarly),
         false => Stopped::Abandoned,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_in_the_queue_is_small() {
+        fn size<A, B, C, D, E, F: Future>(_: fn(A, B, C, D, Option<E>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(Exchange::queue);
+        assert!(size <= 224, "{size}");
     }
 }

@@ -1,9 +1,14 @@
 //! The life of an exchange.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use http::response;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     Exchange, Plan,
@@ -11,6 +16,7 @@ use super::{
     policy::{Allowance, Policy},
 };
 use crate::{
+    admission::queue::Came,
     backend::{Backend, Link, Outbound, Sent, Slot, Switched, Watched as _},
     observe::record::Ended,
     refusal::Refusal,
@@ -54,9 +60,18 @@ pub(super) fn run(exchange: Exchange, plan: Plan) -> impl Future<Output = ()> {
     // Here, since an `async fn` would hold it all twice.
     let Plan { means, request, policy, by_pipe, retain, tunnel } = plan;
     async move {
-        let tunnel = tunnel.as_deref();
-        let spool = AnswerSpool { store: &means.store, retain, by_pipe, made: None };
-        let ended = shielded(&exchange, &means.backend, request, &policy, spool, tunnel).await;
+        let ended = match exchange.first_slot(&means.backend, &request).await {
+            Ok(slot) => {
+                let spool = AnswerSpool { store: &means.store, retain, by_pipe, made: None };
+                let (backend, tunnel) = (&*means.backend, tunnel.as_deref());
+                // Boxed, and so made only now: while thousands wait in the queue, it would lie in no cache any more.
+                Box::pin(shielded(&exchange, backend, request, slot, &policy, spool, tunnel)).await
+            }
+            Err(stopped) => {
+                exchange.conclude(stopped.ended(), stopped.reason());
+                Err(stopped)
+            }
+        };
         let kept = ended.unwrap_or_else(|stopped| {
             if let Some(refusal) = stopped.refusal() {
                 exchange.refuse(&refusal);
@@ -75,20 +90,22 @@ fn shielded(
     exchange: &Exchange,
     backend: &Backend,
     mut request: Box<Outbound>,
+    mut slot: Option<Slot>,
     policy: &Policy,
     mut spool: AnswerSpool<'_>,
     tunnel: Option<&tunnel::Plan>,
 ) -> impl Future<Output = Result<Option<Box<Kept>>, Stopped>> {
-    let (mut slot, mut handed) = (None, None);
+    let (mut came, mut handed) = (Came::New, None);
     // As above.
     async move {
         // A block, and no value: what is held at its end would need room in every exchange.
         let switched = 'http: {
             let result = loop {
-                let link = match exchange.reach(backend, &request, &mut slot).await {
+                let link = match exchange.reach(backend, &request, came, &mut slot).await {
                     Ok(link) => link,
                     Err(stopped) => break Err(stopped),
                 };
+                came = Came::Again;
                 let Some(held) = &slot else { unreachable!("reached with a slot") };
                 if let Some(name) = backend.server_of(held) {
                     exchange.record().note(|outcome| outcome.server = Some(name));
@@ -179,7 +196,7 @@ impl Exchange {
     }
 
     /// Sends the request, and passes on what comes of it.
-    async fn ask(
+    fn ask(
         &self,
         backend: &Backend,
         (slot, link): (&Slot, Box<Link>),
@@ -187,42 +204,46 @@ impl Exchange {
         policy: &Policy,
         spool: &mut AnswerSpool<'_>,
         handed: &mut Option<Box<response::Parts>>,
-    ) -> Result<Heard, Stopped> {
-        // A block: what came needs no room while its body does.
-        let (answer, mut again) = {
-            let sent = tokio::select! {
-                biased;
-                sent = backend.send(slot, link, request, self) => sent.map_err(Stopped::NoAnswer)?,
-                // What is dropped here is the exchange itself: it is cut.
-                reason = self.outlived(policy.allowance(false, None)) => {
-                    return Err(Stopped::Cut(reason));
+    ) -> impl Future<Output = Result<Heard, Stopped>> {
+        let store = spool.store;
+        // As above.
+        async move {
+            // A block: what came needs no room while its body does.
+            let (answer, mut again) = {
+                let sent = tokio::select! {
+                    biased;
+                    sent = backend.send(slot, link, request, self) => sent.map_err(Stopped::NoAnswer)?,
+                    // What is dropped here is the exchange itself: it is cut.
+                    reason = self.outlived(policy.allowance(false, None)) => {
+                        return Err(Stopped::Cut(reason));
+                    }
+                };
+                match sent {
+                    Sent::Answered(answer, again) => (answer, again),
+                    Sent::Again(again) => return Ok(Heard::Nothing(again)),
+                    // The client has the head of another answer, which a restart cut.
+                    Sent::Switched(_) if handed.is_some() => return Err(Stopped::BrokenOff),
+                    Sent::Switched(switched) => return Ok(Heard::Switched(switched)),
                 }
             };
-            match sent {
-                Sent::Answered(answer, again) => (answer, again),
-                Sent::Again(again) => return Ok(Heard::Nothing(again)),
-                // The client has the head of another answer, which a restart cut.
-                Sent::Switched(_) if handed.is_some() => return Err(Stopped::BrokenOff),
-                Sent::Switched(switched) => return Ok(Heard::Switched(switched)),
+            let answer = match self.whole(answer, policy, store, handed.is_some())? {
+                Come::Whole(whole) => return Ok(Heard::Whole(whole)),
+                Come::InPart(answer) => answer,
+            };
+            let passed = match self.hand_on(answer, spool.get(), handed) {
+                // Boxed: each exchange would bear its size, and whose answer does not come whole at once is busy with that.
+                Ok(begun) => {
+                    let max_bytes = policy.orphan.max_bytes;
+                    Box::pin(self.pass_on(begun, max_bytes, spool.get(), &mut again)).await
+                }
+                Err(stopped) => Err(stopped),
+            };
+            match (passed, again) {
+                (Err(Stopped::BrokenOff), Some(again)) if spool.is_empty() && self.is_wanted() => {
+                    Ok(Heard::Nothing(again))
+                }
+                (result, _) => result.map(|(end, link)| Heard::All(end, link)),
             }
-        };
-        let answer = match self.whole(answer, policy, spool.store, handed.is_some())? {
-            Come::Whole(whole) => return Ok(Heard::Whole(whole)),
-            Come::InPart(answer) => answer,
-        };
-        let passed = match self.hand_on(answer, spool.get(), handed) {
-            // Boxed: each exchange would bear its size, and whose answer does not come whole at once is busy with that.
-            Ok(begun) => {
-                let max_bytes = policy.orphan.max_bytes;
-                Box::pin(self.pass_on(begun, max_bytes, spool.get(), &mut again)).await
-            }
-            Err(stopped) => Err(stopped),
-        };
-        match (passed, again) {
-            (Err(Stopped::BrokenOff), Some(again)) if spool.is_empty() && self.is_wanted() => {
-                Ok(Heard::Nothing(again))
-            }
-            (result, _) => result.map(|(end, link)| Heard::All(end, link)),
         }
     }
 
@@ -250,26 +271,34 @@ impl Exchange {
     /// Resolves once the exchange has been an orphan for longer than it may be, and nobody can join
     /// it any more, or an operator ends it; with the reason. Whoever joins it meanwhile stops the clock.
     pub(super) fn outlived(&self, allowance: Allowance) -> impl Future<Output = &'static str> {
-        // Here, since an `async fn` would hold it twice.
         let Allowance { time, reason } = allowance;
-        async move {
+        // Boxed: few need a timer.
+        let mut timer: Option<(Instant, Pin<Box<Sleep>>)> = None;
+        poll_fn(move |cx| {
             loop {
-                let since = match self.orphaned_since().await {
-                    Ok(since) => since,
-                    Err(reason) => return reason,
-                };
-                if time > Duration::ZERO {
-                    tokio::select! {
-                        // Cancel-safe: both only wait. Boxed: few need a timer.
-                        () = Box::pin(sleep_until(since + time)) => {}
-                        reason = self.condemned() => return reason,
+                let since = match &mut timer {
+                    None => match ready!(self.poll_orphaned_since(cx)) {
+                        Ok(since) if time > Duration::ZERO => {
+                            timer = Some((since, Box::pin(sleep_until(since + time))));
+                            continue;
+                        }
+                        Ok(since) => since,
+                        Err(reason) => return Poll::Ready(reason),
+                    },
+                    Some((since, sleep)) => {
+                        if let Poll::Ready(reason) = self.poll_condemned(cx) {
+                            return Poll::Ready(reason);
+                        }
+                        ready!(sleep.as_mut().poll(cx));
+                        *since
                     }
-                }
+                };
+                timer = None;
                 if self.close_orphan(since) {
-                    return reason;
+                    return Poll::Ready(reason);
                 }
             }
-        }
+        })
     }
 }
 
@@ -305,5 +334,26 @@ impl Stopped {
             Self::Cut(_) => Some(Refusal::CutShort),
             Self::NoAnswer(refusal) => Some(refusal.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleeping_exchange_is_small() {
+        fn size_of_run<A, B, F: Future>(_: fn(A, B) -> F) -> usize {
+            size_of::<F>()
+        }
+        fn size_of_shielded<A, B, C, D, E, G, H, F: Future>(
+            _: fn(A, B, C, D, E, G, H) -> F,
+        ) -> usize {
+            size_of::<F>()
+        }
+        // Thousands may sleep at once, with a slot or without; what is rare and large is boxed where it is
+        // awaited. Size classes of the allocator's: one more byte takes up the next one.
+        assert!(size_of_run(run) <= 224, "{}", size_of_run(run));
+        assert!(size_of_shielded(shielded) <= 640, "{}", size_of_shielded(shielded));
     }
 }

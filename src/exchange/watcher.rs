@@ -1,12 +1,12 @@
 //! A client's side of an exchange.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     sync::{
         Arc,
         atomic::Ordering::{Acquire, Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use http::Response;
@@ -87,19 +87,24 @@ impl Watcher {
 
     /// The head of the answer, or the refusal in its place. Interim answers before it are told
     /// `interim`.
-    pub(crate) async fn head(&mut self, interim: impl Fn(Response<()>)) -> Result<Head, Refusal> {
-        loop {
-            match poll_fn(|cx| self.poll_head(cx, &interim)).await {
-                Ok(head) => {
-                    if let Some(guest) = &mut self.guest {
-                        guest.spare = None;
+    pub(crate) fn head(
+        &mut self,
+        interim: impl Fn(Response<()>),
+    ) -> impl Future<Output = Result<Head, Refusal>> {
+        poll_fn(move |cx| {
+            loop {
+                match ready!(self.poll_head(cx, &interim)) {
+                    Ok(head) => {
+                        if let Some(guest) = &mut self.guest {
+                            guest.spare = None;
+                        }
+                        return Poll::Ready(Ok(head));
                     }
-                    return Ok(head);
+                    Err(NoHead::Refused(refusal)) => return Poll::Ready(Err(refusal)),
+                    Err(NoHead::NotShared) => self.start_alone()?,
                 }
-                Err(NoHead::Refused(refusal)) => return Err(refusal),
-                Err(NoHead::NotShared) => self.start_alone()?,
             }
-        }
+        })
     }
 
     fn poll_head(

@@ -1,6 +1,7 @@
 //! Handing a request over to an exchange, its own or another's, and waiting for what comes of it.
 
 use std::{
+    future::Future,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
     time::Duration,
@@ -125,25 +126,25 @@ impl House {
         }
     }
 
-    pub(super) async fn await_head(
-        &self,
+    pub(super) fn await_head(
         watcher: &mut Watcher,
         route: &Route,
         patience: Option<Instant>,
         interim: impl Fn(Response<()>),
-    ) -> Result<exchange::Head, Refusal> {
-        let head = watcher.head(interim);
-        let Some(until) = patience else { return head.await };
-        // Boxed: nobody waits by the clock unless it is configured.
-        match Box::pin(timeout_at(until, head)).await {
-            Ok(head) => head,
-            Err(_) => {
-                // Not where it would only be sent to be cut.
-                if route.on_disconnect != Some(OnDisconnect::Cancel) {
+    ) -> impl Future<Output = Result<exchange::Head, Refusal>> {
+        // Where it would only be sent to be cut, nothing is promised.
+        let goes_on = route.on_disconnect != Some(OnDisconnect::Cancel);
+        // Here, since an `async fn` would hold it all twice.
+        async move {
+            let Some(until) = patience else { return watcher.head(interim).await };
+            // Boxed: nobody waits by the clock unless it is configured.
+            let head = Box::pin(timeout_at(until, watcher.head(interim))).await;
+            head.unwrap_or_else(|_| {
+                if goes_on {
                     watcher.promise();
                 }
                 Err(Refusal::StillWaiting)
-            }
+            })
         }
     }
 }

@@ -20,23 +20,6 @@ impl House {
     pub(super) async fn receive<B>(
         &self,
         visit: &Visit,
-        body: B,
-        max: u64,
-        naming: Option<&mut Naming>,
-    ) -> Result<Received, Refusal>
-    where
-        B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
-    {
-        if body.is_end_stream() {
-            return Ok(Received::Nothing);
-        }
-        // Boxed: most requests have no body.
-        Box::pin(self.receive_all(visit, body, max, naming)).await
-    }
-
-    async fn receive_all<B>(
-        &self,
-        visit: &Visit,
         mut body: B,
         max: u64,
         mut naming: Option<&mut Naming>,
@@ -44,6 +27,9 @@ impl House {
     where
         B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
     {
+        if body.is_end_stream() {
+            return Ok(Received::Nothing);
+        }
         if body.size_hint().lower() > max {
             return Err(Refusal::BodyTooLong);
         }
