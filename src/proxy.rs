@@ -3,6 +3,7 @@
 mod again;
 mod handover;
 mod house;
+mod last_stop;
 mod opening;
 mod readiness;
 mod receive;
@@ -20,7 +21,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, request};
+use http::{HeaderValue, Method, Request, Response, Version, request};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -211,7 +212,7 @@ impl House {
         headers::check(&head, visit.connection().map(|connection| &connection.fields))?;
         if headers::max_forwards(&mut head) == Some(0) {
             return Ok(Answer::Own(
-                last_stop(&head),
+                last_stop::answer(&head),
                 "answered for the backend: Max-Forwards is 0",
             ));
         }
@@ -368,32 +369,6 @@ fn key_of(head: &request::Parts, route: &Route) -> Result<Option<Key>, Refusal> 
         return Ok(None);
     }
     Key::of(&head.headers).map_err(|_| Refusal::KeyMalformed)
-}
-
-/// `Max-Forwards: 0`: the request ends here (RFC 9110, sections 7.6.2, 9.3.7 and 9.3.8).
-fn last_stop(head: &request::Parts) -> Response<Bytes> {
-    if head.method != Method::TRACE {
-        let mut response = Response::new(Bytes::new());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        return response;
-    }
-    let mut text = format!("TRACE {} {:?}\r\n", head.uri, head.version).into_bytes();
-    for (name, value) in &head.headers {
-        let secret =
-            [http::header::AUTHORIZATION, http::header::COOKIE, http::header::PROXY_AUTHORIZATION];
-        if !secret.contains(name) {
-            text.extend_from_slice(name.as_str().as_bytes());
-            text.extend_from_slice(b": ");
-            text.extend_from_slice(value.as_bytes());
-            text.extend_from_slice(b"\r\n");
-        }
-    }
-    text.extend_from_slice(b"\r\n");
-    let mut response = Response::new(Bytes::from(text));
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("message/http"));
-    response
 }
 
 #[cfg(test)]
