@@ -160,6 +160,26 @@ fn a_client_that_has_waited_long_enough_gets_a_504_and_its_exchange_goes_on() {
 }
 
 #[test]
+fn who_has_waited_long_enough_in_the_queue_is_sent_still_unless_it_would_be_cut() {
+    let backend = held();
+    let cancel = "[[route]]\npath = \"/cancelled\"\non_disconnect = \"cancel\"";
+    let settings = format!("max_concurrency = 1\n[client]\nwait = \"300ms\"\n{cancel}");
+    let seawall = Seawall::with(&backend, &settings);
+    let mut first = ask(&seawall, "/first");
+    backend.wait_held("view", 1);
+    let [mut cancelled, mut goes_on] =
+        ["/cancelled", "/goes-on"].map(|target| ask(&seawall, target));
+    for client in [&mut first, &mut cancelled, &mut goes_on] {
+        assert_eq!(client.answer().status(), 504);
+    }
+    backend.release("view");
+    assert_eq!(seawall.line_of("/cancelled")["ended"], "abandoned");
+    assert_eq!(seawall.line_of("/goes-on")["backend_status"], 200);
+    assert_eq!(backend.targets(), ["/first", "/goes-on"]);
+    backend.assert_unharmed();
+}
+
+#[test]
 fn the_wait_is_for_the_head_and_not_for_the_whole_answer() {
     let backend = Backend::start(|talk| {
         if talk.target() == "/other" {
