@@ -55,6 +55,8 @@ pub(crate) struct Connection {
     resting: AtomicBool,
     /// The client has sent a FIN.
     half_closed: AtomicBool,
+    /// Something, or the end, is there behind what was read last.
+    has_more: AtomicBool,
     /// The body of the present request will never be whole.
     short: AtomicBool,
     /// The client speaks HTTP/1.0, which knows no interim responses.
@@ -109,6 +111,7 @@ impl Connection {
             draining: AtomicBool::new(false),
             resting: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
+            has_more: AtomicBool::new(true),
             short: AtomicBool::new(false),
             http10: AtomicBool::new(false),
             plain: AtomicBool::new(false),
@@ -291,6 +294,16 @@ impl Connection {
 
     pub(crate) fn is_resting(&self) -> bool {
         self.resting.load(Relaxed)
+    }
+
+    /// The last of what the client has sent so far, or not: then it may have left behind that.
+    pub(crate) fn has_read(&self, has_more: bool) {
+        self.has_more.store(has_more, Relaxed);
+    }
+
+    /// Is there anything behind what was read of the client, such as its end, that nobody has looked at?
+    pub(crate) fn has_more(&self) -> bool {
+        self.has_more.load(Relaxed)
     }
 
     /// The client will send nothing more.

@@ -231,7 +231,12 @@ impl House {
         let (mut watcher, patience) = {
             let (found, patience) = self.begin(visit, (head, body), route, means, asked).await?;
             match found {
-                Found::Exchange(watcher) => (watcher, patience),
+                Found::Exchange(mut watcher) => {
+                    if !visit.is_there() {
+                        watcher.let_run();
+                    }
+                    (watcher, patience)
+                }
                 Found::Kept(answer) => return Ok(Answer::Kept(answer)),
             }
         };

@@ -95,6 +95,11 @@ impl Socket {
         })
     }
 
+    /// Is there more to read, or the end, as far as the worker has heard?
+    pub(crate) fn has_more(&self) -> bool {
+        of!(self, try_io(Interest::READABLE, || Ok(()))).is_ok()
+    }
+
     /// One read into what room is left there; zero is the end.
     pub(crate) fn poll_recv(
         &self,

@@ -3,19 +3,25 @@
 mod bell;
 
 use std::{
+    fmt,
     future::Future,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::Notify};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 pub(crate) use self::bell::{Bell, Draining};
 
@@ -58,9 +64,17 @@ impl Tasks {
         drop(self.kinds.streams.spawn(task));
     }
 
-    /// Runs one exchange on the current worker; nothing but its own end ends it.
-    pub fn exchange(&self, task: impl Future<Output = ()> + Send + 'static) {
-        drop(self.kinds.exchanges.spawn(task));
+    /// Counts one exchange, which is to be run.
+    pub fn count_exchange(&self) -> TaskTrackerToken {
+        self.kinds.exchanges.token()
+    }
+
+    /// One that is counted.
+    pub fn exchange(
+        counted: TaskTrackerToken,
+        exchange: impl Future<Output = ()> + Send + 'static,
+    ) -> Running {
+        Running(Some(Counted { exchange: Box::pin(exchange), _token: counted }))
     }
 
     /// Runs until the worker ends; nobody waits for it.
@@ -162,6 +176,57 @@ impl Tasks {
     }
 }
 
+/// An exchange, which is run by whoever polls it, and by a task of its own once that one has dropped it: nothing
+/// but its own end ends it.
+#[derive(Debug)]
+pub struct Running(Option<Counted>);
+
+/// One that the drain waits for.
+struct Counted {
+    exchange: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// After the exchange: it is over when all of it is gone.
+    _token: TaskTrackerToken,
+}
+
+impl Running {
+    /// Goes on with it, as far as it can. One that panics is over.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(counted) = &mut self.0 else { return Poll::Ready(()) };
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(counted).poll(cx)));
+        if !matches!(polled, Ok(Poll::Pending)) {
+            self.0 = None;
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Running {
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    fn drop(&mut self) {
+        // Where the worker itself is ending, the exchange is dropped.
+        if let Some(counted) = self.0.take()
+            && Handle::try_current().is_ok()
+        {
+            drop(tokio::spawn(counted));
+        }
+    }
+}
+
+impl Future for Counted {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.exchange.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Counted {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Counted").finish_non_exhaustive()
+    }
+}
+
 /// A task without a type of its own: each type that is spawned is compiled for itself, and twice, once for each kind of
 /// runtime. For tasks of which there are few.
 fn erased<T>(
@@ -187,3 +252,37 @@ pub async fn blocking<T: Send + 'static>(
 /// How long what had only begun when the drain began may still take: half a head, a handshake, the first
 /// request of who was in the kernel's queue.
 pub(crate) const LATE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_exchange_goes_on_when_who_ran_it_has_left_and_the_drain_waits_for_it() {
+        let (tasks, (go_on, stop)) = (Tasks::default(), oneshot::channel());
+        let (tell, told) = oneshot::channel();
+        let mut running = Tasks::exchange(tasks.count_exchange(), async {
+            stop.await.expect("somebody says so");
+            tell.send(()).expect("somebody listens");
+        });
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(running.poll(&mut context).is_pending());
+        assert_eq!(tasks.open_exchanges(), 1);
+        drop(running);
+        assert_eq!(tasks.open_exchanges(), 1);
+        go_on.send(()).expect("it waits");
+        tasks.finished().await;
+        assert_eq!((told.await, tasks.open_exchanges()), (Ok(()), 0));
+    }
+
+    #[tokio::test]
+    async fn an_exchange_that_panics_is_over_and_whoever_ran_it_is_not() {
+        let tasks = Tasks::default();
+        let mut running = Tasks::exchange(tasks.count_exchange(), async { panic!("on purpose") });
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(running.poll(&mut context).is_ready());
+        assert_eq!(tasks.open_exchanges(), 0);
+    }
+}

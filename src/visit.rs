@@ -78,6 +78,11 @@ impl Visit {
         self.carrier.whole().is_some_and(Connection::is_short)
     }
 
+    /// Is its client still there, by all that has come of it? Of a stream, its reset may have come with it.
+    pub(crate) fn is_there(&self) -> bool {
+        self.carrier.whole().is_some_and(|connection| !connection.has_more())
+    }
+
     /// Can the answer go out from a pipe? Not where somebody has to see it on its way.
     pub(crate) fn takes_pipe(&self) -> bool {
         self.carrier.whole().is_some_and(Connection::is_plain) && !self.record().keeps_bodies()

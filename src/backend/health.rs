@@ -92,7 +92,7 @@ impl Lasting {
         };
         match self.tasks.get() {
             // The drain waits for it, as for exchanges.
-            Some(tasks) => tasks.exchange(asking),
+            Some(tasks) => drop(Tasks::exchange(tasks.count_exchange(), asking)),
             None => Tasks::background(asking),
         }
         let heard = timeout(within, told).await.ok().and_then(Result::ok);

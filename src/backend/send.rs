@@ -70,8 +70,8 @@ pub(crate) enum Sent {
 
 /// Those who wait for an answer, as the exchange knows them.
 pub(crate) trait Watched: Sync {
-    /// The backend may know of the request from here on, which is now.
-    fn begin(&self, now: Instant);
+    /// The backend may know of the request from here on, which is now. The task is woken when nobody waits any more.
+    fn begin(&self, now: Instant, cx: &Context<'_>);
     /// Is it to be sent?
     fn is_wanted(&self) -> bool;
     /// An interim answer has come, before the answer.
@@ -205,7 +205,11 @@ impl Backend {
         let (can_repeat, is_unseen) = (request.is_idempotent() && !request.is_sent, !link.was_kept);
         let upgrades = request.upgrades;
         async move {
-            watched.begin(link.since);
+            poll_fn(|cx| {
+                watched.begin(link.since, cx);
+                Poll::Ready(())
+            })
+            .await;
             let cookie = request.stuck.as_ref().and_then(|stuck| stuck.cookie(slot));
             let sent = link.send(&request).await;
             let mut request = Some(request).filter(|_| can_repeat || !link.is_sent);

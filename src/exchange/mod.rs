@@ -1,8 +1,9 @@
 //! The shielded exchange: one request sent to the backend, one response read to its end.
 //!
-//! It is a task of its own ([`run`]) that owns the backend's side: slot, connection, spool. Clients
-//! only watch it. A client that leaves drops its [`Watcher`]; the task does not notice, but for what
-//! policy and bounds make of an orphan ([`policy`]).
+//! It stands on its own ([`run`]) and owns the backend's side: slot, connection, spool. Clients only watch it. A
+//! client that leaves drops its [`Watcher`]; the exchange does not notice, but for what policy and bounds make of
+//! an orphan ([`policy`]). While its first client waits for the head, that client's task runs it, since they would
+//! only wake each other; from then on, and as soon as that client leaves, it is a task of its own.
 //!
 //! Its way to the backend is [`reach`], that of the answer to the clients is [`pass`]; what it has in
 //! common with its watchers, and the lock under which all is decided between them, is [`shared`].
@@ -31,10 +32,7 @@ use std::{
     future::{Future, poll_fn},
     sync::{
         Arc, Weak,
-        atomic::{
-            AtomicBool,
-            Ordering::{Relaxed, Release},
-        },
+        atomic::Ordering::{Relaxed, Release},
     },
     task::{Context, Poll, ready},
 };
@@ -108,8 +106,6 @@ pub(crate) struct Exchange {
     record: Arc<Record>,
     /// Where others may join.
     known: Option<Box<Known>>,
-    /// Its task is woken when nobody watches any more, or an operator ends it.
-    is_told: AtomicBool,
 }
 
 /// Starts an exchange for its client alone.
@@ -132,15 +128,13 @@ fn begin(ready: Ready, open: Option<Box<Open>>, known: Option<Box<Known>>) -> Wa
     let ends: Weak<Shared> = Arc::downgrade(&shared);
     record.queued(ends);
     let exchange = Exchange::new(shared.clone(), record, known);
-    // Boxed: a task is moved several times before it rests.
-    let means = plan.means.clone();
-    means.tasks.exchange(Box::pin(run(exchange, plan)));
-    Watcher::first(shared)
+    let counted = plan.means.tasks.count_exchange();
+    Watcher::first(shared, Some(Tasks::exchange(counted, run(exchange, plan))))
 }
 
 impl Exchange {
     fn new(shared: Arc<Shared>, record: Arc<Record>, known: Option<Box<Known>>) -> Self {
-        Self { shared, record, known, is_told: AtomicBool::new(false) }
+        Self { shared, record, known }
     }
 
     /// The client of an unsafe request is about to learn something of it: whoever joins a reader
@@ -253,7 +247,7 @@ impl Exchange {
     /// exchange's own task alone, which is registered once.
     fn poll_orphaned_since(&self, cx: &Context<'_>) -> Poll<Result<Instant, &'static str>> {
         // Asked with each poll of all that an exchange waits for, and nearly always in vain.
-        if self.is_told.load(Relaxed) && !self.shared.has_news.load(Relaxed) {
+        if self.shared.is_told.load(Relaxed) && !self.shared.has_news.load(Relaxed) {
             return Poll::Pending;
         }
         let mut state = self.shared.state.lock();
@@ -263,9 +257,14 @@ impl Exchange {
         if let Some(since) = state.orphaned {
             return Poll::Ready(Ok(since));
         }
-        keep(&mut state.task, cx);
-        self.is_told.store(true, Relaxed);
+        self.is_to_be_told(&mut state, cx);
         Poll::Pending
+    }
+
+    /// Its task, which is registered once.
+    fn is_to_be_told(&self, state: &mut State, cx: &Context<'_>) {
+        keep(&mut state.task, cx);
+        self.shared.is_told.store(true, Relaxed);
     }
 
     /// Resolves when an operator ends it.
@@ -327,8 +326,9 @@ impl Exchange {
 
 impl Watched for Exchange {
     /// Again where it is sent once more.
-    fn begin(&self, now: Instant) {
+    fn begin(&self, now: Instant, cx: &Context<'_>) {
         let mut state = self.shared.state.lock();
+        self.is_to_be_told(&mut state, cx);
         let is_first = state.stage == Stage::Queued;
         if is_first {
             self.advance(&mut state, Stage::Waiting, |outcome| outcome.sent = Some(now));

@@ -60,6 +60,8 @@ pub(super) struct Shared {
     /// Nobody has watched for a moment, or an operator has ended it: what the task is woken for. Set under the lock by
     /// whoever brings that about, and never taken back: until then it is wanted, which needs no lock to be known.
     pub has_news: AtomicBool,
+    /// The task that runs it is woken for that.
+    pub is_told: AtomicBool,
     /// Its end is told to all who watch.
     pub is_over: AtomicBool,
     /// It was open to others when it began.
@@ -130,9 +132,9 @@ impl Shared {
             open,
             task: None,
         };
-        let (has_news, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
+        let [has_news, is_told, is_over] = [const { AtomicBool::new(false) }; 3];
         let state = Mutex::new(state);
-        Arc::new(Self { share, writes, trail, state, has_news, is_over, may_have_guests })
+        Arc::new(Self { share, writes, trail, state, has_news, is_told, is_over, may_have_guests })
     }
 
     /// Seats one more watcher, if the exchange is open to it; an orphan is none any more then.

@@ -22,7 +22,11 @@ fn opened() -> (Exchange, Watcher) {
     let record = Record::open(&Books::unwritten(), facts);
     let shared = Shared::new(share, None, None, record.clone());
     let exchange = Exchange::new(shared.clone(), record, None);
-    (exchange, Watcher::first(shared))
+    (exchange, Watcher::first(shared, None))
+}
+
+fn begin(exchange: &Exchange) {
+    exchange.begin(Instant::now(), &Context::from_waker(std::task::Waker::noop()));
 }
 
 fn spool() -> spool::Spool {
@@ -46,7 +50,7 @@ async fn an_exchange_that_nobody_watches_does_not_begin() {
 #[tokio::test]
 async fn a_client_that_leaves_later_makes_an_orphan_and_no_more() {
     let (exchange, watcher) = opened();
-    exchange.begin(Instant::now());
+    begin(&exchange);
     assert!(exchange.shared.state.lock().orphaned.is_none());
     drop(watcher);
     assert!(is_orphaned(&exchange).await);
@@ -59,7 +63,7 @@ async fn a_client_that_leaves_later_makes_an_orphan_and_no_more() {
 #[tokio::test]
 async fn an_answer_that_is_not_taken_is_not_spooled() {
     let (exchange, watcher) = opened();
-    exchange.begin(Instant::now());
+    begin(&exchange);
     let spool = spool();
     exchange.answer(Response::new(()).into_parts().0, &spool, false, false, None);
     drop(watcher);
@@ -79,7 +83,7 @@ async fn whoever_watches_is_told_when_the_task_is_gone() {
 #[should_panic(expected = "Answering after Answering")]
 async fn an_exchange_is_answered_only_once() {
     let (exchange, _watcher) = opened();
-    exchange.begin(Instant::now());
+    begin(&exchange);
     let answer = || Response::new(()).into_parts().0;
     exchange.answer(answer(), &spool(), false, false, None);
     exchange.answer(answer(), &spool(), false, false, None);
@@ -88,8 +92,8 @@ async fn an_exchange_is_answered_only_once() {
 #[tokio::test]
 async fn an_exchange_that_is_sent_once_more_is_still_the_same() {
     let (exchange, watcher) = opened();
-    exchange.begin(Instant::now());
-    exchange.begin(Instant::now());
+    begin(&exchange);
+    begin(&exchange);
     assert_eq!(exchange.shared.state.lock().stage, Stage::Waiting);
     drop(watcher);
     assert!(is_orphaned(&exchange).await);
@@ -98,7 +102,7 @@ async fn an_exchange_that_is_sent_once_more_is_still_the_same() {
 #[tokio::test]
 async fn the_answer_is_handed_over_only_once() {
     let (exchange, mut watcher) = opened();
-    exchange.begin(Instant::now());
+    begin(&exchange);
     exchange.refuse(&Refusal::ClosedEarly);
     exchange.refuse(&Refusal::CutShort);
     assert_eq!(watcher.head(drop).await.err(), Some(Refusal::ClosedEarly));
@@ -117,7 +121,7 @@ async fn what_was_promised_is_sent_although_nobody_watches() {
     watcher.promise();
     drop(watcher);
     assert!(exchange.is_wanted());
-    exchange.begin(Instant::now());
+    begin(&exchange);
     assert!(is_orphaned(&exchange).await);
 }
 
@@ -125,7 +129,7 @@ async fn what_was_promised_is_sent_although_nobody_watches() {
 async fn who_has_all_of_the_answer_leaves_no_orphan_behind() {
     let left_behind = |is_served: bool| {
         let (exchange, mut watcher) = opened();
-        exchange.begin(Instant::now());
+        begin(&exchange);
         if is_served {
             watcher.served();
         }
@@ -142,6 +146,6 @@ async fn who_leaves_in_the_moment_in_which_it_is_sent_leaves_an_orphan_behind() 
     assert!(exchange.is_wanted());
     drop(watcher);
     assert!(!exchange.record().is_orphan(), "it is not sent yet");
-    exchange.begin(Instant::now());
+    begin(&exchange);
     assert!(exchange.record().is_orphan());
 }

@@ -20,6 +20,7 @@ use crate::{
     admission::per_client::ClientShare,
     observe::record::{Ended, Outcome, Record, Source, Stage},
     refusal::Refusal,
+    tasks::Running,
 };
 
 /// Whoever waits for, or reads, the answer. The exchange is an orphan once the last one is dropped.
@@ -27,6 +28,8 @@ use crate::{
 pub(crate) struct Watcher {
     pub(super) shared: Arc<Shared>,
     seat: usize,
+    /// The exchange itself, as long as this client's task runs it.
+    running: Option<Running>,
     /// Of one who did not start the exchange.
     guest: Option<Box<Guest>>,
     /// It leaves since it has all, which may be a moment before the backend is through.
@@ -46,13 +49,13 @@ struct Guest {
 }
 
 impl Watcher {
-    pub(super) fn first(shared: Arc<Shared>) -> Self {
-        Self { shared, seat: 0, guest: None, is_served: false }
+    pub(super) fn first(shared: Arc<Shared>, running: Option<Running>) -> Self {
+        Self { shared, seat: 0, running, guest: None, is_served: false }
     }
 
     /// One that needs no seat any more.
     pub(super) fn answered(shared: Arc<Shared>) -> Self {
-        Self { shared, seat: usize::MAX, guest: None, is_served: false }
+        Self { shared, seat: usize::MAX, running: None, guest: None, is_served: false }
     }
 
     /// One who joins an exchange that is there already, with what it takes to have its own.
@@ -77,7 +80,8 @@ impl Watcher {
         if let Some(trail) = guest.record.trail() {
             trail.watches(shared.trail.as_ref());
         }
-        Self { shared: shared.clone(), seat, guest: Some(Box::new(guest)), is_served: false }
+        let (shared, guest) = (shared.clone(), Some(Box::new(guest)));
+        Self { shared, seat, running: None, guest, is_served: false }
     }
 
     /// Whether the exchange is another's.
@@ -112,6 +116,9 @@ impl Watcher {
         cx: &mut Context<'_>,
         interim: impl Fn(Response<()>),
     ) -> Poll<Result<Head, NoHead>> {
+        if self.running.as_mut().is_some_and(|running| running.poll(cx).is_ready()) {
+            self.running = None;
+        }
         let mut state = self.shared.state.lock();
         if let Some(guest) = &self.guest {
             guest.record.note(|outcome| outcome.stage = state.stage);
@@ -119,10 +126,25 @@ impl Watcher {
         let seat = state.seat(self.seat);
         seat.interims().into_iter().for_each(interim);
         let Some(answer) = seat.answer.take() else {
-            keep(&mut seat.waker, cx);
+            // Who runs the exchange sees for itself what comes of it.
+            if self.running.is_none() {
+                keep(&mut seat.waker, cx);
+            }
             return Poll::Pending;
         };
+        drop(state);
+        // The body comes at the backend's pace, whatever the client takes of it.
+        self.let_run();
         Poll::Ready(answer)
+    }
+
+    /// From here on the exchange is a task of its own.
+    pub(crate) fn let_run(&mut self) {
+        if let Some(running) = self.running.take() {
+            // That task is yet to be registered.
+            self.shared.is_told.store(false, Relaxed);
+            drop(running);
+        }
     }
 
     /// Leaves the exchange for one of its own, which nobody joins: those who were sent on together
@@ -154,6 +176,7 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
+        self.let_run();
         if !self.shared.may_have_guests && self.shared.is_over.load(Acquire) {
             // Nothing is decided any more, and what its seat still has goes with all that is shared.
             return;

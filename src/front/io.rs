@@ -107,6 +107,12 @@ enum State {
 }
 
 impl ClientIo {
+    /// There may be more.
+    fn has_read(&self) {
+        let has_more = !self.ahead.is_empty() || self.transport.socket().has_more();
+        self.connection.has_read(has_more);
+    }
+
     pub(super) fn new(
         transport: Transport,
         connection: Arc<Connection>,
@@ -212,6 +218,7 @@ impl AsyncRead for ClientIo {
         if !this.ahead.is_empty() {
             this.read_ahead(buf);
             this.heard(&buf.filled()[before..]);
+            this.has_read();
             return Poll::Ready(Ok(()));
         }
         if this.state != State::Open {
@@ -224,6 +231,7 @@ impl AsyncRead for ClientIo {
         match Pin::new(&mut this.transport).poll_read(cx, buf) {
             Poll::Ready(Ok(())) if buf.filled().len() > before => {
                 this.heard(&buf.filled()[before..]);
+                this.has_read();
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Ok(())) => {
