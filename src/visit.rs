@@ -80,7 +80,9 @@ impl Visit {
 
     /// Is its client still there, by all that has come of it? Of a stream, its reset may have come with it.
     pub(crate) fn is_there(&self) -> bool {
-        self.carrier.whole().is_some_and(|connection| !connection.has_more())
+        let is_there =
+            |connection: &Connection| !connection.has_more() && !connection.is_half_closed();
+        self.carrier.whole().is_some_and(is_there)
     }
 
     /// Can the answer go out from a pipe? Not where somebody has to see it on its way.

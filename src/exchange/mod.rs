@@ -2,8 +2,9 @@
 //!
 //! It stands on its own ([`run`]) and owns the backend's side: slot, connection, spool. Clients only watch it. A
 //! client that leaves drops its [`Watcher`]; the exchange does not notice, but for what policy and bounds make of
-//! an orphan ([`policy`]). While its first client waits for the head, that client's task runs it, since they would
-//! only wake each other; from then on, and as soon as that client leaves, it is a task of its own.
+//! an orphan ([`policy`]). While its first client waits for the head, that client's task may run it, since they would
+//! only wake each other; from then on, as soon as that client leaves, and where it may have left before, it is a task
+//! of its own.
 //!
 //! Its way to the backend is [`reach`], that of the answer to the clients is [`pass`]; what it has in
 //! common with its watchers, and the lock under which all is decided between them, is [`shared`].
@@ -243,8 +244,8 @@ impl Exchange {
     }
 
     /// Ready when nobody watches any more, with the moment since when; or when an operator ends it,
-    /// with the reason. Somebody may join, and undo the former, before anything is made of it. For the
-    /// exchange's own task alone, which is registered once.
+    /// with the reason. Somebody may join, and undo the former, before anything is made of it. For
+    /// the task alone that runs it, which is registered once.
     fn poll_orphaned_since(&self, cx: &Context<'_>) -> Poll<Result<Instant, &'static str>> {
         // Asked with each poll of all that an exchange waits for, and nearly always in vain.
         if self.shared.is_told.load(Relaxed) && !self.shared.has_news.load(Relaxed) {
@@ -261,7 +262,7 @@ impl Exchange {
         Poll::Pending
     }
 
-    /// Its task, which is registered once.
+    /// The task that runs it, which is registered once.
     fn is_to_be_told(&self, state: &mut State, cx: &Context<'_>) {
         keep(&mut state.task, cx);
         self.shared.is_told.store(true, Relaxed);
@@ -378,7 +379,7 @@ impl Watched for Exchange {
 }
 
 impl Drop for Exchange {
-    /// However the task ended, nobody waits for it in vain, and the log says how.
+    /// However it ended, nobody waits for it in vain, and the log says how.
     fn drop(&mut self) {
         if self.shared.is_over.load(Relaxed) {
             return;

@@ -159,7 +159,7 @@ fn shielded(
 }
 
 /// The spool of an answer, made once it is needed: what comes whole in one piece needs none. Whatever
-/// becomes of the task, nobody reads on in vain.
+/// becomes of the exchange, nobody reads on in vain.
 struct AnswerSpool<'a> {
     store: &'a Store,
     retain: Retain,

@@ -160,6 +160,8 @@ impl Watcher {
             trail.watches(None);
         }
         *self = start(Ready { share, record, plan });
+        // Its client may have left meanwhile, and nobody looks for that here.
+        self.let_run();
         Ok(())
     }
 

@@ -180,7 +180,7 @@ impl Record {
     }
 
     /// The exchange is dropped. Where nobody has noted an end by now, it has come to none: the process
-    /// ends, or its task has panicked.
+    /// ends, or it has panicked.
     pub(crate) fn interrupted(&self) {
         let reason = match std::thread::panicking() {
             true => "internal error",
