@@ -5,6 +5,7 @@
 //! news, whether bytes written are an answer or hyper's own, whether an answer is out. Of HTTP/2,
 //! each stream has its own marks ([`Stream`]).
 
+mod interims;
 mod repeats;
 mod stream;
 
@@ -16,7 +17,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::Response;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -166,38 +166,6 @@ impl Connection {
     /// The request is in, whole.
     pub(crate) fn received(&self) {
         self.received.store(true, Relaxed);
-    }
-
-    /// An interim answer, to go out before the present answer. HTTP/1.0 has none; and pipelined, the
-    /// answer before may still be in hyper's buffer: then it is too late for a hint.
-    pub(crate) fn interim(&self, head: &Response<()>) {
-        if self.is_http10() || !self.finishing.lock().is_empty() {
-            return;
-        }
-        let mut rare = self.rare.lock();
-        let text = &mut rare.interims;
-        text.extend_from_slice(b"HTTP/1.1 ");
-        text.extend_from_slice(head.status().as_str().as_bytes());
-        text.push(b' ');
-        text.extend_from_slice(head.status().canonical_reason().unwrap_or_default().as_bytes());
-        text.extend_from_slice(b"\r\n");
-        for (name, value) in head.headers() {
-            text.extend_from_slice(name.as_str().as_bytes());
-            text.extend_from_slice(b": ");
-            text.extend_from_slice(value.as_bytes());
-            text.extend_from_slice(b"\r\n");
-        }
-        text.extend_from_slice(b"\r\n");
-        self.has_interims.store(true, Relaxed);
-    }
-
-    /// Those that have not gone out yet.
-    pub(crate) fn take_interims(&self) -> Option<Vec<u8>> {
-        if !self.has_interims.load(Relaxed) {
-            return None;
-        }
-        self.has_interims.store(false, Relaxed);
-        Some(std::mem::take(&mut self.rare.lock().interims))
     }
 
     /// There is nothing above its socket.
