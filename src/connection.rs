@@ -352,7 +352,7 @@ impl Connection {
         }
         let now = Instant::now();
         for record in finished {
-            record.delivered(now);
+            record.visited_until(now);
         }
         is_last.then(|| {
             self.owing.store(false, Relaxed);

@@ -219,7 +219,7 @@ impl House {
         let route = self.route(&head)?;
         let means = self.means.get(route.backend).ok_or(Refusal::Internal)?;
         let backend = &means.backend;
-        visit.note(|outcome| outcome.account = backend.shared.account);
+        visit.record().is_for(backend.shared.account);
         if let Some(probe) = self.probes.get(route.backend).filter(|probe| probe.is_meant(&head)) {
             // Boxed, as all that is rare: every visit would bear its size.
             let answer = probe.answer(backend, |path| self.ask(means, path));

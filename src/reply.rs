@@ -66,7 +66,7 @@ impl Reply {
         if brief {
             visit.fin_will_be_leaving();
         }
-        visit.note(|outcome| outcome.status = Some(parts.status));
+        visit.record().answered_with(parts.status);
         take_down(&visit, &parts.headers);
         let length = || parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
         let left = if bodyless { Some(0) } else { length() };
@@ -77,8 +77,8 @@ impl Reply {
     /// The kept answer of the request that this one repeats.
     pub(crate) fn kept(answer: replay::Answer, visit: Visit) -> Response<Self> {
         let replay::Answer { status, fields, body, trailers } = answer;
+        visit.record().answered_with(status);
         visit.note(|outcome| {
-            outcome.status = Some(status);
             outcome.source = Some(Source::Replay);
             outcome.ended = Some(Ended::Delivered);
         });
@@ -99,10 +99,8 @@ impl Reply {
         reason: &'static str,
         visit: Visit,
     ) -> Response<Self> {
-        visit.note(|outcome| {
-            outcome.status = Some(response.status());
-            outcome.because(reason);
-        });
+        visit.record().answered_with(response.status());
+        visit.note(|outcome| outcome.because(reason));
         take_down(&visit, response.headers());
         response.map(|body| Self { source: Origin::Own(Some(body)), visit: Some(visit), cut: None })
     }
@@ -113,8 +111,8 @@ impl Reply {
         version: Version,
         visit: Visit,
     ) -> Response<Self> {
+        visit.record().answered_with(refusal.status());
         visit.note(|outcome| {
-            outcome.status = Some(refusal.status());
             outcome.because(refusal.reason());
             outcome.refusal = Some(refusal.kind());
         });
@@ -219,7 +217,7 @@ impl Reply {
     /// The client is sent another status than that of the answer.
     pub(crate) fn goes_out_as(&self, status: StatusCode) {
         if let Some(visit) = &self.visit {
-            visit.note(|outcome| outcome.status = Some(status));
+            visit.record().answered_with(status);
         }
     }
 
@@ -229,7 +227,7 @@ impl Reply {
             *left = left.saturating_sub(len);
         }
         if let Some(visit) = &self.visit {
-            visit.note(|outcome| outcome.delivered += len);
+            visit.record().passed(len);
             if let Some(mut capture) = visit.record().capture()
                 && let Some(data) = data
             {

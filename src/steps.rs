@@ -102,8 +102,9 @@ impl Client {
         let over = Instant::now();
         record.note(|outcome| (outcome.backend, outcome.over) = (over - sent, Some(over)));
         record.note(|outcome| outcome.ended = Some(Ended::Delivered));
-        record.note(|outcome| (outcome.status, outcome.delivered) = (Some(StatusCode::OK), 13));
-        record.delivered(over);
+        record.answered_with(StatusCode::OK);
+        record.passed(13);
+        record.visited_until(over);
         record
     }
 }

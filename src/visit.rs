@@ -123,7 +123,7 @@ impl Visit {
     pub(crate) fn answered(mut self) {
         let Some(record) = self.record.take() else { return };
         match &self.carrier {
-            Carrier::Nothing | Carrier::Operator(_) => record.delivered(Instant::now()),
+            Carrier::Nothing | Carrier::Operator(_) => record.visited_until(Instant::now()),
             Carrier::Connection(connection) => connection.answered(record),
             Carrier::Stream(stream) => stream.answered(record),
         }
@@ -132,7 +132,7 @@ impl Visit {
     /// The kernel has all of the answer.
     pub(crate) fn delivered(mut self) {
         if let Some(record) = self.record.take() {
-            record.delivered(Instant::now());
+            record.visited_until(Instant::now());
         }
     }
 

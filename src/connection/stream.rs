@@ -160,7 +160,7 @@ impl Unflushed {
     /// It is in the kernel.
     pub(crate) fn flushed(self) {
         match self {
-            Self::Answered(record) => record.delivered(Instant::now()),
+            Self::Answered(record) => record.visited_until(Instant::now()),
             Self::Breaking(stream) => {
                 let mut state = stream.state.lock();
                 state.clean = true;

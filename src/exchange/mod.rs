@@ -39,6 +39,7 @@ use std::{
 };
 
 use http::{Response, response};
+use parking_lot::MutexGuard;
 use tokio::time::Instant;
 
 pub(crate) use self::{
@@ -146,6 +147,12 @@ impl Exchange {
         }
     }
 
+    /// The lock, for who has word for those who watch.
+    fn lock_with_word(&self) -> MutexGuard<'_, State> {
+        self.shared.has_word.store(true, Relaxed);
+        self.shared.state.lock()
+    }
+
     fn answer(
         &self,
         parts: response::Parts,
@@ -155,7 +162,7 @@ impl Exchange {
         answered: Option<Instant>,
     ) {
         self.tells();
-        let mut state = self.shared.state.lock();
+        let mut state = self.lock_with_word();
         self.advance(&mut state, Stage::Answering, |outcome| {
             outcome.answered = answered;
             outcome.backend_status = Some(parts.status);
@@ -167,7 +174,7 @@ impl Exchange {
     /// kept or closed by now, and the slot free for the client's next request.
     fn answer_whole(&self, head: Head, sent: Instant, over: Instant) {
         self.tells();
-        let mut state = self.shared.state.lock();
+        let mut state = self.lock_with_word();
         let (status, len) = (head.parts.status, head.body.unread());
         let discarded = if state.answer_whole(head) { 0 } else { len };
         self.advance(&mut state, Stage::Answering, |outcome| {
@@ -190,7 +197,7 @@ impl Exchange {
     /// Hands a refusal to those who still wait for a head.
     fn refuse(&self, refusal: &Refusal) {
         self.tells();
-        let mut state = self.shared.state.lock();
+        let mut state = self.lock_with_word();
         state.closed = true;
         state.refuse(refusal);
     }
@@ -359,7 +366,7 @@ impl Watched for Exchange {
     fn interim(&self, mut head: Response<()>) {
         headers::accept_interim(&mut head);
         self.tells();
-        self.shared.state.lock().interim(head);
+        self.lock_with_word().interim(head);
     }
 
     fn is_wanted(&self) -> bool {
@@ -388,7 +395,7 @@ impl Drop for Exchange {
         if let Some(known) = &self.known {
             known.end(&self.shared);
         }
-        let mut state = self.shared.state.lock();
+        let mut state = self.lock_with_word();
         self.end(&mut state);
         state.refuse(&Refusal::Internal);
     }

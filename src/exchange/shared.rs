@@ -62,6 +62,8 @@ pub(super) struct Shared {
     pub has_news: AtomicBool,
     /// The task that runs it is woken for that.
     pub is_told: AtomicBool,
+    /// There was word for those who watch. Asked, and unset, by the client's task that runs it.
+    pub has_word: AtomicBool,
     /// Its end is told to all who watch.
     pub is_over: AtomicBool,
     /// It was open to others when it began.
@@ -132,9 +134,19 @@ impl Shared {
             open,
             task: None,
         };
-        let [has_news, is_told, is_over] = [const { AtomicBool::new(false) }; 3];
+        let [has_news, is_told, has_word, is_over] = [const { AtomicBool::new(false) }; 4];
         let state = Mutex::new(state);
-        Arc::new(Self { share, writes, trail, state, has_news, is_told, is_over, may_have_guests })
+        Arc::new(Self {
+            share,
+            writes,
+            trail,
+            state,
+            has_news,
+            is_told,
+            has_word,
+            is_over,
+            may_have_guests,
+        })
     }
 
     /// Seats one more watcher, if the exchange is open to it; an orphan is none any more then.

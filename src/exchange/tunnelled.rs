@@ -44,7 +44,7 @@ impl Exchange {
                 // The next exchange need not wait for the client's farewell.
                 drop(slot);
                 life.until_client_is_over().await;
-                self.record().note(|outcome| outcome.visit = self.record().elapsed());
+                self.record().visited_until(Instant::now());
                 match end.ended {
                     Ended::Delivered => Ok(spool::End::Whole(None)),
                     _ => Err(Stopped::Tunnel(end)),
@@ -100,9 +100,9 @@ struct OfTunnel<'a> {
 
 impl Witness for OfTunnel<'_> {
     fn passed(&mut self, counts: Counts) {
+        self.record.passed_in_all(counts.down);
         self.record.note(|outcome| {
             outcome.received = Some(counts.up);
-            outcome.delivered = counts.down;
             outcome.discarded = counts.discarded;
         });
     }

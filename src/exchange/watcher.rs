@@ -116,8 +116,14 @@ impl Watcher {
         cx: &mut Context<'_>,
         interim: impl Fn(Response<()>),
     ) -> Poll<Result<Head, NoHead>> {
-        if self.running.as_mut().is_some_and(|running| running.poll(cx).is_ready()) {
-            self.running = None;
+        if let Some(running) = &mut self.running {
+            if running.poll(cx).is_ready() {
+                self.running = None;
+            } else if !self.shared.has_word.load(Relaxed) {
+                // Who runs the exchange sees for itself what comes of it.
+                return Poll::Pending;
+            }
+            self.shared.has_word.store(false, Relaxed);
         }
         let mut state = self.shared.state.lock();
         if let Some(guest) = &self.guest {
@@ -126,7 +132,6 @@ impl Watcher {
         let seat = state.seat(self.seat);
         seat.interims().into_iter().for_each(interim);
         let Some(answer) = seat.answer.take() else {
-            // Who runs the exchange sees for itself what comes of it.
             if self.running.is_none() {
                 keep(&mut seat.waker, cx);
             }
@@ -178,6 +183,7 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
+        // First: where the worker itself is ending, it is over then, and no orphan.
         self.let_run();
         if !self.shared.may_have_guests && self.shared.is_over.load(Acquire) {
             // Nothing is decided any more, and what its seat still has goes with all that is shared.

@@ -198,13 +198,15 @@ pub(super) fn log_refusal(connection: &Connection, refusal: &Refusal, began: Ins
         began,
     };
     let record = Record::open(&connection.books, facts);
+    if sent {
+        record.answered_with(refusal.status());
+        record.passed(refusal.length());
+    }
     record.note(|outcome| {
-        outcome.status = sent.then(|| refusal.status());
         outcome.because(refusal.reason());
         outcome.refusal = Some(refusal.kind());
-        outcome.visit = record.elapsed();
-        outcome.delivered = if sent { refusal.length() } else { 0 };
     });
+    record.visited_until(Instant::now());
 }
 
 impl AsyncRead for ClientIo {

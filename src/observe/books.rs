@@ -81,6 +81,14 @@ pub(crate) struct Account(u32);
 impl Account {
     /// No backend was chosen.
     pub(crate) const NONE: Self = Self(0);
+
+    pub(super) fn numbered(number: u32) -> Self {
+        Self(number)
+    }
+
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
 }
 
 impl Books {

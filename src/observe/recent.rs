@@ -235,10 +235,9 @@ mod tests {
             line: Some((Method::GET, path.into())),
             began: Instant::now(),
         };
-        Record::open(books, facts).note(|outcome| {
-            outcome.status = StatusCode::from_u16(status).ok();
-            outcome.ended = Some(Ended::Delivered);
-        });
+        let record = Record::open(books, facts);
+        record.answered_with(StatusCode::from_u16(status).expect("a status"));
+        record.note(|outcome| outcome.ended = Some(Ended::Delivered));
     }
 
     fn paths(books: &Books) -> Vec<String> {

@@ -1,18 +1,18 @@
 //! The record of one exchange and its client: it stands in the books while they last, and in the access
 //! log when both are over.
 
-use std::{
-    sync::{Arc, OnceLock, Weak},
-    time::Duration,
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 pub(crate) use super::outcome::{DELIVERING, Ended, Outcome, Source, Stage};
 use super::{
-    books::{Books, Entry},
+    books::{Account, Books, Entry},
     capture::{Capture, Capturing},
     trace::Trail,
 };
@@ -37,17 +37,28 @@ pub(crate) struct Record {
     entry: Entry,
     facts: Facts,
     state: Mutex<State>,
+    noted: Noted,
     /// What is said, of those that are chosen.
     capture: Option<Box<Mutex<Capture>>>,
     /// Where it is traced.
-    trail: OnceLock<Arc<Trail>>,
+    trail: Option<Arc<Trail>>,
 }
 
 /// What changes while it stands in the books.
 #[derive(Debug)]
 struct State {
+    /// Without what is [`Noted`] beside it.
     outcome: Outcome,
     exchange: Option<Weak<dyn End>>,
+}
+
+/// What changes, too, and is noted by one alone at a time, so without a lock: each request notes all of it.
+#[derive(Debug, Default)]
+struct Noted {
+    account: AtomicU32,
+    /// Zero: none.
+    status: AtomicU16,
+    delivered: AtomicU64,
 }
 
 /// What an operator can end.
@@ -58,24 +69,26 @@ pub(crate) trait End: std::fmt::Debug + Send + Sync {
 
 impl Record {
     pub(crate) fn open(books: &Books, facts: Facts) -> Arc<Self> {
-        Self::enter(books, facts, false)
+        Self::open_with(books, facts, false, None)
     }
 
-    /// One that is to be kept when it is over, however many there are.
-    pub(crate) fn open_kept(books: &Books, facts: Facts) -> Arc<Self> {
-        Self::enter(books, facts, true)
-    }
-
-    fn enter(books: &Books, facts: Facts, is_chosen: bool) -> Arc<Self> {
+    /// One that perhaps `is_kept` when it is over, however many there are, and perhaps is traced, from its beginning on.
+    pub(crate) fn open_with(
+        books: &Books,
+        facts: Facts,
+        is_kept: bool,
+        trail: Option<Arc<Trail>>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| {
-            let entry = books.enter(this, facts.began, is_chosen);
+            let entry = books.enter(this, facts.began, is_kept);
             Self {
                 entry,
                 books: books.clone(),
                 facts,
                 state: Mutex::new(State { outcome: Outcome::unknown(), exchange: None }),
+                noted: Noted::default(),
                 capture: entry.is_chosen.then(Box::default),
-                trail: OnceLock::new(),
+                trail,
             }
         })
     }
@@ -91,7 +104,9 @@ impl Record {
 
     /// As far as it is known by now.
     pub(crate) fn outcome(&self) -> Outcome {
-        self.state.lock().outcome.clone()
+        let mut outcome = self.state.lock().outcome.clone();
+        self.noted.complete(&mut outcome);
+        outcome
     }
 
     /// It waits for a slot, in this exchange, which is that for [`Self::end`].
@@ -122,23 +137,13 @@ impl Record {
         self.capture.is_some() && self.books.recent().body_room(0) > 0
     }
 
-    /// It is traced, from its beginning on.
-    pub(crate) fn traced(&self, trail: Arc<Trail>) {
-        let _ = self.trail.set(trail);
-    }
-
     pub(crate) fn trail(&self) -> Option<&Arc<Trail>> {
-        self.trail.get()
+        self.trail.as_ref()
     }
 
     /// When the head of the request came.
     pub(crate) fn began(&self) -> Instant {
         self.facts.began
-    }
-
-    /// Since the head of the request came.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.facts.began.elapsed()
     }
 
     pub(crate) fn id(&self) -> &HeaderValue {
@@ -154,8 +159,28 @@ impl Record {
         self.state.lock().outcome.is_orphan()
     }
 
-    /// The kernel has all of the answer.
-    pub(crate) fn delivered(&self, at: Instant) {
+    /// It is for this backend.
+    pub(crate) fn is_for(&self, account: Account) {
+        self.noted.account.store(account.number(), Relaxed);
+    }
+
+    /// The client is sent this.
+    pub(crate) fn answered_with(&self, status: StatusCode) {
+        self.noted.status.store(status.as_u16(), Relaxed);
+    }
+
+    /// So many more bytes of a body are on their way to the client.
+    pub(crate) fn passed(&self, len: u64) {
+        self.passed_in_all(self.noted.delivered.load(Relaxed) + len);
+    }
+
+    /// The same, with all that were before.
+    pub(crate) fn passed_in_all(&self, len: u64) {
+        self.noted.delivered.store(len, Relaxed);
+    }
+
+    /// The client's side is over: the kernel has all of the answer, or there is nobody for it.
+    pub(crate) fn visited_until(&self, at: Instant) {
         self.note(|outcome| outcome.visit = at - self.facts.began);
     }
 
@@ -167,12 +192,12 @@ impl Record {
                 // It was still there.
                 if outcome.left.is_none() {
                     outcome.cut(reason);
-                    outcome.visit = self.elapsed();
+                    outcome.visit = self.facts.began.elapsed();
                 }
                 return;
             }
             outcome.left.get_or_insert(outcome.stage);
-            outcome.visit = self.elapsed();
+            outcome.visit = self.facts.began.elapsed();
             if let Some(why) = why {
                 outcome.because(why);
             }
@@ -202,6 +227,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         let capture = self.capture.take().map(|capture| Box::new(capture.into_inner()));
         let outcome = &mut self.state.get_mut().outcome;
+        self.noted.complete(outcome);
         self.books.close(self.entry, &self.facts, outcome, capture);
         if let Some(trail) = self.trail.take()
             && let Some(tracer) = self.books.tracer()
@@ -210,6 +236,14 @@ impl Drop for Record {
             let facts = Facts { line, ..self.facts.clone() };
             tracer.end(trail, facts, outcome.clone(), self.books.name(outcome.account));
         }
+    }
+}
+
+impl Noted {
+    fn complete(&self, outcome: &mut Outcome) {
+        outcome.account = Account::numbered(self.account.load(Relaxed));
+        outcome.status = StatusCode::from_u16(self.status.load(Relaxed)).ok();
+        outcome.delivered = self.delivered.load(Relaxed);
     }
 }
 

@@ -26,17 +26,11 @@ impl House {
             began: Instant::now(),
         };
         let scheme = || carrier.connection().map_or(Scheme::Http, |one| one.hop.scheme);
-        let record = match carrier {
-            Carrier::Operator(_) => Record::open_kept(&self.books, facts),
-            _ => Record::open(&self.books, facts),
-        };
+        let is_kept = matches!(carrier, Carrier::Operator(_));
+        let trail = self.books.tracer().and_then(|tracer| tracer.trail(head, scheme().name()));
+        let record = Record::open_with(&self.books, facts, is_kept, trail);
         if let Some(mut capture) = record.capture() {
             capture.request(head, record.facts(), scheme() == Scheme::Https);
-        }
-        if let Some(tracer) = self.books.tracer()
-            && let Some(trail) = tracer.trail(head, scheme().name())
-        {
-            record.traced(trail);
         }
         Visit::new(record, carrier)
     }
