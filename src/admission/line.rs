@@ -6,6 +6,7 @@
 //! same worker. A server that is out gives none, as long as another is not.
 
 mod order;
+mod waits;
 
 use std::{
     sync::{
@@ -18,8 +19,11 @@ use std::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-pub(crate) use self::order::Came;
-use self::order::{Number, Order, Waiting};
+pub(crate) use self::waits::Came;
+use self::{
+    order::{Order, Waiting},
+    waits::Number,
+};
 use super::seats::{Out, Seats, Servers, is_among};
 use crate::runtime;
 
@@ -175,7 +179,7 @@ impl<S> Line<S> {
                 servers.iter().for_each(|one| one.put_out(false));
             }
             // Whoever waits for one that is out is served by any.
-            waiting.values_mut().for_each(Waiting::look_elsewhere);
+            waiting.iter_mut().for_each(|(_, one)| one.look_elsewhere());
         });
     }
 
@@ -199,7 +203,7 @@ impl<S> Line<S> {
             }
             out = Out::Now;
             seats.put_out(true);
-            order.waiting.values_mut().for_each(Waiting::look_elsewhere);
+            order.waiting.iter_mut().for_each(|(_, one)| one.look_elsewhere());
         });
         out
     }
@@ -242,13 +246,13 @@ impl<S> InLine<'_, S> {
         let mut order = self.line.order.lock();
         let seats = match self.number {
             None => order.take(self.at.as_ref()),
-            Some(number) => order.given.remove(&number),
+            Some(number) => order.take_given(number),
         };
         if let Some(seats) = seats {
             self.number = None;
             return Poll::Ready(Some(Slot { line: self.line.clone(), seats }));
         }
-        if let Some(one) = self.number.and_then(|number| order.waiting.get_mut(&number)) {
+        if let Some(one) = self.number.and_then(|number| order.waiting.get_mut(number)) {
             one.waker.clone_from(cx.waker());
             return Poll::Pending;
         }
@@ -268,8 +272,8 @@ impl<S> Drop for InLine<'_, S> {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         let mut order = self.line.order.lock();
-        order.waiting.remove(&number);
-        let given = order.given.remove(&number);
+        order.waiting.remove(number);
+        let given = order.take_given(number);
         drop(order);
         if let Some(seats) = given {
             // It came in this very moment: it is the next one's.

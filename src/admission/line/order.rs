@@ -1,7 +1,7 @@
 //! Who waits, and who gets which slot. All of it under one lock.
 
 use std::{
-    collections::BTreeMap,
+    collections::VecDeque,
     sync::{Arc, Weak},
     task::Waker,
     thread::ThreadId,
@@ -11,6 +11,7 @@ use std::{
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use super::waits::{Came, Number, Waits};
 use crate::{
     admission::seats::{Seats, Servers},
     runtime,
@@ -23,28 +24,12 @@ pub(super) struct Order<S> {
     pub(super) gone: Vec<Weak<Seats<S>>>,
     /// Where the search for the least busy begins: among equals they take turns.
     turn: usize,
-    /// In the order in which they are served.
-    pub(super) waiting: BTreeMap<Number, Waiting<S>>,
-    /// Those who waited and have not heard yet that they have a slot.
-    pub(super) given: BTreeMap<Number, Arc<Seats<S>>>,
+    pub(super) waiting: Waits<Waiting<S>>,
+    /// Those who waited and have not heard yet that they have a slot. Who is told first hears it first, nearly always.
+    given: VecDeque<(Number, Arc<Seats<S>>)>,
     /// Nobody but who was woken for it has waited long enough before this: a long line is not looked through in
     /// vain.
     soonest: Option<Instant>,
-    next: u64,
-}
-
-/// Who had a slot already, and found nobody there, comes before all others; then in the order in which they
-/// came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Number(Came, u64);
-
-/// To the line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Came {
-    /// Once more.
-    Again,
-    /// For the first time.
-    New,
 }
 
 #[derive(Debug)]
@@ -67,10 +52,9 @@ impl<S> Order<S> {
             servers: servers.into_iter().collect(),
             gone: Vec::new(),
             turn: 0,
-            waiting: BTreeMap::new(),
-            given: BTreeMap::new(),
+            waiting: Waits::new(),
+            given: VecDeque::new(),
             soonest: None,
-            next: 0,
         }
     }
 
@@ -113,10 +97,10 @@ impl<S> Order<S> {
     /// Hands what is free to those who wait, and gives back who is to be told.
     pub(super) fn serve(&mut self) -> SmallVec<[Waker; 1]> {
         let mut served = SmallVec::new();
-        let numbers: Vec<Number> = self.waiting.keys().copied().collect();
+        let numbers: Vec<Number> = self.waiting.iter().map(|(number, _)| number).collect();
         let mut nothing_is_free = false;
         for number in numbers {
-            let at = self.waiting.get(&number).and_then(|one| one.at.clone());
+            let at = self.waiting.get_mut(number).and_then(|one| one.at.clone());
             if at.is_none() && nothing_is_free {
                 continue;
             }
@@ -133,9 +117,16 @@ impl<S> Order<S> {
         if seats.is_out() || !seats.are_free() {
             return None;
         }
+        let number = self.next_for(seats)?;
+        seats.take();
+        self.give(number, seats.clone())
+    }
+
+    /// Whose turn it is, where one of these has come free.
+    fn next_for(&mut self, seats: &Arc<Seats<S>>) -> Option<Number> {
         let is_for = |one: &Waiting<S>| one.at.as_ref().is_none_or(|at| Arc::ptr_eq(at, seats));
         let mut in_line = self.waiting.iter_mut();
-        let (&first, waiting) = in_line.find(|(_, one)| is_for(one))?;
+        let (first, waiting) = in_line.find(|(_, one)| is_for(one))?;
         // To wake another worker, and to use a connection that this one watches, costs as much as a third
         // of a request. Who came in the same moment may as well be next.
         let here = runtime::here();
@@ -143,26 +134,21 @@ impl<S> Order<S> {
             number.0 == first.0
                 && one.began.max(waiting.began) - one.began.min(waiting.began) < MOMENT
         };
-        let mut number = first;
         if waiting.worker != here && waiting.passed < PASSED {
             let near =
-                in_line.take(LOOKED_AT).take_while(|(number, one)| is_as_early(**number, one));
+                in_line.take(LOOKED_AT).take_while(|(number, one)| is_as_early(*number, one));
             let own = near.filter(|(_, one)| one.worker == here).find(|(_, one)| is_for(one));
-            if let Some((&own, _)) = own {
-                number = own;
+            if let Some((own, _)) = own {
                 waiting.passed += 1;
+                return Some(own);
             }
         }
-        seats.take();
-        self.give(number, seats.clone())
+        Some(first)
     }
 
     pub(super) fn wait(&mut self, came: Came, one: Waiting<S>) -> Number {
-        self.next += 1;
-        let number = Number(came, self.next);
         self.soonest = Some(self.soonest.map_or(one.until, |soonest| soonest.min(one.until)));
-        self.waiting.insert(number, one);
-        number
+        self.waiting.add(came, one)
     }
 
     /// Those who have waited long enough, or all, and when the next one will have.
@@ -170,7 +156,7 @@ impl<S> Order<S> {
         if let Some(soonest) = self.soonest.filter(|soonest| *soonest > now && !all) {
             return (Vec::new(), soonest);
         }
-        let waiting = self.waiting.values();
+        let waiting = self.waiting.iter().map(|(_, one)| one);
         let next = waiting.clone().map(|one| one.until).filter(|until| *until > now).min();
         // Those who are woken now leave: they are not to be watched for.
         let next = next.unwrap_or(now + SOON);
@@ -180,8 +166,14 @@ impl<S> Order<S> {
     }
 
     pub(super) fn give(&mut self, number: Number, seats: Arc<Seats<S>>) -> Option<Waker> {
-        self.given.insert(number, seats);
-        self.waiting.remove(&number).map(|one| one.waker)
+        self.given.push_back((number, seats));
+        self.waiting.remove(number).map(|one| one.waker)
+    }
+
+    /// What was given to this one.
+    pub(super) fn take_given(&mut self, number: Number) -> Option<Arc<Seats<S>>> {
+        let at = self.given.iter().position(|(given, _)| *given == number)?;
+        self.given.remove(at).map(|(_, seats)| seats)
     }
 }
 
