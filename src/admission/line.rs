@@ -272,8 +272,10 @@ impl<S> Drop for InLine<'_, S> {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         let mut order = self.line.order.lock();
-        order.waiting.remove(number);
-        let given = order.take_given(number);
+        let given = match order.waiting.remove(number) {
+            Some(_) => None,
+            None => order.take_given(number),
+        };
         drop(order);
         if let Some(seats) = given {
             // It came in this very moment: it is the next one's.

@@ -52,7 +52,7 @@ struct State {
     exchange: Option<Weak<dyn End>>,
 }
 
-/// What changes, too, and is noted by one alone at a time, so without a lock: each request notes all of it.
+/// What changes, too, and is noted by one alone at a time, so without a lock: nearly each request notes all of it.
 #[derive(Debug, Default)]
 struct Noted {
     account: AtomicU32,

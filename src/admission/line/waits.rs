@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 pub(super) struct Number(pub(super) Came, u64);
 
 /// To the line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Came {
     /// Once more.
     Again,
@@ -21,83 +21,104 @@ pub(crate) enum Came {
 pub(super) struct Waits<W> {
     /// By [`Came`].
     ranks: [Rank<W>; 2],
-    /// How many wait.
-    count: usize,
     next: u64,
 }
 
-/// Those who came alike, with a gap where one has left from between others.
-type Rank<W> = VecDeque<(u64, Option<W>)>;
+/// Those who came alike.
+#[derive(Debug)]
+struct Rank<W> {
+    /// With a gap where one has left from between others; neither the first nor the last is one.
+    places: VecDeque<(u64, Option<W>)>,
+    /// How many wait.
+    count: usize,
+}
 
 impl<W> Waits<W> {
     pub(super) fn new() -> Self {
-        Self { ranks: [Rank::new(), Rank::new()], count: 0, next: 0 }
+        Self { ranks: [Rank::new(), Rank::new()], next: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.count
+        self.ranks.iter().map(|rank| rank.count).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
     pub(super) fn add(&mut self, came: Came, one: W) -> Number {
         self.next += 1;
-        self.count += 1;
-        self.ranks[came as usize].push_back((self.next, Some(one)));
+        let rank = &mut self.ranks[came as usize];
+        rank.places.push_back((self.next, Some(one)));
+        rank.count += 1;
         Number(came, self.next)
     }
 
     pub(super) fn get_mut(&mut self, number: Number) -> Option<&mut W> {
         let rank = &mut self.ranks[number.0 as usize];
-        let at = place(rank, number.1)?;
-        rank[at].1.as_mut()
+        let place = rank.find(number.1)?;
+        rank.places[place].1.as_mut()
     }
 
     pub(super) fn remove(&mut self, number: Number) -> Option<W> {
-        let rank = &mut self.ranks[number.0 as usize];
-        let at = place(rank, number.1)?;
-        let one = rank[at].1.take()?;
-        self.count -= 1;
-        while rank.front().is_some_and(|(_, one)| one.is_none()) {
-            rank.pop_front();
-        }
-        // Far more gaps than who wait: there, many have left behind one who waits for long.
-        if rank.len() > 2 * self.count + FEW {
-            rank.retain(|(_, one)| one.is_some());
-        }
-        // After a flood, its room is given back.
-        if rank.capacity() > 4 * rank.len() + FEW {
-            rank.shrink_to(2 * rank.len() + FEW / 2);
-        }
-        Some(one)
+        self.ranks[number.0 as usize].remove(number.1)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Number, &W)> + Clone {
         [Came::Again, Came::New].into_iter().flat_map(|came| {
-            let all = self.ranks[came as usize].iter();
-            all.filter_map(move |(number, one)| Some((Number(came, *number), one.as_ref()?)))
+            let places = self.ranks[came as usize].places.iter();
+            places.filter_map(move |(number, one)| Some((Number(came, *number), one.as_ref()?)))
         })
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Number, &mut W)> {
         self.ranks.iter_mut().zip([Came::Again, Came::New]).flat_map(|(rank, came)| {
-            let all = rank.iter_mut();
-            all.filter_map(move |(number, one)| Some((Number(came, *number), one.as_mut()?)))
+            let places = rank.places.iter_mut();
+            places.filter_map(move |(number, one)| Some((Number(came, *number), one.as_mut()?)))
         })
     }
 }
 
-fn place<W>(rank: &Rank<W>, number: u64) -> Option<usize> {
-    match rank.front() {
-        Some((first, _)) if *first == number => Some(0),
-        _ => rank.binary_search_by_key(&number, |(number, _)| *number).ok(),
+impl<W> Rank<W> {
+    fn new() -> Self {
+        Self { places: VecDeque::new(), count: 0 }
+    }
+
+    fn find(&self, number: u64) -> Option<usize> {
+        match self.places.front() {
+            Some((first, _)) if *first == number => Some(0),
+            _ => self.places.binary_search_by_key(&number, |(number, _)| *number).ok(),
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<W> {
+        let place = self.find(number)?;
+        let one = self.places[place].1.take()?;
+        self.count -= 1;
+        let is_gap = |place: Option<&(u64, Option<W>)>| place.is_some_and(|(_, one)| one.is_none());
+        while is_gap(self.places.front()) {
+            self.places.pop_front();
+        }
+        while is_gap(self.places.back()) {
+            self.places.pop_back();
+        }
+        // Whoever looks for the next one passes by all of them.
+        if self.places.len() > 2 * self.count + GAPS {
+            self.places.retain(|(_, one)| one.is_some());
+        }
+        // After a flood, its room is given back.
+        let len = self.places.len();
+        if self.places.capacity() > 4 * len + ROOM {
+            self.places.shrink_to(2 * len + ROOM / 2);
+        }
+        Some(one)
     }
 }
 
-/// Gaps, and room, that are not worth moving the others for.
-const FEW: usize = 1024;
+/// So many gaps, and as many as wait, are not worth moving the others for.
+const GAPS: usize = 64;
+/// Nor is so much room.
+const ROOM: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -127,6 +148,18 @@ mod tests {
     }
 
     #[test]
+    fn those_who_have_left_from_between_others_are_not_passed_by_for_long() {
+        let mut waits = Waits::new();
+        let numbers: Vec<_> = (0..10_000).map(|one| waits.add(Came::New, one)).collect();
+        for number in &numbers[1..9_999] {
+            assert!(waits.remove(*number).is_some());
+            let Rank { places, count } = &waits.ranks[1];
+            assert!(places.len() <= 2 * count + GAPS, "{} for {count}", places.len());
+        }
+        assert_eq!((all(&waits), waits.len()), (vec![0, 9_999], 2));
+    }
+
+    #[test]
     fn those_who_have_left_behind_who_waits_for_long_take_no_room() {
         let mut waits = Waits::new();
         let first = waits.add(Came::New, 0);
@@ -136,7 +169,7 @@ mod tests {
         }
         let last = waits.add(Came::New, 1);
         assert_eq!((all(&waits), waits.len()), (vec![0, 1], 2));
-        assert!(waits.ranks[1].capacity() <= 4 * FEW, "{}", waits.ranks[1].capacity());
+        assert_eq!(waits.ranks[1].places.len(), 2);
         assert_eq!((waits.remove(last), waits.remove(first)), (Some(1), Some(0)));
     }
 
@@ -144,12 +177,16 @@ mod tests {
     fn after_a_flood_its_room_is_given_back() {
         let mut waits = Waits::new();
         let numbers: Vec<_> = (0..100_000).map(|one| waits.add(Came::New, one)).collect();
-        // From both ends, and from the middle.
+        // From the front, and from the middle.
         let (front, back) = numbers.split_at(50_000);
         for (one, other) in front.iter().zip(back) {
             assert!(waits.remove(*one).is_some() && waits.remove(*other).is_some());
+            let places = &waits.ranks[1].places;
+            let ends = [places.front(), places.back()];
+            assert!(ends.into_iter().flatten().all(|(_, one)| one.is_some()));
         }
         assert!(waits.is_empty());
-        assert!(waits.ranks[1].capacity() <= 2 * FEW, "{}", waits.ranks[1].capacity());
+        let room = waits.ranks[1].places.capacity();
+        assert!(room <= 2 * ROOM, "{room}");
     }
 }
