@@ -6,8 +6,9 @@
 //! only wake each other; from then on, as soon as that client leaves, and where it may have left before, it is a task
 //! of its own.
 //!
-//! Its way to the backend is [`reach`], that of the answer to the clients is [`pass`]; what it has in
-//! common with its watchers, and the lock under which all is decided between them, is [`shared`].
+//! Its way to the backend is [`reach`], that of the answer to the clients is [`pass`]; what is noted and kept
+//! of it when it ends is [`ending`]. What it has in common with its watchers, and the lock under which all is
+//! decided between them, is [`shared`].
 //!
 //! Where its request and its answer say so, it becomes a tunnel ([`tunnelled`]).
 //!
@@ -16,6 +17,7 @@
 //! ([`sharing`]). Who sends the same request again is attached to it, or given what it came to
 //! ([`replays`]).
 
+mod ending;
 mod identity;
 mod open;
 mod pass;
@@ -65,7 +67,6 @@ use crate::{
         trace::What,
     },
     refusal::Refusal,
-    replay,
     spool::{self, Retain},
     tasks::Tasks,
     tunnel,
@@ -200,44 +201,6 @@ impl Exchange {
         let mut state = self.lock_with_word();
         state.closed = true;
         state.refuse(refusal);
-    }
-
-    /// Notes how it ended, before anybody sees that it did.
-    fn conclude(&self, ended: Ended, reason: Option<&'static str>) {
-        self.record.note(|outcome| {
-            outcome.ended = Some(ended);
-            // Why the exchange ended says more than why its client left.
-            outcome.reason = reason.or(outcome.reason);
-        });
-        self.tells();
-        if self.known.is_none() {
-            return;
-        }
-        if ended != Ended::Delivered {
-            self.give_up();
-        }
-        let mut state = self.shared.state.lock();
-        if let Some(open) = &mut state.open {
-            open.fate = Some((ended, reason));
-            // What is not whole is not for newcomers.
-            state.closed |= ended != Ended::Delivered;
-        }
-    }
-
-    /// Nothing is kept of it: whoever sends the request again runs it again.
-    fn give_up(&self) {
-        drop(self.known.as_ref().and_then(|known| known.claim()));
-    }
-
-    /// Keeps the whole answer for those who send the request again, and gives back what is to be
-    /// done so that other seawalls have it too.
-    async fn keep(&self, spool: &spool::Spool) -> Option<Box<replay::Kept>> {
-        let claim = self.known.as_ref()?.claim()?;
-        let (status, fields) = self.shared.state.lock().open.as_ref()?.head()?;
-        // Without it the claim is dropped, and a retry runs.
-        let (body, trailers) = spool.retained().await?;
-        let trailers = trailers.map(Box::new);
-        claim.end(&replay::Answer { status, fields, body, trailers }).map(Box::new)
     }
 
     /// Stages only ever follow each other.
