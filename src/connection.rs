@@ -5,6 +5,7 @@
 //! news, whether bytes written are an answer or hyper's own, whether an answer is out. Of HTTP/2,
 //! each stream has its own marks ([`Stream`]).
 
+mod clock;
 mod interims;
 mod repeats;
 mod stream;
@@ -14,7 +15,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use parking_lot::Mutex;
@@ -30,17 +31,11 @@ use crate::{
     spool::Piped,
 };
 
-/// One client connection.
+/// One client connection. In this order, since a connection that has waited is in none of the processor's caches any more:
+/// what is looked at with every step stands in one line of them.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Connection {
-    pub(crate) hop: Hop,
-    /// The peer's address and port, for the log.
-    pub(crate) name: Arc<str>,
-    /// What the backend is told of the peer.
-    pub(crate) fields: PeerFields,
-    /// What the peer has at once.
-    pub(crate) account: Arc<Account>,
-    pub(crate) books: Books,
     /// A request has been read in part or whole, and its answer is not yet handed to hyper.
     serving: AtomicBool,
     /// Its request is in, whole: what follows is the wait for the answer, and the answer.
@@ -53,6 +48,8 @@ pub(crate) struct Connection {
     draining: AtomicBool,
     /// It has been without a request for a while, and need not be served until there is one.
     resting: AtomicBool,
+    /// Something is due from its client, and the timer wakes who waits for that.
+    on_the_clock: AtomicBool,
     /// The client has sent a FIN.
     half_closed: AtomicBool,
     /// Something, or the end, is there behind what was read last.
@@ -79,11 +76,22 @@ pub(crate) struct Connection {
     held_back: AtomicBool,
     /// Interim answers that wait to go out, below hyper, which sends none.
     has_interims: AtomicBool,
-    /// An answer is handed to hyper in whole, and not yet to the kernel.
-    finishing: Mutex<SmallVec<[Arc<Record>; 1]>>,
-    /// There is one: hyper flushes with every poll, and a lock is not for nothing.
+    /// An answer is in `finishing`: hyper flushes with every poll, and a lock is not for nothing.
     is_finishing: AtomicBool,
-    rare: Mutex<Rare>,
+    /// Handed to hyper in whole, and not yet to the kernel.
+    finishing: Mutex<SmallVec<[Arc<Record>; 1]>>,
+    pub(crate) hop: Hop,
+    /// The peer's address and port, for the log.
+    pub(crate) name: Arc<str>,
+    /// What the backend is told of the peer.
+    pub(crate) fields: PeerFields,
+    /// What the peer has at once.
+    pub(crate) account: Arc<Account>,
+    pub(crate) books: Books,
+    /// Boxed, as all that is rare.
+    rare: Mutex<Option<Box<Rare>>>,
+    /// The task that waits while it is on the clock.
+    waiting: Mutex<Option<Waker>>,
 }
 
 /// What hardly any connection has.
@@ -110,6 +118,7 @@ impl Connection {
             owing: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             resting: AtomicBool::new(false),
+            on_the_clock: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
             has_more: AtomicBool::new(true),
             short: AtomicBool::new(false),
@@ -123,10 +132,22 @@ impl Connection {
             stalled: AtomicBool::new(false),
             held_back: AtomicBool::new(false),
             has_interims: AtomicBool::new(false),
-            finishing: Mutex::default(),
             is_finishing: AtomicBool::new(false),
+            finishing: Mutex::default(),
             rare: Mutex::default(),
+            waiting: Mutex::default(),
         }
+    }
+
+    /// That of some client at this machine.
+    #[cfg(test)]
+    pub(crate) fn any() -> Self {
+        use crate::{admission::per_client::Clients, client::ClientKey, headers::Scheme};
+
+        let ip = std::net::Ipv4Addr::LOCALHOST;
+        let hop = Hop { address: Some((ip, 1).into()), scheme: Scheme::Http };
+        let account = Clients::generous().account(ClientKey::of(Some(ip.into())));
+        Self::new(hop, account, Books::unwritten())
     }
 
     /// hyper has a head. Called before anything else is polled.
@@ -180,14 +201,14 @@ impl Connection {
     /// A part of the answer that goes out in the place of what stands in for it. The one before is out: else it
     /// would not have come.
     pub(crate) fn pass(&self, piped: Box<Piped>) {
-        let before = self.rare.lock().piped.replace(piped);
+        let before = self.rare.lock().get_or_insert_default().piped.replace(piped);
         // Outside of the lock: it tells its spool.
         drop(before);
     }
 
     /// Of those that were passed, the one that has not been taken yet.
     pub(crate) fn take_piped(&self) -> Option<Box<Piped>> {
-        self.rare.lock().piped.take()
+        self.rare.lock().as_mut()?.piped.take()
     }
 
     /// hyper has all of the answer; it is delivered when the kernel has it.
@@ -281,7 +302,7 @@ impl Connection {
 
     /// Why the client is gone.
     pub(crate) fn why(&self) -> Option<&'static str> {
-        self.rare.lock().why
+        self.rare.lock().as_ref()?.why
     }
 
     fn is_serving(&self) -> bool {
@@ -332,7 +353,7 @@ impl Connection {
     }
 
     pub(crate) fn note(&self, why: &'static str) {
-        self.rare.lock().why.get_or_insert(why);
+        self.rare.lock().get_or_insert_default().why.get_or_insert(why);
     }
 
     /// hyper's buffer is empty. The time, when this was the end of an answer.

@@ -1,6 +1,7 @@
 //! The socket as hyper sees it, with what hyper leaves to others: bounds in time, the half-closed
 //! client, answers of our own to what never became a request, and a patient close.
 
+mod alarm;
 mod bare;
 mod out;
 mod waits;
@@ -10,7 +11,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -18,9 +19,10 @@ use bytes::Bytes;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep},
+    time::Instant,
 };
 
+use self::alarm::Alarm;
 use super::{Seat, departure::Departure, transport::Transport};
 use crate::{
     config::Client,
@@ -56,19 +58,10 @@ pub(super) struct ClientIo {
     waiting_since: Option<Instant>,
     /// The socket takes no byte, since this time.
     stalled_since: Option<Instant>,
-    /// The one timer.
     alarm: Option<Alarm>,
     /// Boxed: few have it.
     departure: Option<Box<Departure>>,
     state: State,
-}
-
-/// A timer, set to what is due first.
-#[derive(Debug)]
-struct Alarm {
-    timer: Pin<Box<Sleep>>,
-    /// Whom it wakes then.
-    woken: Option<Waker>,
 }
 
 /// What has come of the next head.
@@ -164,6 +157,9 @@ impl ClientIo {
     /// hyper is handed these bytes.
     fn heard(&mut self, bytes: &[u8]) {
         self.asked = Asked::Served;
+        if self.stalled_since.is_none() {
+            self.connection.stop_clock();
+        }
         if !self.connection.is_owing() {
             if self.head == Head::Awaited {
                 // hyper may read twice before it is asked to let go.

@@ -2,9 +2,8 @@
 //! end.
 
 use std::{
-    future::Future as _,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -12,11 +11,10 @@ use std::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead as _, ReadBuf},
-    task::unconstrained,
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
-use super::{Acknowledged, Alarm, ClientIo, Head};
+use super::{Acknowledged, ClientIo, Head, alarm::Alarm};
 use crate::{refusal::Refusal, tasks::LATE};
 
 impl ClientIo {
@@ -104,36 +102,9 @@ impl ClientIo {
         let _ = SockRef::from(self.transport.socket()).set_tcp_keepalive(&keepalive);
     }
 
-    /// Ready once `due` has come. The timer is only moved when it must be: what is due is later
-    /// with every request, and a timer that fires early is set again.
-    fn poll_due(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
-        let Alarm { timer, woken } = self.alarm.get_or_insert_with(|| Alarm::at(due));
-        if timer.deadline() <= due
-            && !timer.is_elapsed()
-            && woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker()))
-        {
-            // Polled once more, it would only be told once more whom to wake.
-            return Poll::Pending;
-        }
-        if timer.deadline() > due {
-            timer.as_mut().reset(due);
-        }
-        // Whatever else this task has done: out of its budget, it would only be told to come again, and the timer not
-        // whom to wake.
-        while pin!(unconstrained(timer.as_mut())).poll(cx).is_ready() {
-            if Instant::now() >= due {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(due);
-        }
-        woken.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
-        Poll::Pending
-    }
-}
-
-impl Alarm {
-    fn at(due: Instant) -> Self {
-        Self { timer: Box::pin(sleep_until(due)), woken: None }
+    fn poll_due(&mut self, cx: &Context<'_>, due: Instant) -> Poll<()> {
+        let alarm = self.alarm.get_or_insert_with(|| Alarm::at(due));
+        alarm.poll(due, &self.connection, cx)
     }
 }
 
