@@ -3,7 +3,7 @@
 //! Its head is text from the beginning. The fields from which that was written are slices of what was
 //! read from the client, and so would keep a whole read buffer for as long as the backend takes.
 
-use std::{borrow::Cow, num::NonZeroU64, sync::Arc};
+use std::{borrow::Cow, hint::black_box, num::NonZeroU64, sync::Arc};
 
 use http::{
     HeaderValue, Method,
@@ -73,6 +73,12 @@ impl Outbound {
     /// Does its head ask for another protocol?
     pub(crate) fn upgrading(self, upgrades: bool) -> Self {
         Self { upgrades, ..self }
+    }
+
+    /// Looks at it, and so has it in the processor's caches again.
+    pub(crate) fn recall(&self) {
+        let [start, further] = [0, 64].map(|at| self.head.get(at).copied());
+        black_box((self.is_sent, start, further));
     }
 
     /// It goes once more: its connection was lost, so the backend may have seen it, and may be about to end.

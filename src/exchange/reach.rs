@@ -33,7 +33,7 @@ impl Exchange {
             }
             let slot = match backend.free_slot(Some(request)) {
                 Some(slot) => slot,
-                None => Box::pin(self.queue(backend, request, Came::New, None)).await?,
+                None => self.queue(backend, request, Came::New, None).await?,
             };
             self.may_go_on(request)?;
             Ok(Some(slot))
@@ -173,6 +173,9 @@ impl Exchange {
         let mut slot = backend.slot(request, came, was_held, (began, until));
         let mut is_in_line = false;
         poll_fn(move |cx| {
+            if is_in_line {
+                self.recall(request);
+            }
             if let Poll::Ready(slot) = Pin::new(&mut slot).poll(cx) {
                 return Poll::Ready(slot.ok_or(Stopped::QueueFull));
             }
@@ -193,6 +196,14 @@ impl Exchange {
             // Who leaves gives up the place in the line, and that is wanted.
             self.poll_left(request, cx).map(Err)
         })
+    }
+
+    /// It may have waited for long, and then what it goes on with is in none of the processor's caches: all of it is asked
+    /// for here at once, and not one after the other.
+    fn recall(&self, request: &Outbound) {
+        self.shared.recall();
+        self.record.recall();
+        request.recall();
     }
 
     /// Has it waited in line for too long, or while the backend was away?

@@ -5,6 +5,7 @@
 //! come up yet is known without it.
 
 use std::{
+    hint::black_box,
     net::IpAddr,
     sync::{
         Arc,
@@ -49,14 +50,12 @@ pub(super) enum NoHead {
     NotShared,
 }
 
+/// In this order, since of thousands who wait nothing is in the processor's caches any more when it is their turn, and
+/// each line of them costs as much as all that is done in it: flags, lock, and what is looked at with every step stand
+/// in one, and what answers stand in comes last.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Shared {
-    pub share: ClientShare,
-    /// Of an unsafe request: raised before its client learns anything.
-    pub writes: Option<Arc<Writes>>,
-    /// That of its first watcher, where that is traced.
-    pub trail: Option<Arc<Trail>>,
-    pub state: Mutex<State>,
     /// Nobody has watched for a moment, or an operator has ended it: what the task is woken for. Set under the lock by
     /// whoever brings that about, and never taken back: until then it is wanted, which needs no lock to be known.
     pub has_news: AtomicBool,
@@ -68,28 +67,35 @@ pub(super) struct Shared {
     pub is_over: AtomicBool,
     /// It was open to others when it began.
     pub may_have_guests: bool,
+    /// That of its first watcher, where that is traced.
+    pub trail: Option<Arc<Trail>>,
+    /// Of an unsafe request: raised before its client learns anything.
+    pub writes: Option<Arc<Writes>>,
+    pub state: Mutex<State>,
+    pub share: ClientShare,
 }
 
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct State {
     pub stage: Stage,
     pub ended: bool,
-    /// Of the exchange, until it has ended: those who watch it for longer must not keep it.
-    pub record: Option<Arc<Record>>,
     /// It is at its end, or will not be sent: nobody joins it any more.
     pub closed: bool,
-    pub watchers: usize,
-    pub orphaned: Option<Instant>,
-    /// An operator ends it, for this reason.
-    pub condemned: Option<&'static str>,
     /// To be sent even if nobody watches by then: its client was told that it will be.
     pub promised: bool,
-    /// Nearly always one.
-    seats: SmallVec<[Option<Seat>; 1]>,
+    pub watchers: usize,
     /// Where others may join.
     pub open: Option<Box<Open>>,
     /// Of the task that wants to know when the last watcher leaves.
     pub task: Option<Waker>,
+    /// Of the exchange, until it has ended: those who watch it for longer must not keep it.
+    pub record: Option<Arc<Record>>,
+    pub orphaned: Option<Instant>,
+    /// An operator ends it, for this reason.
+    pub condemned: Option<&'static str>,
+    /// Nearly always one.
+    seats: SmallVec<[Option<Seat>; 1]>,
 }
 
 /// The place of one watcher.
@@ -137,15 +143,15 @@ impl Shared {
         let [has_news, is_told, has_word, is_over] = [const { AtomicBool::new(false) }; 4];
         let state = Mutex::new(state);
         Arc::new(Self {
-            share,
-            writes,
-            trail,
-            state,
             has_news,
             is_told,
             has_word,
             is_over,
             may_have_guests,
+            trail,
+            writes,
+            state,
+            share,
         })
     }
 
@@ -188,6 +194,11 @@ impl Shared {
 }
 
 impl Shared {
+    /// Looks at it, and so has it in the processor's caches again by when it is needed, beside what else is fetched then.
+    pub(super) fn recall(&self) {
+        black_box(self.has_news.load(Relaxed));
+    }
+
     /// Nobody watches what runs at the backend, from `now` on. Here alone it is decided, for the books
     /// and the spans, that an exchange is an orphan.
     pub(super) fn runs_for_nobody(&self, state: &State, now: Instant) {

@@ -117,6 +117,7 @@ impl Watcher {
         interim: impl Fn(Response<()>),
     ) -> Poll<Result<Head, NoHead>> {
         if let Some(running) = &mut self.running {
+            self.shared.recall();
             if running.poll(cx).is_ready() {
                 self.running = None;
             } else if !self.shared.has_word.load(Relaxed) {

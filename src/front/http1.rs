@@ -12,13 +12,26 @@ use std::{
     task::Poll,
 };
 
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 
 use super::{io::ClientIo, upgrade::Upgrade};
-use crate::{connection::Connection, headers, proxy::Proxy, tasks::Draining, visit::Carrier};
+use crate::{
+    connection::Connection,
+    headers,
+    proxy::Proxy,
+    tasks::{Draining, Tasks},
+    visit::Carrier,
+};
+
+/// What each visit of a connection ends with.
+struct Around<'a> {
+    upgrade: Upgrade,
+    tasks: &'a Tasks,
+}
 
 /// Serves the connection until its end, or until it is to be parked, and gives it back then. Once
 /// `draining` is over, it takes no further request.
@@ -36,19 +49,21 @@ pub(super) async fn serve(
         builder.max_headers(bounds.max_fields);
     }
     connection.rouse();
-    let upgrade = Upgrade::default();
+    let around = Around { upgrade: Upgrade::default(), tasks: proxy.tasks() };
     let service = service_fn(|mut request: Request<Incoming>| {
         let is_asked = Upgrade::is_asked(&request);
         let last = !is_asked && headers::ends_connection(request.version(), request.headers());
         connection.begin(request.version(), request.body().is_end_stream(), last);
         if is_asked {
-            upgrade.ask(&mut request, &connection);
+            around.upgrade.ask(&mut request, &connection);
         }
-        // Boxed: a kept connection without a request holds none of it.
-        let visit = Box::pin(proxy.visit(request, Carrier::Connection(connection.clone())));
-        let (upgrade, tasks) = (&upgrade, proxy.tasks());
-        async move {
-            let mut response = visit.await;
+        // Not boxed: hyper has a place for it, and one that is parked has no hyper.
+        let visit = proxy.visit(request, Carrier::Connection(connection.clone()));
+        // By one reference: with two it would be of the allocator's next size class, that of tasks, and leave holes
+        // between those when it is given up.
+        let around = &around;
+        visit.map(move |mut response| {
+            let Around { upgrade, tasks } = around;
             if tasks.is_draining() && !is_tunnel(&response) {
                 // While newcomers are still taken, whoever is here already learns that it is time to go
                 // elsewhere, and no request crosses the end of its connection on the way.
@@ -58,7 +73,7 @@ pub(super) async fn serve(
                 upgrade.declined();
             }
             Ok::<_, Infallible>(response)
-        }
+        })
     });
     let mut served = builder
         // hyper reads nothing while it serves, and holds no buffer for that. What a FIN means then is found out
@@ -99,7 +114,7 @@ pub(super) async fn serve(
     if let Err(error) = result {
         tracing::debug!(client = %connection.name, %error, "client connection ended");
     }
-    upgrade.hand_over(connection, proxy).await;
+    around.upgrade.hand_over(connection, proxy).await;
     None
 }
 

@@ -1,9 +1,12 @@
 //! The record of one exchange and its client: it stands in the books while they last, and in the access
 //! log when both are over.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
+use std::{
+    hint::black_box,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use http::{HeaderValue, Method, StatusCode};
@@ -30,22 +33,25 @@ pub(crate) struct Facts {
     pub began: Instant,
 }
 
-/// Shared by the exchange and its client; the last one to let go writes the line.
+/// Shared by the exchange and its client; the last one to let go writes the line. In this order as [`Outcome`] is, which
+/// begins in the first line of the cache, with its lock.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Record {
-    books: Books,
-    entry: Entry,
-    facts: Facts,
-    state: Mutex<State>,
     noted: Noted,
     /// What is said, of those that are chosen.
     capture: Option<Box<Mutex<Capture>>>,
     /// Where it is traced.
     trail: Option<Arc<Trail>>,
+    state: Mutex<State>,
+    facts: Facts,
+    books: Books,
+    entry: Entry,
 }
 
 /// What changes while it stands in the books.
 #[derive(Debug)]
+#[repr(C)]
 struct State {
     /// Without what is [`Noted`] beside it.
     outcome: Outcome,
@@ -157,6 +163,11 @@ impl Record {
     /// Does it run for nobody?
     pub(crate) fn is_orphan(&self) -> bool {
         self.state.lock().outcome.is_orphan()
+    }
+
+    /// Looks at it, and so has it in the processor's caches again.
+    pub(crate) fn recall(&self) {
+        black_box((self.noted.account.load(Relaxed), self.facts.began));
     }
 
     /// It is for this backend.
