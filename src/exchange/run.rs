@@ -352,7 +352,8 @@ mod tests {
             size_of::<F>()
         }
         // Thousands may sleep at once, with a slot or without; what is rare and large is boxed where it is
-        // awaited. Size classes of the allocator's: one more byte takes up the next one.
+        // awaited. Size classes of the allocator's: one more byte takes up the next one. Half of the former is for the
+        // queue, where each box would be one more line of memory to wait for.
         assert!(size_of_run(run) <= 448, "{}", size_of_run(run));
         assert!(size_of_shielded(shielded) <= 640, "{}", size_of_shielded(shielded));
     }
