@@ -50,6 +50,36 @@ fn a_connection_that_never_says_a_word_is_closed_in_the_end() {
 }
 
 #[test]
+fn bounds_hold_behind_an_answer_that_took_longer_than_they_are() {
+    let backend = Backend::start(|talk| {
+        if talk.target() == "/slow" {
+            thread::sleep(Duration::from_millis(700));
+        }
+        talk.answer("done")
+    });
+    for kind in ["per-core", "work-stealing"] {
+        let bounds = "[client]\nidle = \"500ms\"\nhead_timeout = \"300ms\"";
+        let seawall = Seawall::with(&backend, &format!("{bounds}\n[runtime]\nkind = \"{kind}\""));
+        let mut clients = [seawall.client(), seawall.client()];
+        for client in &mut clients {
+            client.get("/").answer();
+            client.get("/slow");
+        }
+        // The timer that was set before it goes off meanwhile, for nobody.
+        for client in &mut clients {
+            assert_eq!(client.answer().text(), "done");
+        }
+        let [mut idle, mut half] = clients;
+        half.send("GET /half HT");
+        let start = Instant::now();
+        assert!(idle.wait_closed().is_empty(), "{kind}");
+        assert_eq!(half.answer().status(), 408, "{kind}");
+        assert!(start.elapsed().as_secs() < 5, "{kind}: {:?}", start.elapsed());
+    }
+    backend.assert_unharmed();
+}
+
+#[test]
 fn an_empty_line_behind_a_request_begins_no_head() {
     let backend = Backend::start(|talk| {
         talk.hold("view")?;
