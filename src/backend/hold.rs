@@ -130,9 +130,10 @@ impl Hold {
                 return false;
             }
             let reason = why.reason();
-            tracing::warn!(backend = name, reason, "the backend is away: holding requests");
             *away = Some(Away { since: Instant::now(), why });
             self.is_away.store(true, Relaxed);
+            // Then: who reads this may send something at once, and that is to wait.
+            tracing::warn!(backend = name, reason, "the backend is away: holding requests");
             true
         });
     }
