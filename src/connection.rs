@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// One client connection. In this order, since a connection that has waited is in none of the processor's caches any more:
-/// what is looked at with every step stands in one line of them.
+/// the first sixteen are looked at with every step, and stand in one line of them, wherever the allocator puts it.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Connection {
@@ -54,22 +54,12 @@ pub(crate) struct Connection {
     half_closed: AtomicBool,
     /// Something, or the end, is there behind what was read last.
     has_more: AtomicBool,
-    /// The body of the present request will never be whole.
-    short: AtomicBool,
-    /// The client speaks HTTP/1.0, which knows no interim responses.
-    http10: AtomicBool,
     /// Nothing is above its socket, so that bytes can go there from a pipe.
     plain: AtomicBool,
     /// A FIN that comes from here on counts as leaving.
     fin_leaves: AtomicBool,
     /// So will one that comes once the client was found to be open still.
     fin_will_leave: AtomicBool,
-    /// The answer is broken off, and only a reset can tell the client so.
-    reset: AtomicBool,
-    /// The answer is to be broken off as soon as hyper's buffer is empty.
-    breaking: AtomicBool,
-    /// It has been empty since.
-    clean: AtomicBool,
     /// The socket takes nothing of the answer for now.
     stalled: AtomicBool,
     /// More of the answer is there, and was not handed to hyper because of that.
@@ -78,6 +68,16 @@ pub(crate) struct Connection {
     has_interims: AtomicBool,
     /// An answer is in `finishing`: hyper flushes with every poll, and a lock is not for nothing.
     is_finishing: AtomicBool,
+    /// The body of the present request will never be whole.
+    short: AtomicBool,
+    /// The client speaks HTTP/1.0, which knows no interim responses.
+    http10: AtomicBool,
+    /// The answer is broken off, and only a reset can tell the client so.
+    reset: AtomicBool,
+    /// The answer is to be broken off as soon as hyper's buffer is empty.
+    breaking: AtomicBool,
+    /// It has been empty since.
+    clean: AtomicBool,
     /// Handed to hyper in whole, and not yet to the kernel.
     finishing: Mutex<SmallVec<[Arc<Record>; 1]>>,
     pub(crate) hop: Hop,

@@ -387,8 +387,8 @@ mod tests {
         fn size<A, B, C, D, F: Future>(_: fn(A, B, C, D) -> F) -> usize {
             size_of::<F>()
         }
-        // As large as a size class of the allocator's.
+        // hyper's place for it has 16 bytes more, and is to be of another of the allocator's size classes than the tasks.
         let size = size(House::visit::<Incoming>);
-        assert!(size <= 320, "{size}");
+        assert!(size <= 304, "{size}");
     }
 }

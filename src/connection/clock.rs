@@ -1,6 +1,7 @@
 //! Whether something is due from the client by some time.
 //!
-//! Nothing is while it waits for its answer, and then its timer, which nobody has taken back, has nobody to wake.
+//! Nothing is while it waits for its answer, and then its timer, which nobody has taken back, has nobody to wake. Only who is heard
+//! is taken off the clock: after a stall, and with HTTP/2, the timer may wake a task once in vain.
 
 use std::{
     sync::{
@@ -16,7 +17,8 @@ use std::{
 use super::Connection;
 
 impl Connection {
-    /// From here on something is. Whoever looks at the timer after this finds that it has gone off, or is woken by it.
+    /// From here on something is. Whoever looks at the timer after this finds that it has gone off, or is woken by it: the
+    /// timer is marked as gone off before it wakes anybody.
     pub(crate) fn start_clock(&self) {
         self.on_the_clock.store(true, Relaxed);
         fence(SeqCst);

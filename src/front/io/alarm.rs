@@ -18,11 +18,12 @@ use tokio::{
 
 use crate::connection::Connection;
 
-/// A timer, set to what is due first. It wakes the connection, which knows whether somebody waits for that.
+/// A timer, set to what is due first. It wakes the connection, which knows whether somebody waits for that, and whom
+/// to wake: so there is one of these for each connection.
 #[derive(Debug)]
 pub(super) struct Alarm {
     timer: Pin<Box<Sleep>>,
-    /// The task that waits. None as long as none has.
+    /// The task that the connection was told of, to compare with. None as long as none has waited.
     task: Option<Waker>,
 }
 
@@ -31,7 +32,7 @@ impl Alarm {
         Self { timer: Box::pin(sleep_until(due)), task: None }
     }
 
-    /// Ready once `due` has come. The client is on the clock until then, or until it is taken off that.
+    /// Ready once `due` has come. From here on the client is on the clock, until it is taken off that.
     pub(super) fn poll(
         &mut self,
         due: Instant,
