@@ -15,6 +15,7 @@ use rustix::{
     buffer::spare_capacity,
     net::{RecvFlags, SendAncillaryBuffer, SendFlags},
 };
+use smallvec::SmallVec;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
@@ -275,12 +276,12 @@ fn as_one<T>(slices: &[IoSlice<'_>], write: impl FnOnce(&[u8]) -> T) -> Option<T
     if slices.iter().map(|slice| slice.len()).sum::<usize>() > SMALL {
         return None;
     }
-    let (mut copy, mut len) = ([0; SMALL], 0);
+    // No array, which would be zeroed before.
+    let mut copy = SmallVec::<[u8; SMALL]>::new();
     for slice in slices {
-        copy[len..len + slice.len()].copy_from_slice(slice);
-        len += slice.len();
+        copy.extend_from_slice(slice);
     }
-    Some(write(&copy[..len]))
+    Some(write(&copy))
 }
 
 #[cfg(test)]

@@ -197,8 +197,8 @@ impl Slots {
     #[must_use]
     pub fn hand_over(&self) -> bool {
         let Some(first) = self.slots.free_slot(None) else { return false };
-        let now = Instant::now();
-        let terms = Terms { max: 1, came: Came::New, began: now, until: now };
+        let (began, timeout) = (Instant::now(), Duration::ZERO);
+        let terms = Terms { max: 1, came: Came::New, began, timeout };
         let mut second = pin!(self.slots.line().enter(None, terms));
         let mut cx = Context::from_waker(Waker::noop());
         let waits = second.as_mut().poll(&mut cx).is_pending();

@@ -6,6 +6,7 @@
 //! same worker. A server that is out gives none, as long as another is not.
 
 mod order;
+mod place;
 mod waits;
 
 use std::{
@@ -13,19 +14,18 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll, Waker},
+    task::Waker,
 };
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-pub(crate) use self::waits::Came;
-use self::{
-    order::{Order, Waiting},
-    waits::Number,
+use self::order::Order;
+pub(crate) use self::{
+    place::{InLine, Terms},
+    waits::Came,
 };
 use super::seats::{Out, Seats, Servers, is_among};
-use crate::runtime;
 
 /// The right to have one exchange running at a server. Owned by the exchange until its end, so that an
 /// orphan keeps it.
@@ -40,27 +40,6 @@ pub(crate) struct Line<S> {
     order: Mutex<Order<S>>,
     /// Somebody looks now and then for those who have waited long enough. Unset under the lock.
     is_watched: AtomicBool,
-}
-
-/// On which somebody waits.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
-    /// So many may wait already.
-    pub(crate) max: usize,
-    pub(crate) came: Came,
-    /// When its client's request began.
-    pub(crate) began: Instant,
-    /// From then on it is woken to see that it has waited for too long.
-    pub(crate) until: Instant,
-}
-
-/// A place in the line, given up when dropped.
-#[derive(Debug)]
-struct InLine<'a, S> {
-    line: &'a Arc<Line<S>>,
-    at: Option<Arc<Seats<S>>>,
-    terms: Terms,
-    number: Option<Number>,
 }
 
 impl<S> Slot<S> {
@@ -112,14 +91,13 @@ impl<S> Line<S> {
         })
     }
 
-    /// Waits for a slot; none where too many wait already. Dropping the future leaves the line.
+    /// Waits for a slot where none is free; none where too many wait already. Dropping the future leaves the line.
     pub(crate) fn enter(
         self: &Arc<Self>,
         at: Option<Arc<Seats<S>>>,
         terms: Terms,
-    ) -> impl Future<Output = Option<Slot<S>>> + Unpin {
-        let mut place = InLine { line: self, at, terms, number: None };
-        std::future::poll_fn(move |cx| place.poll(cx))
+    ) -> InLine<'_, S> {
+        InLine::new(self, at, terms)
     }
 
     /// Is somebody to be found who wakes those who have waited long enough? Asked by who has begun to wait; true
@@ -241,49 +219,6 @@ impl<S> Line<S> {
     }
 }
 
-impl<S> InLine<'_, S> {
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Slot<S>>> {
-        let mut order = self.line.order.lock();
-        let seats = match self.number {
-            None => order.take(self.at.as_ref()),
-            Some(number) => order.take_given(number),
-        };
-        if let Some(seats) = seats {
-            self.number = None;
-            return Poll::Ready(Some(Slot { line: self.line.clone(), seats }));
-        }
-        if let Some(one) = self.number.and_then(|number| order.waiting.get_mut(number)) {
-            one.waker.clone_from(cx.waker());
-            return Poll::Pending;
-        }
-        let Terms { max, came, began, until } = self.terms;
-        if order.waiting.len() >= max {
-            return Poll::Ready(None);
-        }
-        let at = self.at.take().filter(|at| !at.is_out());
-        let (worker, waker) = (runtime::here(), cx.waker().clone());
-        let one = Waiting { at, began, until, passed: 0, worker, waker };
-        self.number = Some(order.wait(came, one));
-        Poll::Pending
-    }
-}
-
-impl<S> Drop for InLine<'_, S> {
-    fn drop(&mut self) {
-        let Some(number) = self.number else { return };
-        let mut order = self.line.order.lock();
-        let given = match order.waiting.remove(number) {
-            Some(_) => None,
-            None => order.take_given(number),
-        };
-        drop(order);
-        if let Some(seats) = given {
-            // It came in this very moment: it is the next one's.
-            self.line.give_back(&seats);
-        }
-    }
-}
-
 impl<S> Drop for Slot<S> {
     fn drop(&mut self) {
         self.line.give_back(&self.seats);
@@ -292,12 +227,18 @@ impl<S> Drop for Slot<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::{pin::Pin, sync::atomic::AtomicUsize, task::Wake, thread, time::Duration};
+    use std::{
+        pin::Pin,
+        sync::atomic::AtomicUsize,
+        task::{Context, Poll, Wake},
+        thread,
+        time::Duration,
+    };
 
     use super::*;
 
     fn terms(came: Came, began: Instant) -> Terms {
-        Terms { max: 9, came, began, until: began + Duration::from_secs(9) }
+        Terms { max: 9, came, began, timeout: Duration::from_secs(9) }
     }
 
     /// Gets in line at another worker.
@@ -365,8 +306,8 @@ mod tests {
         assert!(has_slot(again.as_mut()).is_some());
     }
 
-    #[test]
-    fn one_of_those_who_wait_sees_to_it_that_who_has_waited_long_enough_is_woken() {
+    #[tokio::test(start_paused = true)]
+    async fn one_of_those_who_wait_sees_to_it_that_who_has_waited_long_enough_is_woken() {
         struct Count(AtomicUsize);
         impl Wake for Count {
             fn wake(self: Arc<Self>) {
@@ -379,8 +320,9 @@ mod tests {
         let _slot = line.try_enter(None).expect("free");
         let second = Duration::from_secs(1);
         // Not in the order in which they have waited long enough, as where queue.timeout has changed.
-        let mut waits: Vec<_> = [now + second, now, now + 2 * second]
-            .map(|began| Box::pin(line.enter(None, terms(Came::New, began))))
+        let mut waits: Vec<_> = [10, 9, 11]
+            .map(|timeout| Terms { timeout: timeout * second, ..terms(Came::New, now) })
+            .map(|terms| Box::pin(line.enter(None, terms)))
             .into();
         for one in &mut waits {
             assert!(one.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::line::Line;
 pub(crate) use super::{
-    line::{Came, Slot, Terms},
+    line::{Came, InLine, Slot, Terms},
     seats::{Out, Seats, Servers},
 };
 
@@ -35,11 +35,7 @@ impl<S> Slots<S> {
 
     /// Takes a slot, or a place in the queue until there is one; none where that is full. Dropping the future leaves
     /// the queue.
-    pub(crate) fn slot(
-        &self,
-        at: Option<&Arc<Seats<S>>>,
-        terms: Terms,
-    ) -> impl Future<Output = Option<Slot<S>>> + Unpin {
+    pub(crate) fn slot(&self, at: Option<&Arc<Seats<S>>>, terms: Terms) -> InLine<'_, S> {
         self.line.enter(at.cloned(), terms)
     }
 
@@ -61,12 +57,14 @@ impl<S> Slots<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::time::Instant;
 
     use super::*;
 
     fn terms(max: usize) -> Terms {
-        Terms { max, came: Came::New, began: Instant::now(), until: Instant::now() }
+        Terms { max, came: Came::New, began: Instant::now(), timeout: Duration::ZERO }
     }
 
     #[tokio::test]

@@ -85,7 +85,7 @@ impl Backend {
     async fn try_once(&self) -> Reached {
         // Else the first in line would be a second one who tries.
         let first = self.is_away().then(|| self.lasting.hold.first());
-        let (None | Some(Some(_)), Some(mut slot)) = (&first, self.free_slot(None)) else {
+        let (None | Some(Some(_)), Some(mut slot)) = (&first, self.free_slot()) else {
             return self.guess();
         };
         // One that is silent must leave time for the others.

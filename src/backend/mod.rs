@@ -25,7 +25,6 @@ mod wire;
 mod writes;
 
 use std::{
-    future::Future,
     sync::{Arc, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -52,7 +51,7 @@ pub(crate) use self::{
 #[cfg(feature = "steps")]
 pub use self::{head::written as write_head, inbound::head_of as read_head};
 use crate::{
-    admission::queue::{Came, Slots, Terms},
+    admission::queue::{Came, InLine, Slots, Terms},
     config,
     observe::books::Account,
     refusal::Refusal,
@@ -189,23 +188,24 @@ impl Backend {
 
     /// A slot that is free now. Nobody is overtaken: one that comes free is handed to the first who
     /// waits, and only what nobody waits for can be taken here.
-    pub(crate) fn free_slot(&self, request: Option<&Outbound>) -> Option<Slot> {
-        self.lasting.slots.free_slot(request.and_then(Outbound::at))
+    pub(crate) fn free_slot(&self) -> Option<Slot> {
+        self.lasting.slots.free_slot(None)
     }
 
-    /// Takes a slot, or a place in the queue until there is one; none where that is full. Who still waits when the time
-    /// has come `until` which it may is woken, and has to see to that itself. Dropping the future leaves the queue.
+    /// Takes a slot, or a place in the queue until there is one; none where that is full. Who still waits after
+    /// `queue.timeout` is woken, and has to see to that itself. Dropping the future leaves the queue.
     /// Whoever was held, or had a slot before, finds a place even in a full one: `backend.hold.max` is their bound.
     pub(crate) fn slot(
         &self,
         request: &Outbound,
         came: Came,
         was_held: bool,
-        (began, until): (Instant, Instant),
-    ) -> impl Future<Output = Option<Slot>> + Unpin {
+        began: Instant,
+    ) -> InLine<'_, Server> {
         let is_bounded = !was_held && came == Came::New;
         let max = if is_bounded { self.config.queue.max } else { usize::MAX };
-        self.lasting.slots.slot(request.at(), Terms { max, came, began, until })
+        let terms = Terms { max, came, began, timeout: self.config.queue.timeout };
+        self.lasting.slots.slot(request.at(), terms)
     }
 
     /// Somebody has begun to wait for a slot: has all who do woken when they have waited long enough, or while the

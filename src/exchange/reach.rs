@@ -5,15 +5,15 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::time::Instant;
 
 use super::{Exchange, run::Stopped};
 use crate::{
-    admission::queue::Came,
-    backend::{Backend, Link, Outbound, Slot, Turn},
+    admission::queue::{Came, InLine},
+    backend::{Backend, Link, Outbound, Server, Slot, Turn},
     observe::trace::What,
     refusal::Refusal,
 };
@@ -31,10 +31,7 @@ impl Exchange {
             if !is_there {
                 return Ok(None);
             }
-            let slot = match backend.free_slot(Some(request)) {
-                Some(slot) => slot,
-                None => self.queue(backend, request, Came::New, None).await?,
-            };
+            let slot = self.slot(backend, request, Came::New, None).await?;
             self.may_go_on(request)?;
             Ok(Some(slot))
         }
@@ -121,10 +118,7 @@ impl Exchange {
         came: Came,
         turn: &mut Turn<'_>,
     ) -> Result<Slot, Stopped> {
-        let slot = match backend.free_slot(Some(request)) {
-            Some(slot) => slot,
-            None => Box::pin(self.queue(backend, request, came, Some(turn))).await?,
-        };
+        let slot = self.slot(backend, request, came, Some(turn)).await?;
         turn.lets_the_next_go();
         self.may_go_on(request)?;
         Ok(slot)
@@ -140,62 +134,62 @@ impl Exchange {
         }
     }
 
-    /// Waits in the queue; with a `turn` where it has waited for the backend before that.
-    fn queue(
-        &self,
-        backend: &Backend,
-        request: &Outbound,
-        came: Came,
-        turn: Option<&mut Turn<'_>>,
-    ) -> impl Future<Output = Result<Slot, Stopped>> {
-        let queued = Instant::now();
-        self.happened(What::Queued, queued);
-        // As above.
-        async move {
-            let slot = self.in_line(backend, request, came, turn, queued).await;
-            self.record().note(|outcome| outcome.queue += queued.elapsed());
-            slot
-        }
-    }
-
-    /// Waits in line for a slot, unless everybody leaves, that takes too long, or the backend has been away for
-    /// too long meanwhile.
-    fn in_line(
+    /// A slot, for which it waits in line where none is free, unless everybody leaves, that takes too long, or the backend
+    /// has been away for too long meanwhile; with a `turn` where it has waited for the backend before that.
+    fn slot(
         &self,
         backend: &Backend,
         request: &Outbound,
         came: Came,
         mut turn: Option<&mut Turn<'_>>,
-        queued: Instant,
     ) -> impl Future<Output = Result<Slot, Stopped>> {
-        let (began, until) = (self.record().began(), queued + backend.config.queue.timeout);
         let was_held = turn.as_ref().is_some_and(|turn| turn.was_held());
-        let mut slot = backend.slot(request, came, was_held, (began, until));
-        let mut is_in_line = false;
+        let mut place = backend.slot(request, came, was_held, self.record().began());
+        // As above.
         poll_fn(move |cx| {
-            if is_in_line {
-                self.recall(request);
+            let slot = ready!(self.poll_slot(&mut place, backend, request, &mut turn, cx));
+            if let Some(queued) = place.since() {
+                self.record().queued_for(queued.elapsed());
             }
-            if let Poll::Ready(slot) = Pin::new(&mut slot).poll(cx) {
-                return Poll::Ready(slot.ok_or(Stopped::QueueFull));
-            }
-            // Its place in the queue is taken by now.
-            if let Some(turn) = &mut turn {
-                turn.lets_the_next_go();
-            }
-            if std::mem::replace(&mut is_in_line, true) {
-                // Woken, and not for a slot.
-                if let Some(stopped) = self.outwaited(backend, request, until) {
-                    return Poll::Ready(Err(stopped));
-                }
-            } else if until <= queued {
-                return Poll::Ready(Err(Stopped::QueuedTooLong));
-            } else {
-                backend.watch_queue();
-            }
-            // Who leaves gives up the place in the line, and that is wanted.
-            self.poll_left(request, cx).map(Err)
+            Poll::Ready(slot)
         })
+    }
+
+    fn poll_slot(
+        &self,
+        place: &mut InLine<'_, Server>,
+        backend: &Backend,
+        request: &Outbound,
+        turn: &mut Option<&mut Turn<'_>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Slot, Stopped>> {
+        let was_in_line = place.since().is_some();
+        if was_in_line {
+            self.recall(request);
+        }
+        if let Poll::Ready(slot) = Pin::new(&mut *place).poll(cx) {
+            return Poll::Ready(slot.ok_or(Stopped::QueueFull));
+        }
+        // Its place in the queue is taken by now.
+        if let Some(turn) = turn {
+            turn.lets_the_next_go();
+        }
+        let Some(queued) = place.since() else { unreachable!("it waits") };
+        let until = queued + backend.config.queue.timeout;
+        if was_in_line {
+            // Woken, and not for a slot.
+            if let Some(stopped) = self.outwaited(backend, request, until) {
+                return Poll::Ready(Err(stopped));
+            }
+        } else {
+            self.happened(What::Queued, queued);
+            if until <= queued {
+                return Poll::Ready(Err(Stopped::QueuedTooLong));
+            }
+            backend.watch_queue();
+        }
+        // Who leaves gives up the place in the line, and that is wanted.
+        self.poll_left(request, cx).map(Err)
     }
 
     /// It may have waited for long, and then what it goes on with is in none of the processor's caches: all of it is asked
@@ -282,7 +276,7 @@ mod tests {
         fn size<A, B, C, D, E, F: Future>(_: fn(A, B, C, D, Option<E>) -> F) -> usize {
             size_of::<F>()
         }
-        let size = size(Exchange::queue);
+        let size = size(Exchange::slot);
         assert!(size <= 224, "{size}");
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct LogFile {
 struct Place {
     device: u64,
     inode: u64,
+    /// And no named pipe.
+    is_file: bool,
 }
 
 impl LogFile {
@@ -126,11 +128,15 @@ impl Sink for LogFile {
         self.looked = Instant::now();
         self.reopen();
     }
+
+    fn is_file(&self) -> bool {
+        self.place.is_file
+    }
 }
 
 impl Place {
     fn of(found: &std::fs::Metadata) -> Self {
-        Self { device: found.dev(), inode: found.ino() }
+        Self { device: found.dev(), inode: found.ino(), is_file: found.is_file() }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Whoever has a line formats it into memory and goes on; nobody waits for the stream. What finds
 //! the memory full is not written but counted, and the count is reported.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{fs::File, io, os::fd::AsFd as _, sync::Arc, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::{sync::Notify, time::timeout};
@@ -15,6 +15,8 @@ pub(super) const WAITING: usize = 1024 * 1024;
 /// Bytes that are written at once, in whole lines: how finely a slow reader is told from one that
 /// has stalled.
 const PIECE: usize = 32 * 1024;
+/// The same of a file, which has no reader who could: to the file system each piece costs something beside its bytes.
+const FILE_PIECE: usize = 256 * 1024;
 /// How long [`Output::flush`] waits for a reader of our output that has stalled.
 const FLUSH: Duration = Duration::from_secs(1);
 /// How long [`Output::room`] and [`Output::settled`] wait for such a reader.
@@ -27,12 +29,37 @@ pub(crate) trait Sink: Send + 'static {
 
     /// Opens anew what may have been moved.
     fn renew(&mut self) {}
+
+    /// Is it a file, and nobody at the other end who could stall?
+    fn is_file(&self) -> bool {
+        false
+    }
 }
 
 impl<W: io::Write + Send + 'static> Sink for W {
     fn put(&mut self, lines: &[u8]) {
         // Where a stream is gone there is nobody to tell; serving goes on.
         let _ = self.write_all(lines).and_then(|()| self.flush());
+    }
+}
+
+/// Our standard output, where that is a file.
+pub(super) struct StdoutFile(File);
+
+impl StdoutFile {
+    pub(super) fn open() -> Option<Self> {
+        let file = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
+        file.metadata().ok()?.is_file().then_some(Self(file))
+    }
+}
+
+impl Sink for StdoutFile {
+    fn put(&mut self, lines: &[u8]) {
+        self.0.put(lines);
+    }
+
+    fn is_file(&self) -> bool {
+        true
     }
 }
 
@@ -185,7 +212,8 @@ impl Output {
             }
             let mut rest = taken.as_slice();
             while !rest.is_empty() {
-                let (piece, behind) = rest.split_at(piece(rest));
+                let most = if to.is_file() { FILE_PIECE } else { PIECE };
+                let (piece, behind) = rest.split_at(piece(rest, most));
                 rest = behind;
                 to.put(piece);
                 let mut lines = self.lines.lock();
@@ -208,12 +236,50 @@ impl Output {
 }
 
 /// Whole lines, if they are not too long for it.
-fn piece(text: &[u8]) -> usize {
-    let end = text.len().min(PIECE);
+fn piece(text: &[u8], most: usize) -> usize {
+    let end = text.len().min(most);
     let more = |end: usize| text[end..].iter().position(|byte| *byte == b'\n');
     match text[..end].iter().rposition(|byte| *byte == b'\n') {
         _ if end == text.len() => end,
         Some(last) => last + 1,
         None => more(end).map_or(text.len(), |behind| end + behind + 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes all that it is handed, and notes how much at once.
+    struct Taken {
+        is_file: bool,
+        sizes: std::sync::mpsc::Sender<Vec<u8>>,
+    }
+
+    impl Sink for Taken {
+        fn put(&mut self, lines: &[u8]) {
+            let _ = self.sizes.send(lines.to_vec());
+        }
+
+        fn is_file(&self) -> bool {
+            self.is_file
+        }
+    }
+
+    #[test]
+    fn a_file_is_written_in_larger_pieces_than_a_reader_is_told_apart_by_and_lines_stay_whole() {
+        for (is_file, most) in [(false, PIECE), (true, FILE_PIECE)] {
+            let (sizes, taken) = std::sync::mpsc::channel();
+            let output = Output::start("test", Duration::ZERO, Taken { is_file, sizes });
+            let line = [&[b'x'; 999][..], b"\n"].concat();
+            let count = WAITING / 2 / line.len();
+            output.write(|text| text.extend(line.repeat(count)));
+            output.flush();
+            output.end();
+            let taken: Vec<_> = taken.iter().collect();
+            assert_eq!(taken.concat().len(), count * line.len());
+            assert!(taken.iter().all(|piece| piece.len() <= most && piece.ends_with(b"\n")));
+            assert_eq!(taken[0].len(), most / line.len() * line.len());
+        }
     }
 }

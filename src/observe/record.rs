@@ -7,6 +7,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use http::{HeaderValue, Method, StatusCode};
@@ -65,6 +66,9 @@ struct Noted {
     /// Zero: none.
     status: AtomicU16,
     delivered: AtomicU64,
+    /// In nanoseconds, as the next.
+    queue: AtomicU64,
+    visit: AtomicU64,
 }
 
 /// What an operator can end.
@@ -190,9 +194,14 @@ impl Record {
         self.noted.delivered.store(len, Relaxed);
     }
 
+    /// It has waited in the queue for so long; perhaps not for the first time.
+    pub(crate) fn queued_for(&self, time: Duration) {
+        self.noted.queue.store(self.noted.queue.load(Relaxed) + nanos(time), Relaxed);
+    }
+
     /// The client's side is over: the kernel has all of the answer, or there is nobody for it.
     pub(crate) fn visited_until(&self, at: Instant) {
-        self.note(|outcome| outcome.visit = at - self.facts.began);
+        self.noted.visit.store(nanos(at - self.facts.began), Relaxed);
     }
 
     /// The client has left before it had all of the answer.
@@ -203,12 +212,12 @@ impl Record {
                 // It was still there.
                 if outcome.left.is_none() {
                     outcome.cut(reason);
-                    outcome.visit = self.facts.began.elapsed();
+                    self.visited_until(Instant::now());
                 }
                 return;
             }
             outcome.left.get_or_insert(outcome.stage);
-            outcome.visit = self.facts.began.elapsed();
+            self.visited_until(Instant::now());
             if let Some(why) = why {
                 outcome.because(why);
             }
@@ -255,7 +264,14 @@ impl Noted {
         outcome.account = Account::numbered(self.account.load(Relaxed));
         outcome.status = StatusCode::from_u16(self.status.load(Relaxed)).ok();
         outcome.delivered = self.delivered.load(Relaxed);
+        outcome.queue = Duration::from_nanos(self.queue.load(Relaxed));
+        outcome.visit = Duration::from_nanos(self.visit.load(Relaxed));
     }
+}
+
+/// Enough for centuries.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Facts {
