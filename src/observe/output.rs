@@ -248,17 +248,19 @@ fn piece(text: &[u8], most: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{SyncSender, sync_channel};
+
     use super::*;
 
-    /// Takes all that it is handed, and notes how much at once.
+    /// Takes all that it is handed, as it is handed it.
     struct Taken {
         is_file: bool,
-        sizes: std::sync::mpsc::Sender<Vec<u8>>,
+        pieces: SyncSender<Vec<u8>>,
     }
 
     impl Sink for Taken {
         fn put(&mut self, lines: &[u8]) {
-            let _ = self.sizes.send(lines.to_vec());
+            let _ = self.pieces.send(lines.to_vec());
         }
 
         fn is_file(&self) -> bool {
@@ -269,8 +271,8 @@ mod tests {
     #[test]
     fn a_file_is_written_in_larger_pieces_than_a_reader_is_told_apart_by_and_lines_stay_whole() {
         for (is_file, most) in [(false, PIECE), (true, FILE_PIECE)] {
-            let (sizes, taken) = std::sync::mpsc::channel();
-            let output = Output::start("test", Duration::ZERO, Taken { is_file, sizes });
+            let (pieces, taken) = sync_channel(64);
+            let output = Output::start("test", Duration::ZERO, Taken { is_file, pieces });
             let line = [&[b'x'; 999][..], b"\n"].concat();
             let count = WAITING / 2 / line.len();
             output.write(|text| text.extend(line.repeat(count)));
