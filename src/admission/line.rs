@@ -92,11 +92,11 @@ impl<S> Line<S> {
     }
 
     /// Waits for a slot where none is free; none where too many wait already. Dropping the future leaves the line.
-    pub(crate) fn enter(
-        self: &Arc<Self>,
-        at: Option<Arc<Seats<S>>>,
+    pub(crate) fn enter<'a>(
+        self: &'a Arc<Self>,
+        at: Option<&'a Arc<Seats<S>>>,
         terms: Terms,
-    ) -> InLine<'_, S> {
+    ) -> InLine<'a, S> {
         InLine::new(self, at, terms)
     }
 

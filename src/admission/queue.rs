@@ -35,8 +35,8 @@ impl<S> Slots<S> {
 
     /// Takes a slot, or a place in the queue until there is one; none where that is full. Dropping the future leaves
     /// the queue.
-    pub(crate) fn slot(&self, at: Option<&Arc<Seats<S>>>, terms: Terms) -> InLine<'_, S> {
-        self.line.enter(at.cloned(), terms)
+    pub(crate) fn slot<'a>(&'a self, at: Option<&'a Arc<Seats<S>>>, terms: Terms) -> InLine<'a, S> {
+        self.line.enter(at, terms)
     }
 
     /// How many exchanges hold one, those at servers among them that are no longer ours.

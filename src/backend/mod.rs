@@ -44,14 +44,14 @@ pub(crate) use self::{
     link::{Fault, Link},
     outbound::Outbound,
     send::{Answer, Sent, Switched, Watched},
-    server::{Server, Slot},
+    server::{InLine, Server, Slot},
     stick::{Stuck, is_of_server},
     writes::Writes,
 };
 #[cfg(feature = "steps")]
 pub use self::{head::written as write_head, inbound::head_of as read_head};
 use crate::{
-    admission::queue::{Came, InLine, Slots, Terms},
+    admission::queue::{Came, Slots, Terms},
     config,
     observe::books::Account,
     refusal::Refusal,
@@ -195,13 +195,13 @@ impl Backend {
     /// Takes a slot, or a place in the queue until there is one; none where that is full. Who still waits after
     /// `queue.timeout` is woken, and has to see to that itself. Dropping the future leaves the queue.
     /// Whoever was held, or had a slot before, finds a place even in a full one: `backend.hold.max` is their bound.
-    pub(crate) fn slot(
-        &self,
-        request: &Outbound,
+    pub(crate) fn slot<'a>(
+        &'a self,
+        request: &'a Outbound,
         came: Came,
         was_held: bool,
         began: Instant,
-    ) -> InLine<'_, Server> {
+    ) -> InLine<'a> {
         let is_bounded = !was_held && came == Came::New;
         let max = if is_bounded { self.config.queue.max } else { usize::MAX };
         let terms = Terms { max, came, began, timeout: self.config.queue.timeout };

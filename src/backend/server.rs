@@ -27,6 +27,8 @@ use crate::{
 pub(super) type Seats = queue::Seats<Server>;
 /// The right to have one exchange running at a server.
 pub(crate) type Slot = queue::Slot<Server>;
+/// A place in the queue for one.
+pub(crate) type InLine<'a> = queue::InLine<'a, Server>;
 
 /// Lives as long as anything runs there.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Whether something is due from the client by some time.
 //!
-//! Nothing is while it waits for its answer, and then its timer, which nobody has taken back, has nobody to wake. Only who is heard
-//! is taken off the clock: after a stall, and with HTTP/2, the timer may wake a task once in vain.
+//! Nothing is while it waits for its answer, and then its timer, which nobody has taken back, has nobody to wake. Only who
+//! is heard is taken off the clock: after a stall, and with HTTP/2, the timer may wake a task once in vain.
 
 use std::{
     sync::{

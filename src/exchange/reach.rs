@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::{Exchange, run::Stopped};
 use crate::{
-    admission::queue::{Came, InLine},
-    backend::{Backend, Link, Outbound, Server, Slot, Turn},
+    admission::queue::Came,
+    backend::{Backend, InLine, Link, Outbound, Slot, Turn},
     observe::trace::What,
     refusal::Refusal,
 };
@@ -136,16 +136,16 @@ impl Exchange {
 
     /// A slot, for which it waits in line where none is free, unless everybody leaves, that takes too long, or the backend
     /// has been away for too long meanwhile; with a `turn` where it has waited for the backend before that.
-    fn slot(
-        &self,
-        backend: &Backend,
-        request: &Outbound,
+    fn slot<'a>(
+        &'a self,
+        backend: &'a Backend,
+        request: &'a Outbound,
         came: Came,
         mut turn: Option<&mut Turn<'_>>,
     ) -> impl Future<Output = Result<Slot, Stopped>> {
         let was_held = turn.as_ref().is_some_and(|turn| turn.was_held());
         let mut place = backend.slot(request, came, was_held, self.record().began());
-        // As above.
+        // Here, too, since an `async fn` would hold it all twice.
         poll_fn(move |cx| {
             let slot = ready!(self.poll_slot(&mut place, backend, request, &mut turn, cx));
             if let Some(queued) = place.since() {
@@ -157,7 +157,7 @@ impl Exchange {
 
     fn poll_slot(
         &self,
-        place: &mut InLine<'_, Server>,
+        place: &mut InLine<'_>,
         backend: &Backend,
         request: &Outbound,
         turn: &mut Option<&mut Turn<'_>>,
@@ -175,7 +175,7 @@ impl Exchange {
             turn.lets_the_next_go();
         }
         let Some(queued) = place.since() else { unreachable!("it waits") };
-        let until = queued + backend.config.queue.timeout;
+        let until = place.until(queued);
         if was_in_line {
             // Woken, and not for a slot.
             if let Some(stopped) = self.outwaited(backend, request, until) {

@@ -57,8 +57,7 @@ pub(super) async fn serve(
         if is_asked {
             around.upgrade.ask(&mut request, &connection);
         }
-        // Not boxed: hyper has a place for it, which stays with an open connection (270 bytes), and one that is parked has
-        // no hyper.
+        // Not boxed: hyper has a place for it, which stays with an open connection, and one that is parked has no hyper.
         let visit = proxy.visit(request, Carrier::Connection(connection.clone()));
         // By one reference: with two it would be of the allocator's next size class, that of tasks, and leave holes
         // between those when it is given up.

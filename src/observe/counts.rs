@@ -48,15 +48,15 @@ impl Counts {
         if outcome.has_visitor() {
             let class = |status: StatusCode| usize::from(status.as_u16() / 100).min(5);
             self.statuses[outcome.status.map_or(0, class)] += 1;
-            self.visit.add(outcome.visit);
+            self.visit.add(outcome.visit());
         }
         self.delivered_bytes += outcome.delivered;
         self.discarded_bytes += outcome.discarded;
         if !outcome.backend.is_zero() {
             self.backend.add(outcome.backend);
         }
-        if !outcome.queue.is_zero() {
-            self.queue.add(outcome.queue);
+        if !outcome.queue().is_zero() {
+            self.queue.add(outcome.queue());
         }
         if !outcome.held.is_zero() {
             self.held.add(outcome.held);

@@ -75,13 +75,13 @@ pub(crate) fn json(
     text.extend_from_slice(b",\"shared\":");
     word(text, outcome.source.map(Source::word));
     text.extend_from_slice(b",\"queue_ms\":");
-    millis(text, outcome.queue);
+    millis(text, outcome.queue());
     text.extend_from_slice(b",\"held_ms\":");
     millis(text, outcome.held);
     text.extend_from_slice(b",\"backend_ms\":");
     millis(text, outcome.backend);
     text.extend_from_slice(b",\"client_ms\":");
-    millis(text, outcome.visit);
+    millis(text, outcome.visit());
     text.extend_from_slice(b",\"delivered_bytes\":");
     number(text, outcome.delivered);
     text.extend_from_slice(b",\"discarded_bytes\":");
@@ -172,7 +172,7 @@ pub(super) fn pretty(
         ended.word(),
         facts.method().unwrap_or("-"),
         facts.path().unwrap_or("-"),
-        as_millis(outcome.visit),
+        as_millis(outcome.visit()),
         outcome.delivered,
     );
     if let Some(received) = outcome.received {
@@ -191,8 +191,8 @@ pub(super) fn pretty(
     if let Some(server) = &outcome.server {
         let _ = write!(text, "; by {server}");
     }
-    if outcome.queue >= Duration::from_millis(1) {
-        let _ = write!(text, "; queued {:.1} ms", as_millis(outcome.queue));
+    if outcome.queue() >= Duration::from_millis(1) {
+        let _ = write!(text, "; queued {:.1} ms", as_millis(outcome.queue()));
     }
     if outcome.held >= Duration::from_millis(1) {
         let _ = write!(text, "; held {:.1} ms", as_millis(outcome.held));

@@ -58,13 +58,14 @@ pub(crate) struct Outcome {
     /// What the client was sent.
     pub status: Option<StatusCode>,
     pub backend_status: Option<StatusCode>,
-    pub queue: Duration,
+    /// In nanoseconds, as the next: so they are noted.
+    pub(super) queue: u64,
     /// When the request was sent last.
     pub sent: Option<Instant>,
     /// When the backend was through with it.
     pub over: Option<Instant>,
     pub backend: Duration,
-    pub visit: Duration,
+    pub(super) visit: u64,
     pub delivered: u64,
     pub discarded: u64,
     /// Waiting for a backend that was away.
@@ -112,19 +113,29 @@ impl Outcome {
             orphaned_before: Duration::ZERO,
             reason: None,
             source: None,
-            queue: Duration::ZERO,
+            queue: 0,
             held: Duration::ZERO,
             backend: Duration::ZERO,
-            visit: Duration::ZERO,
+            visit: 0,
             delivered: 0,
             discarded: 0,
             received: None,
         }
     }
 
+    /// In the queue.
+    pub(crate) fn queue(&self) -> Duration {
+        Duration::from_nanos(self.queue)
+    }
+
+    /// From when the head of the request came until its client had all, or had left.
+    pub(crate) fn visit(&self) -> Duration {
+        Duration::from_nanos(self.visit)
+    }
+
     /// What we ask a backend ourselves has none.
     pub(super) fn has_visitor(&self) -> bool {
-        self.status.is_some() || self.left.is_some() || !self.visit.is_zero()
+        self.status.is_some() || self.left.is_some() || self.visit > 0
     }
 
     /// The first reason that is found is the one that counts.
@@ -143,7 +154,8 @@ impl Outcome {
 
     /// When both sides were over. Its head came when it `began`.
     pub(crate) fn ended_at(&self, began: Instant) -> Instant {
-        self.over.map_or(began + self.visit, |over| over.max(began + self.visit))
+        let visited = began + self.visit();
+        self.over.map_or(visited, |over| over.max(visited))
     }
 
     /// Somebody watches it again.

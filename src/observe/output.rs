@@ -3,9 +3,10 @@
 //! Whoever has a line formats it into memory and goes on; nobody waits for the stream. What finds
 //! the memory full is not written but counted, and the count is reported.
 
-use std::{fs::File, io, os::fd::AsFd as _, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
+use rustix::fs::FileType;
 use tokio::{sync::Notify, time::timeout};
 
 use crate::runtime;
@@ -15,7 +16,8 @@ pub(super) const WAITING: usize = 1024 * 1024;
 /// Bytes that are written at once, in whole lines: how finely a slow reader is told from one that
 /// has stalled.
 const PIECE: usize = 32 * 1024;
-/// The same of a file, which has no reader who could: to the file system each piece costs something beside its bytes.
+/// The same of a file, which nobody has to read along: to the file system each piece costs something beside its bytes. Not
+/// at the end of the process: a disk may stall, too.
 const FILE_PIECE: usize = 256 * 1024;
 /// How long [`Output::flush`] waits for a reader of our output that has stalled.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -30,7 +32,7 @@ pub(crate) trait Sink: Send + 'static {
     /// Opens anew what may have been moved.
     fn renew(&mut self) {}
 
-    /// Is it a file, and nobody at the other end who could stall?
+    /// Is it a file, and nobody at the other end who reads?
     fn is_file(&self) -> bool {
         false
     }
@@ -44,12 +46,13 @@ impl<W: io::Write + Send + 'static> Sink for W {
 }
 
 /// Our standard output, where that is a file.
-pub(super) struct StdoutFile(File);
+pub(super) struct StdoutFile(io::Stdout);
 
 impl StdoutFile {
     pub(super) fn open() -> Option<Self> {
-        let file = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
-        file.metadata().ok()?.is_file().then_some(Self(file))
+        let found = rustix::fs::fstat(io::stdout()).ok()?;
+        let is_file = FileType::from_raw_mode(found.st_mode).is_file();
+        is_file.then(|| Self(io::stdout()))
     }
 }
 
@@ -205,14 +208,14 @@ impl Output {
             }
             std::mem::swap(&mut lines.text, &mut taken);
             lines.writing = !taken.is_empty();
-            let renew = std::mem::take(&mut lines.renew);
+            let (mut hurry, renew) = (lines.hurry, std::mem::take(&mut lines.renew));
             drop(lines);
             if renew {
                 to.renew();
             }
             let mut rest = taken.as_slice();
             while !rest.is_empty() {
-                let most = if to.is_file() { FILE_PIECE } else { PIECE };
+                let most = if to.is_file() && !hurry { FILE_PIECE } else { PIECE };
                 let (piece, behind) = rest.split_at(piece(rest, most));
                 rest = behind;
                 to.put(piece);
@@ -220,6 +223,7 @@ impl Output {
                 lines.writing = !rest.is_empty();
                 lines.stalled = false;
                 lines.written += 1;
+                hurry = lines.hurry;
                 drop(lines);
                 self.moved.notify_waiters();
                 self.gone.notify_all();
@@ -270,13 +274,15 @@ mod tests {
 
     #[test]
     fn a_file_is_written_in_larger_pieces_than_a_reader_is_told_apart_by_and_lines_stay_whole() {
-        for (is_file, most) in [(false, PIECE), (true, FILE_PIECE)] {
+        for (is_file, hurry, most) in
+            [(false, false, PIECE), (true, false, FILE_PIECE), (true, true, PIECE)]
+        {
             let (pieces, taken) = sync_channel(64);
             let output = Output::start("test", Duration::ZERO, Taken { is_file, pieces });
             let line = [&[b'x'; 999][..], b"\n"].concat();
             let count = WAITING / 2 / line.len();
+            output.lines.lock().hurry = hurry;
             output.write(|text| text.extend(line.repeat(count)));
-            output.flush();
             output.end();
             let taken: Vec<_> = taken.iter().collect();
             assert_eq!(taken.concat().len(), count * line.len());

@@ -40,11 +40,11 @@ pub(crate) struct Facts {
 #[repr(C)]
 pub(crate) struct Record {
     noted: Noted,
+    state: Mutex<State>,
     /// What is said, of those that are chosen.
     capture: Option<Box<Mutex<Capture>>>,
     /// Where it is traced.
     trail: Option<Arc<Trail>>,
-    state: Mutex<State>,
     facts: Facts,
     books: Books,
     entry: Entry,
@@ -59,7 +59,7 @@ struct State {
     exchange: Option<Weak<dyn End>>,
 }
 
-/// What changes, too, and is noted by one alone at a time, so without a lock: nearly each request notes all of it.
+/// What changes, too, and is noted by one alone at a time, so without a lock: nearly each request notes most of it.
 #[derive(Debug, Default)]
 struct Noted {
     account: AtomicU32,
@@ -264,8 +264,8 @@ impl Noted {
         outcome.account = Account::numbered(self.account.load(Relaxed));
         outcome.status = StatusCode::from_u16(self.status.load(Relaxed)).ok();
         outcome.delivered = self.delivered.load(Relaxed);
-        outcome.queue = Duration::from_nanos(self.queue.load(Relaxed));
-        outcome.visit = Duration::from_nanos(self.visit.load(Relaxed));
+        outcome.queue = self.queue.load(Relaxed);
+        outcome.visit = self.visit.load(Relaxed);
     }
 }
 
@@ -282,5 +282,24 @@ impl Facts {
     /// With its query.
     pub(crate) fn path(&self) -> Option<&str> {
         self.line.as_ref().map(|(_, path)| &**path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_small_and_what_is_noted_of_it_first_lies_in_one_line_of_the_cache() {
+        // It stands behind the two counts of its handles. With them it is as large as a size class of the allocator's, which
+        // begins with a line.
+        let counts = 2 * size_of::<usize>();
+        assert_eq!(counts + size_of::<Record>(), 448);
+        assert!(
+            counts + offset_of!(Record, state) + size_of::<u64>() + offset_of!(Outcome, queue)
+                <= 64
+        );
     }
 }

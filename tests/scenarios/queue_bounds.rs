@@ -52,7 +52,9 @@ fn a_full_queue_refuses_and_says_when_to_come_again() {
     seawall.settle();
     let refused = ask(&seawall, "/three").answer();
     assert_busy(&refused);
-    assert_eq!(seawall.line_of("/three")["ended"], "refused");
+    let line = seawall.line_of("/three");
+    // It never had a place in it.
+    assert_eq!((&line["ended"], &line["queue_ms"]), (&"refused".into(), &0.0.into()), "{line}");
     // An upload is refused like a page.
     assert_busy(&seawall.client().post("/upload", &pattern(100_000)).answer());
 

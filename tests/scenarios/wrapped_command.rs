@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::command::{binary, run_to_end};
+use crate::harness::command::{binary, binary_under, run_to_end};
 use crate::harness::{Backend, Family, Seawall, until};
 
 #[test]
@@ -192,6 +192,36 @@ fn what_it_leaves_behind_when_it_dies_does_not_meet_its_next_life() {
     seawall.wait_for_lines(3, |line| is_line(line, "sh | life"));
     let sleepers = || family.members().iter().filter(|(_, line)| line == "sleep 1234").count();
     assert!(sleepers() <= 2, "{:?}", family.members());
+}
+
+#[test]
+fn where_both_write_to_one_file_each_line_is_whole_and_none_is_missing() {
+    const LINES: usize = 20_000;
+    const REQUESTS: usize = 1000;
+    let (family, folder) = (Family::new(), tempfile::tempdir().unwrap());
+    let out = folder.path().join("out");
+    let backend = Backend::start(|talk| talk.answer("served"));
+    let mut command =
+        binary_under("sh", &["-c", &format!("exec \"$@\" > '{}'", out.display()), "sh"]);
+    let (port, script) = (backend.port(), format!("seq {LINES}; echo done; exec sleep 1000"));
+    let ours = ["run", "--listen", "127.0.0.1:0", "--port-of", &port, "--", "sh", "-c", &script];
+    let mut seawall = Seawall::spawn(family.mark(command.args(ours)));
+    let mut client = seawall.client();
+    for number in 0..REQUESTS {
+        client.get(&format!("/{number}")).answer();
+    }
+    until("the command has said all", || {
+        std::fs::read_to_string(&out).unwrap().contains("sh | done\n").then_some(())
+    });
+    seawall.signal("TERM");
+    assert_eq!(seawall.wait_exit(), Some(0));
+    let text = std::fs::read_to_string(&out).unwrap();
+    let (theirs, ours): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with("sh | "));
+    let said: Vec<usize> = theirs.iter().filter_map(|line| line[5..].parse().ok()).collect();
+    assert!(said.iter().copied().eq(1..=LINES), "{} lines of the command", said.len());
+    let paths = ours.iter().map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let expected = (0..REQUESTS).map(|number| Value::from(format!("/{number}")));
+    assert!(paths.map(|line| line["path"].clone()).eq(expected), "{} lines of ours", ours.len());
 }
 
 #[test]

@@ -31,22 +31,28 @@ pub(crate) struct Terms {
 
 /// A slot where one is free, and else a place in the line, given up when dropped. None where too many wait already.
 #[derive(Debug)]
+#[must_use = "it has no place before it is polled"]
 pub(crate) struct InLine<'a, S> {
     line: &'a Arc<Line<S>>,
-    at: Option<Arc<Seats<S>>>,
+    at: Option<&'a Arc<Seats<S>>>,
     terms: Terms,
     number: Option<Number>,
     since: Option<Instant>,
 }
 
 impl<'a, S> InLine<'a, S> {
-    pub(super) fn new(line: &'a Arc<Line<S>>, at: Option<Arc<Seats<S>>>, terms: Terms) -> Self {
+    pub(super) fn new(line: &'a Arc<Line<S>>, at: Option<&'a Arc<Seats<S>>>, terms: Terms) -> Self {
         Self { line, at, terms, number: None, since: None }
     }
 
     /// Since when it has waited, or did. None where it did not have to.
     pub(crate) fn since(&self) -> Option<Instant> {
         self.since
+    }
+
+    /// When one who has waited `since` then has waited long enough.
+    pub(crate) fn until(&self, since: Instant) -> Instant {
+        since + self.terms.timeout
     }
 }
 
@@ -57,7 +63,7 @@ impl<S> Future for InLine<'_, S> {
         let this = &mut *self;
         let mut order = this.line.order.lock();
         let seats = match this.number {
-            None => order.take(this.at.as_ref()),
+            None => order.take(this.at),
             Some(number) => order.take_given(number),
         };
         if let Some(seats) = seats {
@@ -68,16 +74,16 @@ impl<S> Future for InLine<'_, S> {
             one.waker.clone_from(cx.waker());
             return Poll::Pending;
         }
-        let Terms { max, came, began, timeout } = this.terms;
+        let Terms { max, came, began, .. } = this.terms;
         if order.waiting.len() >= max {
             return Poll::Ready(None);
         }
-        let now = Instant::now();
-        let at = this.at.take().filter(|at| !at.is_out());
+        // Under the lock: whoever is behind another has come later.
+        let since = *this.since.get_or_insert_with(Instant::now);
+        let at = this.at.filter(|at| !at.is_out()).cloned();
         let (worker, waker) = (runtime::here(), cx.waker().clone());
-        let one = Waiting { at, began, until: now + timeout, passed: 0, worker, waker };
+        let one = Waiting { at, began, until: this.until(since), passed: 0, worker, waker };
         this.number = Some(order.wait(came, one));
-        this.since.get_or_insert(now);
         Poll::Pending
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn of(finished: &Finished, clock: Clock, to: &mut Vec<Span>) {
 
 fn of_visit(finished: &Finished, asked: &Asked, notes: &Notes, clock: Clock) -> Span {
     let Finished { trail, facts, outcome, .. } = finished;
-    let over = facts.began + outcome.visit;
+    let over = facts.began + outcome.visit();
     let mut about = Attributes::default();
     let name = method(facts.method(), &mut about);
     let (path, query) = target(facts.path());
@@ -73,7 +73,7 @@ fn of_visit(finished: &Finished, asked: &Asked, notes: &Notes, clock: Clock) -> 
     about.text("seawall.stage_left", outcome.left.map(Stage::word));
     about.text("seawall.reason", outcome.reason);
     about.text("seawall.shared", outcome.source.map(Source::word));
-    about.millis("seawall.queue_ms", outcome.queue);
+    about.millis("seawall.queue_ms", outcome.queue());
     about.millis("seawall.held_ms", outcome.held);
     about.number("seawall.delivered_bytes", Some(outcome.delivered));
     let error = error_of_visit(outcome);
