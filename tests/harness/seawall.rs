@@ -247,7 +247,10 @@ impl Seawall {
 
     /// Waits for the end and returns the exit code; `None` for an end by signal.
     pub(crate) fn wait_exit(&mut self) -> Option<i32> {
-        until("seawall ends", || self.child.try_wait().unwrap()).code()
+        let code = until("seawall ends", || self.child.try_wait().unwrap()).code();
+        self.access_log.wait_over();
+        self.diagnostics.wait_over();
+        code
     }
 
     /// How many connections of clients it has open, those that it has not accepted yet aside.
