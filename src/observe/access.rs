@@ -17,7 +17,7 @@ use super::{
     diagnostics::is_pretty,
     line::{Clock, Form, json, pretty},
     log_file::LogFile,
-    output::{Output, Sink, StdoutFile},
+    output::{Output, Sink, Stdout},
     record::{Facts, Outcome},
 };
 use crate::config::{Access, Log};
@@ -180,10 +180,7 @@ impl Open {
                 // As https://no-color.org has it.
                 let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
                 let form = form(io::stdout().is_terminal(), !is_plain);
-                Some(match StdoutFile::open() {
-                    Some(file) => Self::start(&config.access, form, file),
-                    None => Self::start(&config.access, form, io::stdout()),
-                })
+                Some(Self::start(&config.access, form, Stdout::open()))
             }
             Access::File(path) => {
                 let file = LogFile::open(path);

@@ -45,24 +45,26 @@ impl<W: io::Write + Send + 'static> Sink for W {
     }
 }
 
-/// Our standard output, where that is a file.
-pub(super) struct StdoutFile(io::Stdout);
+/// Our standard output, which may be a file.
+pub(super) struct Stdout {
+    is_file: bool,
+}
 
-impl StdoutFile {
-    pub(super) fn open() -> Option<Self> {
-        let found = rustix::fs::fstat(io::stdout()).ok()?;
-        let is_file = FileType::from_raw_mode(found.st_mode).is_file();
-        is_file.then(|| Self(io::stdout()))
+impl Stdout {
+    pub(super) fn open() -> Self {
+        let found = rustix::fs::fstat(io::stdout());
+        let is_file = found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_file());
+        Self { is_file }
     }
 }
 
-impl Sink for StdoutFile {
+impl Sink for Stdout {
     fn put(&mut self, lines: &[u8]) {
-        self.0.put(lines);
+        io::stdout().put(lines);
     }
 
     fn is_file(&self) -> bool {
-        true
+        self.is_file
     }
 }
 
