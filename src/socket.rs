@@ -96,6 +96,11 @@ impl Socket {
         })
     }
 
+    /// Ready where there is something to read, or the end, as far as the worker has heard.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        of!(self, poll_read_ready(cx))
+    }
+
     /// Is there more to read, or the end, as far as the worker has heard?
     pub(crate) fn has_more(&self) -> bool {
         of!(self, try_io(Interest::READABLE, || Ok(()))).is_ok()
@@ -124,7 +129,7 @@ impl Socket {
     ) -> Poll<io::Result<T>> {
         loop {
             ready!(match interest.is_readable() {
-                true => of!(self, poll_read_ready(cx)),
+                true => self.poll_readable(cx),
                 false => of!(self, poll_write_ready(cx)),
             })?;
             let mut done = None;

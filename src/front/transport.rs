@@ -28,6 +28,15 @@ impl Transport {
         }
     }
 
+    /// Ready where there may be something to read.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => socket.poll_readable(cx),
+            // What is above the socket may have read it.
+            Self::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Gives bytes to the socket that come from elsewhere, where there is nothing above it.
     pub(super) fn poll_given(
         &self,

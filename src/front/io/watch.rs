@@ -5,7 +5,7 @@ use std::{
     io,
     mem::MaybeUninit,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead as _, ReadBuf};
@@ -37,15 +37,17 @@ impl ClientIo {
             if most == 0 {
                 return Poll::Pending;
             }
-            let mut room = [MaybeUninit::uninit(); AHEAD];
-            let mut buf = ReadBuf::uninit(&mut room[..most]);
-            match Pin::new(&mut self.transport).poll_read(cx, &mut buf) {
+            let heard = match self.transport.poll_readable(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(_) => self.poll_heard(cx, most),
+            };
+            match heard {
                 Poll::Pending => {
                     self.connection.found_open();
                     return Poll::Pending;
                 }
-                Poll::Ready(Ok(())) if buf.filled().is_empty() => self.connection.half_close(),
-                Poll::Ready(Ok(())) => self.ahead = [&self.ahead, buf.filled()].concat().into(),
+                Poll::Ready(Ok(0)) => self.connection.half_close(),
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => {
                     self.note_lost(&error);
                     return Poll::Ready(error);
@@ -56,6 +58,20 @@ impl ClientIo {
             Poll::Ready(Err(error)) => Poll::Ready(error),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Keeps up to so many bytes of what it sends, and tells how many came; none is its end. Apart, since each poll of a
+    /// connection would have the room for them on its stack.
+    #[inline(never)]
+    fn poll_heard(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
+        let mut room = [MaybeUninit::uninit(); AHEAD];
+        let mut buf = ReadBuf::uninit(&mut room[..most]);
+        ready!(Pin::new(&mut self.transport).poll_read(cx, &mut buf))?;
+        let heard = buf.filled();
+        if !heard.is_empty() {
+            self.ahead = [&self.ahead, heard].concat().into();
+        }
+        Poll::Ready(Ok(heard.len()))
     }
 
     /// Nothing can be read any more, for this reason.
