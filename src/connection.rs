@@ -18,7 +18,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -27,6 +26,7 @@ use crate::{
     admission::per_client::Account,
     client::Hop,
     headers::PeerFields,
+    lock::Mutex,
     observe::{books::Books, record::Record},
     spool::Piped,
 };

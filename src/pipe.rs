@@ -17,8 +17,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+
+use crate::lock::Mutex;
 
 /// All pipes of the house.
 #[derive(Debug)]

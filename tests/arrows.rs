@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The order of the map in `lib.rs`, roughly: who stands later is used by those before.
-const ORDER: [&str; 33] = [
+const ORDER: [&str; 34] = [
     "main",
     "cli",
     "demo",
@@ -41,6 +41,7 @@ const ORDER: [&str; 33] = [
     "notify",
     "tasks",
     "runtime",
+    "lock",
 ];
 
 /// Everybody may use it, and it uses nobody.

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::FutureExt as _;
-use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::lock::Mutex;
 
 /// Connections, of a bounded number. Where there is one more, who has had nothing under way for longest is
 /// sent away: holding connections, or a flood of them, keeps nobody else out.

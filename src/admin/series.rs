@@ -2,14 +2,16 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::House;
-use crate::observe::{
-    counts::{BOUNDS, Counts, Histogram},
-    record::Ended,
+use crate::{
+    lock::Mutex,
+    observe::{
+        counts::{BOUNDS, Counts, Histogram},
+        record::Ended,
+    },
 };
 
 /// The ring of samples; cloning gives another handle on the same.

@@ -17,7 +17,6 @@ use std::{
     task::Waker,
 };
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use self::order::Order;
@@ -26,6 +25,7 @@ pub(crate) use self::{
     waits::Came,
 };
 use super::seats::{Out, Seats, Servers, is_among};
+use crate::lock::Mutex;
 
 /// The right to have one exchange running at a server. Owned by the exchange until its end, so that an
 /// orphan keeps it.

@@ -8,9 +8,7 @@ use std::{
     },
 };
 
-use parking_lot::Mutex;
-
-use crate::{client::ClientKey, config};
+use crate::{client::ClientKey, config, lock::Mutex};
 
 /// The bounds, and the accounts of all who are here.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use parking_lot::Mutex;
+use crate::lock::Mutex;
 
 /// The child's last lines, from both of its streams, as they came.
 #[derive(Debug, Default)]

@@ -3,8 +3,6 @@
 
 use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
-use parking_lot::Mutex;
-
 use super::{
     health::Looking,
     hold::Hold,
@@ -15,6 +13,7 @@ use super::{
 use crate::{
     admission::queue::Slots,
     config::{self, Url},
+    lock::Mutex,
     tasks::Tasks,
 };
 

@@ -14,14 +14,13 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
 };
 
 use super::link::Link;
-use crate::runtime;
+use crate::{lock::Mutex, runtime};
 
 #[derive(Debug)]
 pub(super) struct Pool<L = Box<Link>> {

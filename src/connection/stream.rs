@@ -14,11 +14,10 @@ use std::{
 };
 
 use http::{HeaderMap, Response, StatusCode};
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{Connection, repeats::Repeats};
-use crate::observe::record::Record;
+use crate::{lock::Mutex, observe::record::Record};
 
 /// What the streams of a connection have in common.
 #[derive(Debug)]

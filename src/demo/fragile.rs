@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
-
-use crate::runtime;
+use crate::{lock::Mutex, runtime};
 
 /// What the work behind an answer takes.
 const WORK: Duration = Duration::from_millis(400);

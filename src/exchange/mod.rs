@@ -41,7 +41,6 @@ use std::{
 };
 
 use http::{Response, response};
-use parking_lot::MutexGuard;
 use tokio::time::Instant;
 
 pub(crate) use self::{
@@ -62,6 +61,7 @@ use crate::{
     admission::per_client::ClientShare,
     backend::{Backend, Outbound, Watched},
     headers,
+    lock::MutexGuard,
     observe::{
         record::{Ended, Outcome, Record, Stage},
         trace::What,

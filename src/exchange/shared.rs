@@ -15,7 +15,6 @@ use std::{
 };
 
 use http::{Response, response};
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -23,6 +22,7 @@ use super::open::Open;
 use crate::{
     admission::per_client::ClientShare,
     backend::Writes,
+    lock::Mutex,
     observe::{
         record::{self, Outcome, Record, Stage},
         trace::{Trail, What},

@@ -11,7 +11,6 @@ use bytes::{Buf, Bytes};
 use http::{Request, header::UPGRADE};
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     sync::oneshot,
@@ -20,6 +19,7 @@ use tokio::{
 use super::io::ClientIo;
 use crate::{
     connection::Connection,
+    lock::Mutex,
     proxy::Proxy,
     tunnel::{ClientSide, Duplex},
 };

@@ -2,12 +2,12 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     admission::room::{Room, Ticket},
     config::Config,
+    lock::Mutex,
     pipe,
 };
 

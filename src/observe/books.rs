@@ -12,7 +12,7 @@ use std::{
     time::SystemTime,
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use slab::Slab;
 use tokio::time::Instant;
 
@@ -24,6 +24,7 @@ use super::{
     record::{Facts, Outcome, Record},
     trace::Tracer,
 };
+use crate::lock::Mutex;
 
 /// Where records are entered; cloning gives another handle on the same.
 #[derive(Debug, Clone)]

@@ -2,9 +2,9 @@
 //! and the beginnings of both bodies. What is secret is masked before it is kept.
 
 use http::{HeaderMap, HeaderName, Version, request, uri::PathAndQuery};
-use parking_lot::{Mutex, MutexGuard};
 
 use super::{recent::Recent, record::Facts};
+use crate::lock::{Mutex, MutexGuard};
 
 /// Of one request.
 #[derive(Debug, Clone, Default)]

@@ -3,13 +3,20 @@
 //! Whoever has a line formats it into memory and goes on; nobody waits for the stream. What finds
 //! the memory full is not written but counted, and the count is reported.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    thread::{self, Thread},
+    time::Duration,
+};
 
-use parking_lot::{Condvar, Mutex};
 use rustix::fs::FileType;
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
-use crate::runtime;
+use crate::{lock::Mutex, runtime};
 
 /// Bytes waiting to be written; further lines are dropped and counted.
 pub(super) const WAITING: usize = 1024 * 1024;
@@ -21,6 +28,8 @@ const PIECE: usize = 32 * 1024;
 const FILE_PIECE: usize = 256 * 1024;
 /// How long [`Output::flush`] waits for a reader of our output that has stalled.
 const FLUSH: Duration = Duration::from_secs(1);
+/// How long it does before it looks again.
+const LOOK: Duration = Duration::from_millis(1);
 /// How long [`Output::room`] and [`Output::settled`] wait for such a reader.
 const STALL: Duration = Duration::from_secs(2);
 
@@ -73,10 +82,10 @@ pub(crate) struct Output {
     /// What it writes, for the report of what it could not.
     name: &'static str,
     lines: Mutex<Lines>,
-    /// Told when the first line has come, and when something else is to be done.
-    come: Condvar,
-    /// Told when some of it is written; so is `moved`, for those who wait without blocking.
-    gone: Condvar,
+    /// Woken when the first line has come, and when something else is to be done. None before it has looked for the first
+    /// time.
+    writer: OnceLock<Thread>,
+    /// Told when some of it is written.
     moved: Notify,
     gather: Duration,
 }
@@ -107,8 +116,7 @@ impl Output {
         let output = Arc::new(Self {
             name,
             lines: Mutex::default(),
-            come: Condvar::new(),
-            gone: Condvar::new(),
+            writer: OnceLock::new(),
             moved: Notify::new(),
             gather,
         });
@@ -128,20 +136,26 @@ impl Output {
         append(&mut lines.text);
         drop(lines);
         if first {
-            self.come.notify_one();
+            self.wake();
         }
     }
 
     /// Has the sink opened anew, soon; also where there is nothing to write.
     pub(super) fn renew(&self) {
         self.lines.lock().renew = true;
-        self.come.notify_one();
+        self.wake();
     }
 
     /// No further line comes: the writer ends with the last one.
     pub(super) fn end(&self) {
         self.lines.lock().over = true;
-        self.come.notify_one();
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
     }
 
     /// Waits for room, for those who would rather wait than lose lines; not for a stalled reader.
@@ -178,34 +192,45 @@ impl Output {
 
     /// Waits until all that was handed over is written. Blocks; for the end of the process.
     pub(crate) fn flush(&self) {
-        let mut lines = self.lines.lock();
-        lines.hurry = true;
-        self.come.notify_one();
-        while lines.writing || !lines.text.is_empty() {
-            let written = lines.written;
-            let halts = |lines: &mut Lines| lines.written == written;
-            // Where the output has stalled, the lines are lost.
-            if self.gone.wait_while_for(&mut lines, halts, FLUSH).timed_out() {
-                drop(lines);
+        self.lines.lock().hurry = true;
+        self.wake();
+        let (mut written, mut since) = (0, Instant::now());
+        loop {
+            let lines = self.lines.lock();
+            if lines.text.is_empty() && !lines.writing {
+                return;
+            }
+            if lines.written != written {
+                (written, since) = (lines.written, Instant::now());
+            }
+            drop(lines);
+            if since.elapsed() >= FLUSH {
+                // The output has stalled, and the lines are lost.
                 tracing::warn!(output = self.name, "the last lines cannot be written");
                 return;
             }
+            thread::sleep(LOOK);
         }
     }
 
     fn write_out(&self, mut to: impl Sink) {
         let mut taken = Vec::new();
         let mut reported = 0;
+        // Before the first look: what comes behind that wakes it.
+        let _ = self.writer.set(thread::current());
         loop {
             let mut lines = self.lines.lock();
-            let is_idle = |lines: &mut Lines| lines.text.is_empty() && !lines.renew && !lines.over;
-            self.come.wait_while(&mut lines, is_idle);
-            if lines.over && lines.text.is_empty() {
-                return;
+            if lines.text.is_empty() && !lines.renew {
+                if lines.over {
+                    return;
+                }
+                drop(lines);
+                thread::park();
+                continue;
             }
             if !lines.hurry && !lines.text.is_empty() && !self.gather.is_zero() {
                 drop(lines);
-                std::thread::sleep(self.gather);
+                thread::sleep(self.gather);
                 lines = self.lines.lock();
             }
             std::mem::swap(&mut lines.text, &mut taken);
@@ -228,7 +253,6 @@ impl Output {
                 hurry = lines.hurry;
                 drop(lines);
                 self.moved.notify_waiters();
-                self.gone.notify_all();
             }
             taken.clear();
             let dropped = self.lines.lock().dropped;
@@ -290,6 +314,35 @@ mod tests {
             assert_eq!(taken.concat().len(), count * line.len());
             assert!(taken.iter().all(|piece| piece.len() <= most && piece.ends_with(b"\n")));
             assert_eq!(taken[0].len(), most / line.len() * line.len());
+        }
+    }
+
+    /// Takes so long for each piece that it is handed.
+    struct Slow {
+        pause: Duration,
+        written: Arc<Mutex<usize>>,
+    }
+
+    impl Sink for Slow {
+        fn put(&mut self, lines: &[u8]) {
+            thread::sleep(self.pause);
+            *self.written.lock() += lines.len();
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_process_waits_for_who_is_slow_and_not_for_who_has_stalled() {
+        for (pause, is_written) in [(FLUSH / 2, true), (FLUSH * 3, false)] {
+            let written = Arc::<Mutex<usize>>::default();
+            let sink = Slow { pause, written: written.clone() };
+            let output = Output::start("test", Duration::ZERO, sink);
+            let mut lines = vec![b'x'; 3 * PIECE];
+            lines.chunks_mut(PIECE).for_each(|line| line[PIECE - 1] = b'\n');
+            output.write(|text| text.extend(&lines));
+            let began = Instant::now();
+            output.flush();
+            assert_eq!(*written.lock(), if is_written { lines.len() } else { 0 });
+            assert!(began.elapsed() < FLUSH * 3);
         }
     }
 }

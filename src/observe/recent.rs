@@ -13,7 +13,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
@@ -22,7 +21,7 @@ use super::{
     record::{Ended, Facts, Outcome},
     redact::Redact,
 };
-use crate::config;
+use crate::{config, lock::Mutex};
 
 /// The last ones that are over.
 #[derive(Debug)]

@@ -11,7 +11,6 @@ use std::{
 };
 
 use http::{HeaderValue, Method, StatusCode};
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 pub(crate) use super::outcome::{DELIVERING, Ended, Outcome, Source, Stage};
@@ -20,6 +19,7 @@ use super::{
     capture::{Capture, Capturing},
     trace::Trail,
 };
+use crate::lock::Mutex;
 
 /// What is known when the request's head has come.
 #[derive(Debug, Clone)]

@@ -35,7 +35,6 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
@@ -53,7 +52,10 @@ use self::{
     piped::InPipe,
     state::Offer,
 };
-use crate::pipe::Pipes;
+use crate::{
+    lock::{Mutex, MutexGuard},
+    pipe::Pipes,
+};
 
 /// The house-wide place that all spools share.
 #[derive(Debug, Clone)]

@@ -14,11 +14,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use parking_lot::Mutex;
 use slab::Slab;
 use tokio::time::{Sleep, sleep};
 
 use super::LATE;
+use crate::lock::Mutex;
 
 /// Rings once, when all are to come to their end.
 #[derive(Debug, Default)]

@@ -15,7 +15,6 @@ mod life;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +22,7 @@ pub(crate) use self::{
     asked::{Asked, Protocol},
     life::{Counts, End, Life, Witness},
 };
+use crate::lock::Mutex;
 
 /// One end of a tunnel. Shut down, it ends in order; dropped before that, it is broken off.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -8,10 +8,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::wire::Wire;
+use crate::lock::{Mutex, MutexGuard};
 
 /// Shared by the connection's task and its h2, which that task polls: nobody ever waits for the lock.
 #[derive(Clone)]

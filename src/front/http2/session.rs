@@ -13,7 +13,6 @@ use h2::{
     server::{self, SendResponse},
 };
 use http::{Request, header::EXPECT};
-use parking_lot::MutexGuard;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
@@ -23,7 +22,7 @@ use super::{
     upload::Upload,
     wire::Wire,
 };
-use crate::{connection::Unflushed, headers, tunnel::ClientSide};
+use crate::{connection::Unflushed, headers, lock::MutexGuard, tunnel::ClientSide};
 
 pub(super) struct Session {
     h2: server::Connection<Io, Bytes>,

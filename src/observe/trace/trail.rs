@@ -7,10 +7,10 @@ use http::{
     header::{HOST, USER_AGENT},
     request,
 };
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::context::{self, Context, SAMPLED, SpanId, TRACEPARENT, TRACESTATE, TraceId};
+use crate::lock::Mutex;
 
 /// The two spans of a request to be, and what nobody else knows of it: one for the visit, and below it one
 /// for its exchange, if it comes to have one of its own.

@@ -9,12 +9,12 @@ use std::{
     sync::{Arc, Once},
 };
 
-use parking_lot::Mutex;
 use tokio::time::timeout;
 use tracing_subscriber::fmt::MakeWriter;
 
 use self::server::{Server, free_port};
 use super::*;
+use crate::lock::Mutex;
 
 const KEY: [u8; 32] = [0xab; 32];
 const PRINT: [u8; 32] = [1; 32];
