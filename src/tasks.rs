@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{
     sync::CancellationToken,
@@ -23,7 +24,6 @@ use tokio_util::{
 };
 
 pub(crate) use self::bell::{Bell, Draining};
-use crate::lock::Mutex;
 
 /// The tasks of one process, counted by kind; cloning gives another handle on the same.
 #[derive(Debug, Clone, Default)]

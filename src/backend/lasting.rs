@@ -3,6 +3,8 @@
 
 use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
+use parking_lot::Mutex;
+
 use super::{
     health::Looking,
     hold::Hold,
@@ -13,7 +15,6 @@ use super::{
 use crate::{
     admission::queue::Slots,
     config::{self, Url},
-    lock::Mutex,
     tasks::Tasks,
 };
 
@@ -29,7 +30,7 @@ pub(super) struct Lasting {
     pub tasks: OnceLock<Tasks>,
     /// So that nobody looks for it who asks for the only one.
     pub has_several: AtomicBool,
-    /// Locked while the servers change.
+    /// Locked while the servers change, and that is said.
     pub named: Mutex<Named>,
 }
 

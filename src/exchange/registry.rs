@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
+use parking_lot::Mutex;
+
 use super::{
     Ready, Watcher,
     identity::Identity,
@@ -9,7 +11,7 @@ use super::{
     shared::Shared,
     start_open,
 };
-use crate::{lock::Mutex, replay::Claim, spool::Retain};
+use crate::{replay::Claim, spool::Retain};
 
 /// The exchanges that run for requests that others may send as well. Each is in it from its start
 /// to its end, so its bound is that of exchanges: the slots and queues of all backends.

@@ -34,6 +34,7 @@ pub(super) struct Encryption {
     name: String,
     source: Listen,
     current: RwLock<Arc<ServerConfig>>,
+    /// Looked for on the disk under it.
     files: Mutex<Files>,
     is_followed: AtomicBool,
 }

@@ -13,10 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 
 use super::key::Name;
-use crate::lock::Mutex;
 
 /// `R`: a running exchange, for those who attach to it.
 #[derive(Debug)]

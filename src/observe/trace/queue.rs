@@ -2,16 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     time::{Instant, timeout},
 };
 
 use super::trail::Trail;
-use crate::{
-    lock::Mutex,
-    observe::record::{Facts, Outcome},
-};
+use crate::observe::record::{Facts, Outcome};
 
 /// A request that is over, and its exchange with it.
 #[derive(Debug)]
