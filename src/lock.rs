@@ -17,25 +17,34 @@ pub(crate) struct Briefly;
 impl spin::RelaxStrategy for Briefly {
     /// Called between two looks.
     fn relax() {
-        let looks = LOOKS.get().wrapping_add(1);
-        LOOKS.set(looks);
-        match looks {
-            // It takes longer than it should.
-            _ if looks.is_multiple_of(LONG) => thread::sleep(MOMENT),
-            // Whoever has it may have been taken off the processor.
-            _ if looks.is_multiple_of(SHORT) => thread::yield_now(),
-            _ => hint::spin_loop(),
+        for _ in 0..PAUSES {
+            hint::spin_loop();
         }
+        rest();
+    }
+}
+
+/// Apart, since it would stand at each place where a lock is taken.
+#[cold]
+#[inline(never)]
+fn rest() {
+    let rests = RESTS.get().wrapping_add(1);
+    RESTS.set(rests);
+    match rests.is_multiple_of(LONG) {
+        // It takes longer than it should.
+        true => thread::sleep(MOMENT),
+        // Whoever has it may have been taken off the processor.
+        false => thread::yield_now(),
     }
 }
 
 thread_local! {
-    /// At whatever locks.
-    static LOOKS: Cell<u32> = const { Cell::new(0) };
+    /// Of this thread, at whatever locks.
+    static RESTS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// So many looks take less than a microsecond or two.
-const SHORT: u32 = 32;
-/// Of these, so many yields.
-const LONG: u32 = 64 * SHORT;
+/// Before each look but the first.
+const PAUSES: u32 = 16;
+/// So often the processor is given away before the thread sleeps.
+const LONG: u32 = 64;
 const MOMENT: Duration = Duration::from_micros(100);
