@@ -1,5 +1,6 @@
-//! A lock for what each request takes: held for some instructions, and never where anything waits, for a disk or for
-//! who reads our log. What may take longer has the usual kind (`parking_lot`).
+//! A lock for what each request takes: held for some instructions, nearly always, and never over a wait, for a disk to
+//! be read or for who reads our log. What may take longer has the usual kind (`parking_lot`). The kernel may take a while
+//! for what is closed under one, aged connections and the file of a spool: who waits meanwhile comes to sleep.
 //!
 //! Each request takes some twenty of these, nearly always with nobody else at it. A lock that puts threads to sleep has to
 //! find out whether there is one to be woken whenever it is left, by an instruction as dear as that which takes it. This
