@@ -6,46 +6,89 @@
 //! find out whether there is one to be woken whenever it is left, by an instruction as dear as that which takes it. This
 //! one is left by a plain store.
 
-use std::{cell::Cell, hint, thread, time::Duration};
+use std::{
+    hint,
+    marker::PhantomData,
+    ops::{Deref, DerefMut},
+    thread,
+    time::Duration,
+};
 
-pub(crate) type Mutex<T> = spin::mutex::SpinMutex<T, Briefly>;
-pub(crate) type MutexGuard<'a, T> = spin::mutex::SpinMutexGuard<'a, T, Briefly>;
+use spin::mutex::{SpinMutex, SpinMutexGuard};
 
-/// How one waits for a lock.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(SpinMutex<T>);
+
 #[derive(Debug)]
-pub(crate) struct Briefly;
+pub(crate) struct MutexGuard<'a, T> {
+    guard: SpinMutexGuard<'a, T>,
+    /// Not `Send`: a task that kept it over an await would not compile. Of what is no task, clippy says so.
+    here: PhantomData<*const ()>,
+}
 
-impl spin::RelaxStrategy for Briefly {
-    /// Called between two looks.
-    fn relax() {
-        for _ in 0..PAUSES {
-            hint::spin_loop();
+impl<T> Mutex<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(SpinMutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        let guard = match self.0.try_lock() {
+            Some(guard) => guard,
+            None => self.wait(),
+        };
+        MutexGuard { guard, here: PhantomData }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner()
+    }
+
+    /// Apart, since it would stand at each place where a lock is taken.
+    #[cold]
+    #[inline(never)]
+    fn wait(&self) -> SpinMutexGuard<'_, T> {
+        let mut rests = 0_u32;
+        loop {
+            for _ in 0..LOOKS {
+                hint::spin_loop();
+                // Looked at before it is asked for: who only looks does not take it from the other one's cache.
+                if !self.0.is_locked()
+                    && let Some(guard) = self.0.try_lock()
+                {
+                    return guard;
+                }
+            }
+            rests += 1;
+            match rests > YIELDS {
+                // It takes longer than it should.
+                true => thread::sleep(MOMENT),
+                // Whoever has it may have been taken off the processor.
+                false => thread::yield_now(),
+            }
         }
-        rest();
     }
 }
 
-/// Apart, since it would stand at each place where a lock is taken.
-#[cold]
-#[inline(never)]
-fn rest() {
-    let rests = RESTS.get().wrapping_add(1);
-    RESTS.set(rests);
-    match rests.is_multiple_of(LONG) {
-        // It takes longer than it should.
-        true => thread::sleep(MOMENT),
-        // Whoever has it may have been taken off the processor.
-        false => thread::yield_now(),
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard
     }
 }
 
-thread_local! {
-    /// Of this thread, at whatever locks.
-    static RESTS: Cell<u32> = const { Cell::new(0) };
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
 }
 
-/// Before each look but the first.
-const PAUSES: u32 = 16;
+/// With a pause before each.
+const LOOKS: u32 = 32;
 /// So often the processor is given away before the thread sleeps.
-const LONG: u32 = 64;
+const YIELDS: u32 = 64;
 const MOMENT: Duration = Duration::from_micros(100);
