@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::{
     config::Trusted,
-    headers::{Scheme, text_of},
+    headers::{PeerFields, Scheme, text_of},
 };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -28,6 +28,10 @@ pub(crate) struct Hop {
 pub(crate) struct ClientKey(Option<IpAddr>);
 
 impl Hop {
+    pub(crate) fn of(peer: &PeerFields) -> Self {
+        Self { address: peer.address, scheme: peer.scheme }
+    }
+
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.address.map(|address| address.ip())
     }

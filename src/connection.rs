@@ -5,6 +5,7 @@
 //! news, whether bytes written are an answer or hyper's own, whether an answer is out. Of HTTP/2,
 //! each stream has its own marks ([`Stream`]).
 
+mod aside;
 mod clock;
 mod interims;
 mod repeats;
@@ -15,12 +16,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use self::aside::Aside;
 pub(crate) use self::stream::{Stream, Streams, Unflushed};
 use crate::{
     admission::per_client::Account,
@@ -28,11 +30,10 @@ use crate::{
     headers::PeerFields,
     lock::Mutex,
     observe::{books::Books, record::Record},
-    spool::Piped,
 };
 
 /// One client connection. In this order, since a connection that has waited is in none of the processor's caches any more:
-/// the first sixteen are looked at with every step, and stand in one line of them, wherever the allocator puts it.
+/// what is looked at with every step stands in one line of them, with the counts that are before it.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Connection {
@@ -50,68 +51,51 @@ pub(crate) struct Connection {
     resting: AtomicBool,
     /// Something is due from its client, and the timer wakes who waits for that.
     on_the_clock: AtomicBool,
+    /// The timer has gone off since it was last set, or may have.
+    gone_off: AtomicBool,
     /// The client has sent a FIN.
     half_closed: AtomicBool,
+    /// A FIN that comes once the client was found to be open still will count as leaving.
+    fin_will_leave: AtomicBool,
     /// Something, or the end, is there behind what was read last.
     has_more: AtomicBool,
-    /// Nothing is above its socket, so that bytes can go there from a pipe.
-    plain: AtomicBool,
-    /// A FIN that comes from here on counts as leaving.
-    fin_leaves: AtomicBool,
-    /// So will one that comes once the client was found to be open still.
-    fin_will_leave: AtomicBool,
     /// The socket takes nothing of the answer for now.
     stalled: AtomicBool,
     /// More of the answer is there, and was not handed to hyper because of that.
     held_back: AtomicBool,
     /// Interim answers that wait to go out, below hyper, which sends none.
     has_interims: AtomicBool,
+    /// The answer is to be broken off as soon as hyper's buffer is empty.
+    breaking: AtomicBool,
     /// An answer is in `finishing`: hyper flushes with every poll, and a lock is not for nothing.
     is_finishing: AtomicBool,
+    /// Handed to hyper in whole, and not yet to the kernel.
+    finishing: Mutex<SmallVec<[Arc<Record>; 1]>>,
+    /// hyper's buffer has been empty since the answer is to be broken off.
+    clean: AtomicBool,
+    /// Nothing is above its socket, so that bytes can go there from a pipe.
+    plain: AtomicBool,
+    /// A FIN that comes from here on counts as leaving.
+    fin_leaves: AtomicBool,
     /// The body of the present request will never be whole.
     short: AtomicBool,
     /// The client speaks HTTP/1.0, which knows no interim responses.
     http10: AtomicBool,
     /// The answer is broken off, and only a reset can tell the client so.
     reset: AtomicBool,
-    /// The answer is to be broken off as soon as hyper's buffer is empty.
-    breaking: AtomicBool,
-    /// It has been empty since.
-    clean: AtomicBool,
-    /// Handed to hyper in whole, and not yet to the kernel.
-    finishing: Mutex<SmallVec<[Arc<Record>; 1]>>,
-    pub(crate) hop: Hop,
+    /// The peer, with what the backend is told of it.
+    pub(crate) fields: PeerFields,
     /// The peer's address and port, for the log.
     pub(crate) name: Arc<str>,
-    /// What the backend is told of the peer.
-    pub(crate) fields: PeerFields,
     /// What the peer has at once.
     pub(crate) account: Arc<Account>,
     pub(crate) books: Books,
-    /// Boxed, as all that is rare.
-    rare: Mutex<Option<Box<Rare>>>,
-    /// The task that waits while it is on the clock.
-    waiting: Mutex<Option<Waker>>,
-}
-
-/// What hardly any connection has.
-#[derive(Debug, Default)]
-struct Rare {
-    interims: Vec<u8>,
-    /// A part of the answer that hyper was handed what stands in for.
-    piped: Option<Box<Piped>>,
-    /// Why it broke, where the IO knows.
-    why: Option<&'static str>,
+    aside: Mutex<Aside>,
 }
 
 impl Connection {
     pub(crate) fn new(hop: Hop, account: Arc<Account>, books: Books) -> Self {
         Self {
-            hop,
-            name: hop.name(),
-            fields: PeerFields::new(hop.ip(), hop.scheme),
-            account,
-            books,
             serving: AtomicBool::new(false),
             received: AtomicBool::new(false),
             last: AtomicBool::new(false),
@@ -119,23 +103,27 @@ impl Connection {
             draining: AtomicBool::new(false),
             resting: AtomicBool::new(false),
             on_the_clock: AtomicBool::new(false),
+            gone_off: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
-            has_more: AtomicBool::new(true),
-            short: AtomicBool::new(false),
-            http10: AtomicBool::new(false),
-            plain: AtomicBool::new(false),
-            fin_leaves: AtomicBool::new(false),
             fin_will_leave: AtomicBool::new(false),
-            reset: AtomicBool::new(false),
-            breaking: AtomicBool::new(false),
-            clean: AtomicBool::new(false),
+            has_more: AtomicBool::new(true),
             stalled: AtomicBool::new(false),
             held_back: AtomicBool::new(false),
             has_interims: AtomicBool::new(false),
+            breaking: AtomicBool::new(false),
             is_finishing: AtomicBool::new(false),
             finishing: Mutex::default(),
-            rare: Mutex::default(),
-            waiting: Mutex::default(),
+            clean: AtomicBool::new(false),
+            plain: AtomicBool::new(false),
+            fin_leaves: AtomicBool::new(false),
+            short: AtomicBool::new(false),
+            http10: AtomicBool::new(false),
+            reset: AtomicBool::new(false),
+            name: hop.name(),
+            fields: PeerFields::new(hop.address, hop.scheme),
+            account,
+            books,
+            aside: Mutex::default(),
         }
     }
 
@@ -196,19 +184,6 @@ impl Connection {
 
     pub(crate) fn is_plain(&self) -> bool {
         self.plain.load(Relaxed)
-    }
-
-    /// A part of the answer that goes out in the place of what stands in for it. The one before is out: else it
-    /// would not have come.
-    pub(crate) fn pass(&self, piped: Box<Piped>) {
-        let before = self.rare.lock().get_or_insert_default().piped.replace(piped);
-        // Outside of the lock: it tells its spool.
-        drop(before);
-    }
-
-    /// Of those that were passed, the one that has not been taken yet.
-    pub(crate) fn take_piped(&self) -> Option<Box<Piped>> {
-        self.rare.lock().as_mut()?.piped.take()
     }
 
     /// hyper has all of the answer; it is delivered when the kernel has it.
@@ -300,11 +275,6 @@ impl Connection {
         self.half_closed.load(Relaxed)
     }
 
-    /// Why the client is gone.
-    pub(crate) fn why(&self) -> Option<&'static str> {
-        self.rare.lock().as_ref()?.why
-    }
-
     fn is_serving(&self) -> bool {
         self.serving.load(Relaxed)
     }
@@ -352,10 +322,6 @@ impl Connection {
         self.short.load(Relaxed)
     }
 
-    pub(crate) fn note(&self, why: &'static str) {
-        self.rare.lock().get_or_insert_default().why.get_or_insert(why);
-    }
-
     /// hyper's buffer is empty. The time, when this was the end of an answer.
     pub(crate) fn flushed(&self, cx: &Context<'_>) -> Option<Instant> {
         if self.breaking.load(Relaxed) && !self.clean.swap(true, Relaxed) {
@@ -389,5 +355,21 @@ impl Drop for Connection {
         for record in self.finishing.get_mut().drain(..) {
             record.left(Some(why));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_takes_three_lines_of_the_cache_and_what_is_looked_at_with_every_step_the_first()
+    {
+        // Behind the two counts of its handles, in a size class of the allocator's that begins with a line.
+        let counts = 2 * size_of::<usize>();
+        assert!(counts + size_of::<Connection>() <= 192);
+        assert!(counts + offset_of!(Connection, clean) <= 64);
     }
 }

@@ -15,7 +15,8 @@
 //!   known of it, and of its streams
 //! - [`proxy`]: **the life of a request**, one line a step; `visit`: its client's side of it
 //! - `probe`: the one path that is answered for the backend
-//! - `client`, `headers`: who is calling, and what is passed on of what they say
+//! - `client`, `headers`: who is calling, and what is passed on of what they say; `request_id`: by
+//!   which the logs name a request
 //! - `admission`: bounds per client, then the queue for a slot
 //! - `spool`: bodies in memory and on disk
 //! - `exchange`: **the life of an exchange** (`exchange/run.rs`), which no client can end
@@ -57,6 +58,7 @@ pub mod cli;
 pub mod config;
 pub mod proxy;
 pub mod reply;
+mod request_id;
 pub mod runtime;
 pub mod server;
 pub mod tasks;

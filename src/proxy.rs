@@ -185,7 +185,7 @@ impl House {
         // Here, since an `async fn` would hold it all twice.
         async move {
             match self.answer(&visit, head, body).await {
-                Ok(Answer::Exchange { head, watcher }) => Reply::of_exchange(head, watcher, visit),
+                Ok(Answer::Exchange { head, watcher }) => Reply::of_exchange(*head, watcher, visit),
                 Ok(Answer::Kept(answer)) => Reply::kept(answer, visit),
                 Ok(Answer::Own(response, reason)) => Reply::own(response, reason, visit),
                 Err(refusal) => {
@@ -306,8 +306,8 @@ impl House {
     ) -> Result<Admitted, Refusal> {
         let trusted = &self.bounds.trusted_proxies;
         let connection = visit.connection();
-        let hop = connection.map(|connection| &connection.hop);
-        let client = hop.and_then(|hop| client::address(hop, &head.headers, trusted));
+        let hop = connection.map(|connection| Hop::of(&connection.fields));
+        let client = hop.and_then(|hop| client::address(&hop, &head.headers, trusted));
         let key = ClientKey::of(client);
         let own = connection.map(|connection| &connection.account);
         let admitted = match own.filter(|account| account.is_of(key)) {
@@ -351,7 +351,7 @@ struct Admitted {
 
 enum Answer {
     Exchange {
-        head: exchange::Head,
+        head: Box<exchange::Head>,
         watcher: Watcher,
     },
     Kept(replay::Answer),

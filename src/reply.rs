@@ -121,8 +121,8 @@ impl Reply {
         }
         let wishes = HeaderMap::from_iter(accept.map(|value| (ACCEPT, value)));
         let mut response = refusal.render(Some(&wishes));
-        let id = visit.record().id().clone();
-        response.headers_mut().insert(crate::headers::X_REQUEST_ID, id);
+        let id = visit.record().id().value();
+        response.headers_mut().insert(crate::request_id::X_REQUEST_ID, id);
         if refusal.ends_connection() && version <= Version::HTTP_11 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -28,6 +28,7 @@ use crate::{
         record::{Ended, Facts, Outcome, Record, Stage},
     },
     proxy::Proxy,
+    request_id::RequestId,
     spool::{End, Reader, Retain, Spool, Store},
     tasks::Tasks,
 };
@@ -58,7 +59,7 @@ impl Client {
     pub fn at(address: SocketAddr) -> Self {
         Self {
             name: address.to_string().into(),
-            fields: PeerFields::new(Some(address.ip()), Scheme::Http),
+            fields: PeerFields::new(Some(address), Scheme::Http),
             books: Books::unwritten(),
         }
     }
@@ -68,7 +69,7 @@ impl Client {
     pub fn forward(&self, head: &mut request::Parts) -> Option<Vec<u8>> {
         headers::check(head, Some(&self.fields)).ok()?;
         let peer = Peer { fields: Some(&self.fields), trusted: false };
-        let id = headers::id_of(&head.headers);
+        let id = RequestId::of(&head.headers);
         let backend = HeaderValue::from_static("backend:5000");
         Some(headers::rebuild(head, peer, &id, &backend).pieces(&id).concat())
     }
@@ -88,7 +89,7 @@ impl Client {
 
     fn delivered(&self, head: &request::Parts) -> Arc<Record> {
         let facts = Facts {
-            id: headers::id_of(&head.headers),
+            id: RequestId::of(&head.headers),
             client: Some(self.name.clone()),
             line: Some((head.method.clone(), headers::target(head).into())),
             began: Instant::now(),

@@ -174,16 +174,17 @@ impl Drop for Visit {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
-    use crate::observe::{books::Books, record::Facts};
+    use crate::{
+        observe::{books::Books, record::Facts},
+        request_id::RequestId,
+    };
 
     #[test]
     fn a_client_is_there_as_long_as_nothing_says_that_it_may_have_left() {
         let connection = Arc::new(Connection::any());
         let facts = Facts {
-            id: HeaderValue::from_static("id"),
+            id: RequestId::from_static("id"),
             client: None,
             line: None,
             began: Instant::now(),

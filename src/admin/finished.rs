@@ -57,7 +57,7 @@ impl Finished {
         Self {
             number: finished.number,
             serial: finished.serial,
-            id: String::from_utf8_lossy(facts.id.as_bytes()).into_owned(),
+            id: facts.id.as_str().to_owned(),
             client: facts.client.clone(),
             method: facts.method().unwrap_or_default().to_owned(),
             path: shortened(facts.path().unwrap_or_default()),

@@ -195,7 +195,7 @@ impl Running {
         let at = |at: Instant| house.millis(at);
         Self {
             serial: record.serial(),
-            id: String::from_utf8_lossy(facts.id.as_bytes()).into_owned(),
+            id: facts.id.as_str().to_owned(),
             client: facts.client.clone(),
             method: facts.method().unwrap_or_default().to_owned(),
             path: shortened(facts.path().unwrap_or_default()),

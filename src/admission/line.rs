@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use self::order::Order;
 pub(crate) use self::{
-    place::{InLine, Terms},
+    place::{InLine, Terms, Wait},
     waits::Came,
 };
 use super::seats::{Out, Seats, Servers, is_among};

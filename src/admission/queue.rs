@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::line::Line;
 pub(crate) use super::{
-    line::{Came, InLine, Slot, Terms},
+    line::{Came, InLine, Slot, Terms, Wait},
     seats::{Out, Seats, Servers},
 };
 

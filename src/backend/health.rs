@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     Fault, Link, Outbound, attempt::NoLink, host_of, lasting::Lasting, send::LISTEN, server::Seats,
 };
-use crate::{config, headers, spool::Received, tasks::Tasks};
+use crate::{config, headers, request_id::RequestId, spool::Received, tasks::Tasks};
 
 /// Why a server is not well.
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +155,7 @@ fn pause(lasting: &Lasting) -> Option<Duration> {
 }
 
 async fn ask(mut link: Box<Link>, config: &config::Backend) -> Result<(), Unwell> {
-    let (host, id): (HeaderValue, _) = (host_of(config.url().host()), headers::request_id());
+    let (host, id): (HeaderValue, _) = (host_of(config.url().host()), RequestId::new());
     let head = headers::of_probe(&config.health.path, &host, &id).ok_or(Unwell::Unaskable)?;
     link.send(&Outbound::new(Box::new(head), &[], Received::Nothing)).await?;
     let head = link.answer(drop).await?;

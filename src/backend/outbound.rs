@@ -21,7 +21,7 @@ use crate::{headers, spool::Received};
 /// A request, to be sent as often as it takes.
 #[derive(Debug)]
 pub(crate) struct Outbound {
-    method: Method,
+    manner: Manner,
     head: Box<[u8]>,
     pub(super) body: Received,
     /// It ends its connection.
@@ -35,6 +35,16 @@ pub(crate) struct Outbound {
     pub(super) stuck: Option<Box<Stuck>>,
     /// It asks for another protocol.
     pub(super) upgrades: bool,
+}
+
+/// What is to be known of its method (RFC 9110, section 9.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Get,
+    Head,
+    Safe,
+    Idempotent,
+    Other,
 }
 
 /// Methods that send something (RFC 9110, section 8.6).
@@ -56,12 +66,13 @@ impl Outbound {
             }
         }
         let (text, closes) = (head::write(&head, lines), head::closes(&head));
-        let request::Parts { method, headers, .. } = *head;
+        let manner = Manner::of(&head.method);
+        let request::Parts { headers, .. } = *head;
         maps::leave(headers);
         Self {
             head: text.into(),
             closes,
-            method,
+            manner,
             body,
             is_sent: false,
             doubted: None,
@@ -106,7 +117,7 @@ impl Outbound {
 
     /// Does it only read (RFC 9110, section 9.2.1)?
     pub(crate) fn is_safe(&self) -> bool {
-        self.method.is_safe()
+        matches!(self.manner, Manner::Get | Manner::Head | Manner::Safe)
     }
 
     pub(super) fn has_no_body(&self) -> bool {
@@ -115,11 +126,11 @@ impl Outbound {
 
     /// Is its answer one without a body, whatever that says?
     pub(super) fn wants_no_body(&self) -> bool {
-        self.method == Method::HEAD
+        self.manner == Manner::Head
     }
 
     pub(super) fn is_idempotent(&self) -> bool {
-        self.method.is_idempotent()
+        self.manner != Manner::Other
     }
 
     /// May the backend have seen it?
@@ -133,7 +144,19 @@ impl Outbound {
 
     /// Does a person wait for it, before a browser? Hardly ever asked, and so found out anew each time.
     pub(crate) fn is_page_load(&self) -> bool {
-        self.method == Method::GET && headers::is_page_load(&head::fields(&self.head))
+        self.manner == Manner::Get && headers::is_page_load(&head::fields(&self.head))
+    }
+}
+
+impl Manner {
+    fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            _ if method.is_safe() => Self::Safe,
+            _ if method.is_idempotent() => Self::Idempotent,
+            _ => Self::Other,
+        }
     }
 }
 

@@ -6,10 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{
-            Ordering::{Relaxed, SeqCst},
-            fence,
-        },
+        atomic::Ordering::{Relaxed, SeqCst},
     },
     task::{Wake, Waker},
 };
@@ -17,11 +14,25 @@ use std::{
 use super::Connection;
 
 impl Connection {
-    /// From here on something is. Whoever looks at the timer after this finds that it has gone off, or is woken by it: the
-    /// timer is marked as gone off before it wakes anybody.
+    /// From here on something is. Whoever then asks whether the timer has gone off finds that it has, or is woken by it: here
+    /// one flag is set and the other looked at, in `wake_by_ref` the other way round, and all four are in one order.
     pub(crate) fn start_clock(&self) {
-        self.on_the_clock.store(true, Relaxed);
-        fence(SeqCst);
+        self.on_the_clock.store(true, SeqCst);
+    }
+
+    /// Has the timer gone off since it was last set? It may be said in vain, where it was set anew in that moment.
+    pub(crate) fn has_gone_off(&self) -> bool {
+        self.gone_off.load(SeqCst)
+    }
+
+    /// It has gone off.
+    pub(crate) fn goes_off(&self) {
+        self.gone_off.store(true, SeqCst);
+    }
+
+    /// It is about to be set anew. Before that, and not behind it: nothing is lost that goes off from then on.
+    pub(crate) fn is_wound(&self) {
+        self.gone_off.store(false, Relaxed);
     }
 
     /// It has come.
@@ -31,7 +42,9 @@ impl Connection {
 
     /// This is the task that waits.
     pub(crate) fn is_waited_for(&self, task: &Waker) {
-        *self.waiting.lock() = Some(task.clone());
+        let before = self.aside.lock().waiting.replace(task.clone());
+        // Outside of the lock, as each waker is told: nobody knows what that does.
+        drop(before);
     }
 }
 
@@ -42,11 +55,13 @@ impl Wake for Connection {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        fence(SeqCst);
-        if self.on_the_clock.load(Relaxed)
-            && let Some(task) = &*self.waiting.lock()
-        {
-            task.wake_by_ref();
+        self.goes_off();
+        if !self.on_the_clock.load(SeqCst) {
+            return;
+        }
+        let task = self.aside.lock().waiting.clone();
+        if let Some(task) = task {
+            task.wake();
         }
     }
 }

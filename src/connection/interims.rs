@@ -13,8 +13,8 @@ impl Connection {
         if self.is_http10() || !self.finishing.lock().is_empty() {
             return;
         }
-        let mut rare = self.rare.lock();
-        let text = &mut rare.get_or_insert_default().interims;
+        let mut aside = self.aside.lock();
+        let text = &mut aside.rare.get_or_insert_default().interims;
         text.extend_from_slice(b"HTTP/1.1 ");
         text.extend_from_slice(head.status().as_str().as_bytes());
         text.push(b' ');
@@ -36,6 +36,6 @@ impl Connection {
             return None;
         }
         self.has_interims.store(false, Relaxed);
-        Some(std::mem::take(&mut self.rare.lock().as_mut()?.interims))
+        Some(std::mem::take(&mut self.aside.lock().rare.as_mut()?.interims))
     }
 }

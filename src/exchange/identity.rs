@@ -6,7 +6,10 @@ use http::{
     request,
 };
 
-use crate::headers::{self, Digest, FORWARDING, X_REQUEST_ID};
+use crate::{
+    headers::{self, Digest, FORWARDING},
+    request_id::X_REQUEST_ID,
+};
 
 /// Server, method, target, and all fields of a request but a few: equal for equal requests, and
 /// for no others.

@@ -173,7 +173,7 @@ impl Exchange {
 
     /// Hands on what has come whole, in one piece. It was sent at `sent`, and with it all is over: the connection is
     /// kept or closed by now, and the slot free for the client's next request.
-    fn answer_whole(&self, head: Head, sent: Instant, over: Instant) {
+    fn answer_whole(&self, head: Box<Head>, sent: Instant, over: Instant) {
         self.tells();
         let mut state = self.lock_with_word();
         let (status, len) = (head.parts.status, head.body.unread());

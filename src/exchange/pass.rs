@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     backend::{Answer, Fault, Link, Outbound, Piece},
-    headers,
+    config, headers,
     pipe::Pipe,
     spool::{End, Spool, Store},
 };
@@ -27,7 +27,7 @@ pub(super) enum Come {
 
 /// An answer that came whole, in one piece, and a connection that needs nothing more.
 pub(super) struct Whole {
-    pub(super) told: Head,
+    pub(super) told: Box<Head>,
     pub(super) link: Box<Link>,
 }
 
@@ -55,7 +55,7 @@ impl Exchange {
     pub(super) fn whole(
         &self,
         answer: Answer,
-        policy: &Policy,
+        (policy, backend): (Policy, &config::Backend),
         store: &Store,
         is_handed: bool,
     ) -> Result<Come, Stopped> {
@@ -65,8 +65,8 @@ impl Exchange {
             Stopped::NoAnswer(refusal)
         })?;
         let endless = headers::is_endless(&parts.headers);
-        let allowance = policy.allowance(endless, overruled);
-        let brief = endless && allowance.time < policy.orphan.max_duration;
+        let allowance = policy.allowance(backend, endless, overruled);
+        let brief = endless && allowance.time < policy.longest(backend);
         let bodyless = link.is_read();
         let first = link.at_once();
         // Where others may join, or it is told already how it begins, it goes its way through a spool.
@@ -90,7 +90,8 @@ impl Exchange {
         add_cookie(&mut parts, cookie);
         let kept = link.kept(&body);
         let body = store.whole(body, kept);
-        Ok(Come::Whole(Whole { told: Head { parts, body, bodyless, brief }, link }))
+        let told = Box::new(Head { parts, body, bodyless, brief });
+        Ok(Come::Whole(Whole { told, link }))
     }
 
     /// Hands on the head. One that was `handed` on already is handed on once: another one must be the

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{Exchange, run::Stopped};
 use crate::{
-    admission::queue::Came,
+    admission::queue::{Came, Wait},
     backend::{Backend, InLine, Link, Outbound, Slot, Turn},
     observe::trace::What,
     refusal::Refusal,
@@ -20,21 +20,20 @@ use crate::{
 
 impl Exchange {
     /// A slot, as soon as there is one. None where it has to wait for the backend first: whoever does has no slot.
-    pub(super) fn first_slot(
-        &self,
-        backend: &Backend,
-        request: &Outbound,
+    pub(super) fn first_slot<'a>(
+        &'a self,
+        backend: &'a Backend,
+        request: &'a Outbound,
     ) -> impl Future<Output = Result<Option<Slot>, Stopped>> {
-        let is_there = backend.is_there();
-        // Here, since an `async fn` would hold it all twice.
-        async move {
-            if !is_there {
-                return Ok(None);
-            }
-            let slot = self.slot(backend, request, Came::New, None).await?;
+        let place = || backend.slot(request, Came::New, false, self.record().began());
+        let mut place = backend.is_there().then(place);
+        // No `async` block: this is what thousands in the queue are, and that would hold parts of it twice.
+        poll_fn(move |cx| {
+            let Some(place) = &mut place else { return Poll::Ready(Ok(None)) };
+            let slot = ready!(self.poll_slot(place, backend, request, None, cx))?;
             self.may_go_on(request)?;
-            Ok(Some(slot))
-        }
+            Poll::Ready(Ok(Some(slot)))
+        })
     }
 
     /// Connects. Where it has no `slot`, or the backend is away, it waits for the backend before that, then for a
@@ -118,7 +117,9 @@ impl Exchange {
         came: Came,
         turn: &mut Turn<'_>,
     ) -> Result<Slot, Stopped> {
-        let slot = self.slot(backend, request, came, Some(turn)).await?;
+        let mut place = backend.slot(request, came, turn.was_held(), self.record().began());
+        let slot =
+            poll_fn(|cx| self.poll_slot(&mut place, backend, request, Some(turn), cx)).await?;
         turn.lets_the_next_go();
         self.may_go_on(request)?;
         Ok(slot)
@@ -136,34 +137,30 @@ impl Exchange {
 
     /// A slot, for which it waits in line where none is free, unless everybody leaves, that takes too long, or the backend
     /// has been away for too long meanwhile; with a `turn` where it has waited for the backend before that.
-    fn slot<'a>(
-        &'a self,
-        backend: &'a Backend,
-        request: &'a Outbound,
-        came: Came,
-        mut turn: Option<&mut Turn<'_>>,
-    ) -> impl Future<Output = Result<Slot, Stopped>> {
-        let was_held = turn.as_ref().is_some_and(|turn| turn.was_held());
-        let mut place = backend.slot(request, came, was_held, self.record().began());
-        // Here, too, since an `async fn` would hold it all twice.
-        poll_fn(move |cx| {
-            let slot = ready!(self.poll_slot(&mut place, backend, request, &mut turn, cx));
-            if let Some(queued) = place.since() {
-                self.record().queued_for(queued.elapsed());
-            }
-            Poll::Ready(slot)
-        })
-    }
-
     fn poll_slot(
         &self,
         place: &mut InLine<'_>,
         backend: &Backend,
         request: &Outbound,
-        turn: &mut Option<&mut Turn<'_>>,
+        turn: Option<&mut Turn<'_>>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Slot, Stopped>> {
-        let was_in_line = place.since().is_some();
+        let slot = ready!(self.poll_in_line(place, backend, request, turn, cx));
+        if let Some(wait) = place.wait() {
+            self.record().queued_for(wait.since.elapsed());
+        }
+        Poll::Ready(slot)
+    }
+
+    fn poll_in_line(
+        &self,
+        place: &mut InLine<'_>,
+        backend: &Backend,
+        request: &Outbound,
+        turn: Option<&mut Turn<'_>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Slot, Stopped>> {
+        let was_in_line = place.wait().is_some();
         if was_in_line {
             self.recall(request);
         }
@@ -174,16 +171,15 @@ impl Exchange {
         if let Some(turn) = turn {
             turn.lets_the_next_go();
         }
-        let Some(queued) = place.since() else { unreachable!("it waits") };
-        let until = place.until(queued);
+        let Some(Wait { since, until }) = place.wait() else { unreachable!("it waits") };
         if was_in_line {
             // Woken, and not for a slot.
             if let Some(stopped) = self.outwaited(backend, request, until) {
                 return Poll::Ready(Err(stopped));
             }
         } else {
-            self.happened(What::Queued, queued);
-            if until <= queued {
+            self.happened(What::Queued, since);
+            if until <= since {
                 return Poll::Ready(Err(Stopped::QueuedTooLong));
             }
             backend.watch_queue();
@@ -273,10 +269,10 @@ mod tests {
 
     #[test]
     fn who_waits_in_the_queue_is_small() {
-        fn size<A, B, C, D, E, F: Future>(_: fn(A, B, C, D, Option<E>) -> F) -> usize {
+        fn size<A, B, C, F: Future>(_: fn(A, B, C) -> F) -> usize {
             size_of::<F>()
         }
-        let size = size(Exchange::slot);
-        assert!(size <= 224, "{size}");
+        let size = size(Exchange::first_slot);
+        assert!(size <= 96, "{size}");
     }
 }

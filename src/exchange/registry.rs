@@ -64,7 +64,7 @@ impl Registry {
         }
         let writes = ready.plan.means.backend.shared.writes.clone();
         // What an orphan may discard bounds what is retained of it, too.
-        let bound = self.max_body.min(ready.plan.policy.orphan.max_bytes);
+        let bound = self.max_body.min(ready.plan.means.backend.config.orphan.max_bytes);
         ready.plan.retain = Retain::Upto(bound);
         let known = Box::new(Known::ToEquals(Listing { registry: self.clone(), identity }));
         let open = Open::new(caller, To::Equals { writes, since: 0 });

@@ -60,22 +60,20 @@ pub(super) fn run(exchange: Exchange, plan: Plan) -> impl Future<Output = ()> {
     // Here, since an `async fn` would hold it all twice.
     let Plan { means, request, policy, by_pipe, retain, tunnel } = plan;
     async move {
-        let ended = match exchange.first_slot(&means.backend, &request).await {
-            Ok(slot) => {
-                let spool = AnswerSpool { store: &means.store, retain, by_pipe, made: None };
-                let (backend, tunnel) = (&*means.backend, tunnel.as_deref());
-                // Boxed, and so made only now: while thousands wait in the queue, it would lie in no cache any more.
-                Box::pin(shielded(&exchange, backend, request, slot, &policy, spool, tunnel)).await
-            }
+        let slot = match exchange.first_slot(&means.backend, &request).await {
+            Ok(slot) => slot,
             Err(stopped) => {
                 exchange.conclude(stopped.ended(), stopped.reason());
-                Err(stopped)
+                return exchange.refuse_for(&stopped);
             }
         };
+        let spool = AnswerSpool { store: &means.store, retain, by_pipe, made: None };
+        let (backend, tunnel) = (&*means.backend, tunnel.as_deref());
+        // Boxed, and so made only now: while thousands wait in the queue, it would lie in no cache any more.
+        let ended =
+            Box::pin(shielded(&exchange, backend, request, slot, &policy, spool, tunnel)).await;
         let kept = ended.unwrap_or_else(|stopped| {
-            if let Some(refusal) = stopped.refusal() {
-                exchange.refuse(&refusal);
-            }
+            exchange.refuse_for(&stopped);
             None
         });
         drop(exchange);
@@ -195,6 +193,13 @@ impl Exchange {
         }
     }
 
+    /// To whom still waits for a head, where that is refused.
+    fn refuse_for(&self, stopped: &Stopped) {
+        if let Some(refusal) = stopped.refusal() {
+            self.refuse(&refusal);
+        }
+    }
+
     /// Sends the request, and passes on what comes of it.
     fn ask(
         &self,
@@ -214,7 +219,7 @@ impl Exchange {
                     biased;
                     sent = backend.send(slot, link, request, self) => sent.map_err(Stopped::NoAnswer)?,
                     // What is dropped here is the exchange itself: it is cut.
-                    reason = self.outlived(policy.allowance(false, None)) => {
+                    reason = self.outlived(policy.allowance(&backend.config, false, None)) => {
                         return Err(Stopped::Cut(reason));
                     }
                 };
@@ -226,14 +231,15 @@ impl Exchange {
                     Sent::Switched(switched) => return Ok(Heard::Switched(switched)),
                 }
             };
-            let answer = match self.whole(answer, policy, store, handed.is_some())? {
-                Come::Whole(whole) => return Ok(Heard::Whole(whole)),
-                Come::InPart(answer) => answer,
-            };
+            let answer =
+                match self.whole(answer, (*policy, &backend.config), store, handed.is_some())? {
+                    Come::Whole(whole) => return Ok(Heard::Whole(whole)),
+                    Come::InPart(answer) => answer,
+                };
             let passed = match self.hand_on(answer, spool.get(), handed) {
                 // Boxed: each exchange would bear its size, and whose answer does not come whole at once is busy with that.
                 Ok(begun) => {
-                    let max_bytes = policy.orphan.max_bytes;
+                    let max_bytes = backend.config.orphan.max_bytes;
                     Box::pin(self.pass_on(begun, max_bytes, spool.get(), &mut again)).await
                 }
                 Err(stopped) => Err(stopped),
@@ -353,8 +359,8 @@ mod tests {
         }
         // Thousands may sleep at once, with a slot or without; what is rare and large is boxed where it is
         // awaited. Size classes of the allocator's: one more byte takes up the next one. Half of the former is for the
-        // queue, where each box would be one more line of memory to wait for.
-        assert!(size_of_run(run) <= 448, "{}", size_of_run(run));
+        // queue, where a box would be one more line of memory to wait for.
+        assert!(size_of_run(run) <= 192, "{}", size_of_run(run));
         assert!(size_of_shielded(shielded) <= 640, "{}", size_of_shielded(shielded));
     }
 }

@@ -84,7 +84,7 @@ pub(super) struct State {
     pub closed: bool,
     /// To be sent even if nobody watches by then: its client was told that it will be.
     pub promised: bool,
-    pub watchers: usize,
+    pub watchers: u32,
     /// Where others may join.
     pub open: Option<Box<Open>>,
     /// Of the task that wants to know when the last watcher leaves.
@@ -101,13 +101,22 @@ pub(super) struct State {
 /// The place of one watcher.
 #[derive(Debug)]
 pub(super) struct Seat {
-    caller: Option<IpAddr>,
-    /// It was told something, whether or not it has taken that yet.
-    told: bool,
+    told: Word,
+    /// Of whom others may join. Boxed: few have it.
+    caller: Option<Box<IpAddr>>,
     /// Interim answers, to be taken before the answer. Boxed: there are hardly ever any.
     interims: Option<Box<Interims>>,
-    pub answer: Option<Result<Head, NoHead>>,
     pub waker: Option<Waker>,
+}
+
+/// Boxed, both: while an exchange waits, it has no room for either, which would be in no cache any more by then.
+#[derive(Debug)]
+enum Word {
+    Nothing,
+    Head(Box<Head>),
+    NoHead(Box<NoHead>),
+    /// It has taken what it was told.
+    Taken,
 }
 
 #[derive(Debug, Default)]
@@ -168,7 +177,7 @@ impl Shared {
         }
         let mut taken = Seat::of(Some(caller));
         if open.is_offered() {
-            taken.tell(Ok(open.head_for(caller)?));
+            taken.tell(Ok(Box::new(open.head_for(caller)?)));
         }
         state.watchers += 1;
         let now = Instant::now();
@@ -258,19 +267,19 @@ impl State {
         let Some(open) = &mut self.open else {
             if let Some(Some(seat)) = self.seats.first_mut() {
                 let body = spool::Body::Spooled(spool.reader());
-                seat.tell(Ok(Head { parts, body, bodyless, brief }));
+                seat.tell(Ok(Box::new(Head { parts, body, bodyless, brief })));
             }
             return;
         };
         open.offer(parts, spool, bodyless, brief);
         for seat in self.seats.iter_mut().flatten() {
-            let head = seat.caller.and_then(|caller| open.head_for(caller));
-            seat.tell(head.ok_or(NoHead::NotShared));
+            let head = seat.caller.as_deref().and_then(|caller| open.head_for(*caller));
+            seat.tell(head.map(Box::new).ok_or_else(|| Box::new(NoHead::NotShared)));
         }
     }
 
     /// The same with a whole answer, where nobody can join. False where nobody watches.
-    pub(super) fn answer_whole(&mut self, head: Head) -> bool {
+    pub(super) fn answer_whole(&mut self, head: Box<Head>) -> bool {
         match self.seats.first_mut() {
             Some(Some(seat)) => {
                 seat.tell(Ok(head));
@@ -304,14 +313,15 @@ impl State {
     /// To those who still wait for a head.
     pub(super) fn refuse(&mut self, refusal: &Refusal) {
         for seat in self.seats.iter_mut().flatten() {
-            seat.tell(Err(NoHead::Refused(refusal.clone())));
+            seat.tell(Err(Box::new(NoHead::Refused(refusal.clone()))));
         }
     }
 }
 
 impl Seat {
     fn of(caller: Option<IpAddr>) -> Self {
-        Self { caller, told: false, interims: None, answer: None, waker: None }
+        let caller = caller.map(Box::new);
+        Self { caller, told: Word::Nothing, interims: None, waker: None }
     }
 
     /// Those that have come since.
@@ -322,12 +332,25 @@ impl Seat {
         }
     }
 
-    /// Only once.
-    fn tell(&mut self, answer: Result<Head, NoHead>) {
-        if std::mem::replace(&mut self.told, true) {
-            return;
+    /// What it was told, unless it has that already.
+    pub(super) fn take_answer(&mut self) -> Option<Result<Box<Head>, Box<NoHead>>> {
+        if let Word::Nothing = self.told {
+            return None;
         }
-        self.answer = Some(answer);
+        match std::mem::replace(&mut self.told, Word::Taken) {
+            Word::Head(head) => Some(Ok(head)),
+            Word::NoHead(no_head) => Some(Err(no_head)),
+            Word::Nothing | Word::Taken => None,
+        }
+    }
+
+    /// Only once.
+    fn tell(&mut self, answer: Result<Box<Head>, Box<NoHead>>) {
+        let Word::Nothing = self.told else { return };
+        self.told = match answer {
+            Ok(head) => Word::Head(head),
+            Err(no_head) => Word::NoHead(no_head),
+        };
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -343,3 +366,14 @@ pub(super) fn keep(place: &mut Option<Waker>, cx: &Context<'_>) {
 
 /// Interim answers to one request that are passed on. There are clients that bear no more (Go's).
 const MOST_INTERIMS: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shared_takes_three_lines_of_the_cache() {
+        // With the two counts of its handles, a size class of the allocator's that begins with a line.
+        assert!(2 * size_of::<usize>() + size_of::<Shared>() <= 192);
+    }
+}

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Response};
+use http::{Method, Response};
 
 use super::*;
 use crate::{
     admission::per_client::Clients,
     client::ClientKey,
     observe::{books::Books, record::Facts},
+    request_id::RequestId,
 };
 
 fn opened() -> (Exchange, Watcher) {
@@ -14,7 +15,7 @@ fn opened() -> (Exchange, Watcher) {
     let clients = Clients::generous();
     let share = clients.admit(&clients.account(key)).expect("room");
     let facts = Facts {
-        id: HeaderValue::from_static("id"),
+        id: RequestId::from_static("id"),
         client: None,
         line: Some((Method::GET, "/".into())),
         began: Instant::now(),

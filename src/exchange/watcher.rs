@@ -94,7 +94,7 @@ impl Watcher {
     pub(crate) fn head(
         &mut self,
         interim: impl Fn(Response<()>),
-    ) -> impl Future<Output = Result<Head, Refusal>> {
+    ) -> impl Future<Output = Result<Box<Head>, Refusal>> {
         poll_fn(move |cx| {
             loop {
                 match ready!(self.poll_head(cx, &interim)) {
@@ -104,8 +104,10 @@ impl Watcher {
                         }
                         return Poll::Ready(Ok(head));
                     }
-                    Err(NoHead::Refused(refusal)) => return Poll::Ready(Err(refusal)),
-                    Err(NoHead::NotShared) => self.start_alone()?,
+                    Err(no_head) => match *no_head {
+                        NoHead::Refused(refusal) => return Poll::Ready(Err(refusal)),
+                        NoHead::NotShared => self.start_alone()?,
+                    },
                 }
             }
         })
@@ -115,7 +117,7 @@ impl Watcher {
         &mut self,
         cx: &mut Context<'_>,
         interim: impl Fn(Response<()>),
-    ) -> Poll<Result<Head, NoHead>> {
+    ) -> Poll<Result<Box<Head>, Box<NoHead>>> {
         if let Some(running) = &mut self.running {
             self.shared.recall();
             if running.poll(cx).is_ready() {
@@ -132,7 +134,7 @@ impl Watcher {
         }
         let seat = state.seat(self.seat);
         seat.interims().into_iter().for_each(interim);
-        let Some(answer) = seat.answer.take() else {
+        let Some(answer) = seat.take_answer() else {
             if self.running.is_none() {
                 keep(&mut seat.waker, cx);
             }

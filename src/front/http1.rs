@@ -35,87 +35,97 @@ struct Around<'a> {
 
 /// Serves the connection until its end, or until it is to be parked, and gives it back then. Once
 /// `draining` is over, it takes no further request.
-pub(super) async fn serve(
+pub(super) fn serve(
     io: Box<ClientIo>,
     connection: Arc<Connection>,
     proxy: &Proxy,
     draining: &mut Draining,
-) -> Option<Box<ClientIo>> {
-    let bounds = proxy.client_bounds();
-    let max_head = usize::try_from(bounds.max_head).unwrap_or(usize::MAX);
-    let mut builder = http1::Builder::new();
-    if bounds.max_fields != FIELDS {
-        // Told so, hyper would have no room for them ready.
-        builder.max_headers(bounds.max_fields);
-    }
+) -> impl Future<Output = Option<Box<ClientIo>>> {
     connection.rouse();
-    let around = Around { upgrade: Upgrade::default(), tasks: proxy.tasks() };
-    let service = service_fn(|mut request: Request<Incoming>| {
-        let is_asked = Upgrade::is_asked(&request);
-        let last = !is_asked && headers::ends_connection(request.version(), request.headers());
-        connection.begin(request.version(), request.body().is_end_stream(), last);
-        if is_asked {
-            around.upgrade.ask(&mut request, &connection);
+    // Here, since an `async fn` would hold it all twice.
+    async move {
+        let around = Around { upgrade: Upgrade::default(), tasks: proxy.tasks() };
+        let service = service_fn(|mut request: Request<Incoming>| {
+            let is_asked = Upgrade::is_asked(&request);
+            let last = !is_asked && headers::ends_connection(request.version(), request.headers());
+            connection.begin(request.version(), request.body().is_end_stream(), last);
+            if is_asked {
+                around.upgrade.ask(&mut request, &connection);
+            }
+            // Not boxed: hyper has a place for it, which stays with an open connection, and one that is parked has no
+            // hyper.
+            let visit = proxy.visit(request, Carrier::Connection(connection.clone()));
+            // By one reference: with two it would be of the allocator's next size class, that of tasks, and leave holes
+            // between those when it is given up.
+            let around = &around;
+            visit.map(move |mut response| {
+                let Around { upgrade, tasks } = around;
+                if tasks.is_draining() && !is_tunnel(&response) {
+                    // While newcomers are still taken, whoever is here already learns that it is time to go
+                    // elsewhere, and no request crosses the end of its connection on the way.
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                if is_asked && !is_tunnel(&response) {
+                    upgrade.declined();
+                }
+                Ok::<_, Infallible>(response)
+            })
+        });
+        // A block: the builder would stay as long as the connection.
+        let mut served = {
+            let bounds = proxy.client_bounds();
+            let max_head = usize::try_from(bounds.max_head).unwrap_or(usize::MAX);
+            let mut builder = http1::Builder::new();
+            if bounds.max_fields != FIELDS {
+                // Told so, hyper would have no room for them ready.
+                builder.max_headers(bounds.max_fields);
+            }
+            builder
+                // hyper reads nothing while it serves, and holds no buffer for that. What a FIN means then is found
+                // out below it, in `io::watch`.
+                .half_close(true)
+                // So is how long a head may take, in `io`.
+                .header_read_timeout(None)
+                .max_header_size(max_head)
+                .max_buf_size(max_head.max(READ_BUFFER))
+                .serve_connection(TokioIo::new(io), service)
+                .with_upgrades()
+        };
+        let ended = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(result) = Pin::new(&mut served).poll(cx) {
+                    return Poll::Ready(Some(result));
+                }
+                if connection.is_draining() {
+                    return Poll::Pending;
+                }
+                if Pin::new(&mut *draining).poll(cx).is_ready() {
+                    connection.drain();
+                    Pin::new(&mut served).graceful_shutdown();
+                } else if connection.is_resting() {
+                    return Poll::Ready(None);
+                } else {
+                    return Poll::Pending;
+                }
+            }
+        });
+        let Some(result) = ended.await else {
+            let parts = served.into_parts()?;
+            let mut io = parts.io.into_inner();
+            tracing::debug!(client = %connection.name, "client connection parked");
+            io.put_back(parts.read_buf);
+            return Some(io);
+        };
+        drop(served);
+        if let Err(error) = result {
+            tracing::debug!(client = %connection.name, %error, "client connection ended");
         }
-        // Not boxed: hyper has a place for it, which stays with an open connection, and one that is parked has no hyper.
-        let visit = proxy.visit(request, Carrier::Connection(connection.clone()));
-        // By one reference: with two it would be of the allocator's next size class, that of tasks, and leave holes
-        // between those when it is given up.
-        let around = &around;
-        visit.map(move |mut response| {
-            let Around { upgrade, tasks } = around;
-            if tasks.is_draining() && !is_tunnel(&response) {
-                // While newcomers are still taken, whoever is here already learns that it is time to go
-                // elsewhere, and no request crosses the end of its connection on the way.
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            if is_asked && !is_tunnel(&response) {
-                upgrade.declined();
-            }
-            Ok::<_, Infallible>(response)
-        })
-    });
-    let mut served = builder
-        // hyper reads nothing while it serves, and holds no buffer for that. What a FIN means then is found out
-        // below it, in `io::watch`.
-        .half_close(true)
-        // So is how long a head may take, in `io`.
-        .header_read_timeout(None)
-        .max_header_size(max_head)
-        .max_buf_size(max_head.max(READ_BUFFER))
-        .serve_connection(TokioIo::new(io), service)
-        .with_upgrades();
-    let ended = poll_fn(|cx| {
-        loop {
-            if let Poll::Ready(result) = Pin::new(&mut served).poll(cx) {
-                return Poll::Ready(Some(result));
-            }
-            if connection.is_draining() {
-                return Poll::Pending;
-            }
-            if Pin::new(&mut *draining).poll(cx).is_ready() {
-                connection.drain();
-                Pin::new(&mut served).graceful_shutdown();
-            } else if connection.is_resting() {
-                return Poll::Ready(None);
-            } else {
-                return Poll::Pending;
-            }
+        if let Some(asked) = around.upgrade.asked() {
+            // Boxed: few are.
+            Box::pin(asked.hand_over(connection, proxy)).await;
         }
-    });
-    let Some(result) = ended.await else {
-        let parts = served.into_parts()?;
-        let mut io = parts.io.into_inner();
-        tracing::debug!(client = %connection.name, "client connection parked");
-        io.put_back(parts.read_buf);
-        return Some(io);
-    };
-    drop(served);
-    if let Err(error) = result {
-        tracing::debug!(client = %connection.name, %error, "client connection ended");
+        None
     }
-    around.upgrade.hand_over(connection, proxy).await;
-    None
 }
 
 fn is_tunnel<B>(response: &Response<B>) -> bool {

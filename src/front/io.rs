@@ -29,6 +29,7 @@ use crate::{
     connection::Connection,
     observe::record::{Facts, Record},
     refusal::Refusal,
+    request_id::RequestId,
     spool::Piped,
 };
 
@@ -39,8 +40,8 @@ pub(super) struct ClientIo {
     bounds: Arc<Client>,
     /// Bytes that were read before hyper asked for them, to be read before all others.
     ahead: Bytes,
-    /// Bytes of our own, to go out before anything of hyper's.
-    own: Bytes,
+    /// Bytes of our own, to go out before anything of hyper's. Boxed: few have any.
+    own: Option<Box<Bytes>>,
     /// Bytes of the present answer have gone out.
     answering: bool,
     /// So many, of this one or the last.
@@ -121,7 +122,7 @@ impl ClientIo {
             connection,
             bounds,
             ahead: Bytes::new(),
-            own: Bytes::new(),
+            own: None,
             answering: false,
             gone_out: 0,
             piped: None,
@@ -149,7 +150,7 @@ impl ClientIo {
             return;
         }
         self.state = State::Refused;
-        self.own = refusal.bytes();
+        self.own = Some(Box::new(refusal.bytes()));
         let began = self.waiting_since.unwrap_or_else(Instant::now);
         log_refusal(&self.connection, refusal, began, true);
     }
@@ -187,12 +188,8 @@ impl ClientIo {
 
 /// The line of what never became a request. `sent`: an answer could be given.
 pub(super) fn log_refusal(connection: &Connection, refusal: &Refusal, began: Instant, sent: bool) {
-    let facts = Facts {
-        id: crate::headers::request_id(),
-        client: Some(connection.name.clone()),
-        line: None,
-        began,
-    };
+    let facts =
+        Facts { id: RequestId::new(), client: Some(connection.name.clone()), line: None, began };
     let record = Record::open(&connection.books, facts);
     if sent {
         record.answered_with(refusal.status());

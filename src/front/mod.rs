@@ -21,7 +21,6 @@ pub(crate) use self::transport::Transport;
 use crate::{
     admission::{per_client::ClientSeat, room::Ticket},
     client::Hop,
-    connection::Connection,
     proxy::Proxy,
     refusal::Refusal,
     tasks::Draining,
@@ -51,44 +50,39 @@ pub(crate) struct Seat {
 pub(crate) fn serve(
     arrival: Arrival,
     proxy: Proxy,
-    draining: Draining,
+    mut draining: Draining,
 ) -> impl Future<Output = ()> {
     let Arrival { transport, hop, seat } = arrival;
     let (connection, bounds) = proxy.connection(hop, seat.client.as_ref());
     let connection = Arc::new(connection);
     let io = ClientIo::new(transport, connection.clone(), bounds, seat);
     // Boxed, and not within: a parked connection would have room for it twice.
-    live(Box::new(io), connection, proxy, draining)
-}
-
-async fn live(
-    mut io: Box<ClientIo>,
-    connection: Arc<Connection>,
-    proxy: Proxy,
-    mut draining: Draining,
-) {
-    let is_http2 = tokio::select! {
-        biased;
-        // Cancel-safe: what was read can be read again.
-        is_http2 = greeting::is_http2(&mut io) => is_http2,
-        () = &mut draining => false,
-    };
-    // Boxed, both: each would bear the other's size, and a parked connection that of both.
-    if is_http2 {
-        // Many things go to and fro at once: an acknowledgement has no answer to wait for.
-        io.acknowledge();
-        return Box::pin(http2::serve(io, connection, proxy, draining)).await;
-    }
-    while let Some(parked) =
-        Box::pin(http1::serve(io, connection.clone(), &proxy, &mut draining)).await
-    {
-        io = parked;
-        connection.fields.forget();
-        tokio::select! {
+    let mut io = Box::new(io);
+    // Here, since an `async fn` would hold it all twice.
+    async move {
+        let is_http2 = tokio::select! {
             biased;
             // Cancel-safe: what was read can be read again.
-            () = greeting::speaks(&mut io) => {}
-            () = &mut draining => {}
+            is_http2 = greeting::is_http2(&mut io) => is_http2,
+            () = &mut draining => false,
+        };
+        // Boxed, both: each would bear the other's size, and a parked connection that of both.
+        if is_http2 {
+            // Many things go to and fro at once: an acknowledgement has no answer to wait for.
+            io.acknowledge();
+            return Box::pin(http2::serve(io, connection, proxy, draining)).await;
+        }
+        while let Some(parked) =
+            Box::pin(http1::serve(io, connection.clone(), &proxy, &mut draining)).await
+        {
+            io = parked;
+            connection.fields.forget();
+            tokio::select! {
+                biased;
+                // Cancel-safe: what was read can be read again.
+                () = greeting::speaks(&mut io) => {}
+                () = &mut draining => {}
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Upgrade(Mutex<Option<Asked>>);
 
-struct Asked {
+pub(super) struct Asked {
     /// hyper lets go of the socket by this, and does not close it, whatever the answer was.
     given_up: OnUpgrade,
     /// To the exchange that waits for its client's end.
@@ -64,9 +64,16 @@ impl Upgrade {
         }
     }
 
+    /// What is to become of the connection once hyper is done with it.
+    pub(super) fn asked(self) -> Option<Asked> {
+        self.0.into_inner()
+    }
+}
+
+impl Asked {
     /// hyper is done with the connection: it goes to the tunnel, or is closed.
     pub(super) async fn hand_over(self, connection: Arc<Connection>, proxy: &Proxy) {
-        let Some(Asked { given_up, tunnel }) = self.0.into_inner() else { return };
+        let Self { given_up, tunnel } = self;
         // An error means that the connection was broken.
         let Ok(upgraded) = given_up.await else { return };
         let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Box<ClientIo>>>() else {

@@ -8,14 +8,18 @@ use http::{
     response,
 };
 
-use super::{X_REQUEST_ID, forwarding::append, hop_by_hop::strip_hop_by_hop, is};
-use crate::{config::OnDisconnect, refusal::Refusal};
+use super::{forwarding::append, hop_by_hop::strip_hop_by_hop, is};
+use crate::{
+    config::OnDisconnect,
+    refusal::Refusal,
+    request_id::{RequestId, X_REQUEST_ID},
+};
 
 /// Turns the head of a response into the one that the client gets. Gives back what the
 /// application says of clients that leave.
 pub(crate) fn accept(
     head: &mut response::Parts,
-    id: &HeaderValue,
+    id: &RequestId,
 ) -> Result<Option<OnDisconnect>, Refusal> {
     // Nobody asked for an upgrade, and interim answers end where they are not passed on.
     if head.status.is_informational() {
@@ -27,7 +31,7 @@ pub(crate) fn accept(
 /// The same for an answer that opens a tunnel. Gives back the protocol that it names.
 pub(crate) fn switched(
     head: &mut response::Parts,
-    id: &HeaderValue,
+    id: &RequestId,
 ) -> Result<Option<HeaderValue>, Refusal> {
     let protocol = head.headers.get(UPGRADE).cloned();
     clear(head, id)?;
@@ -36,7 +40,7 @@ pub(crate) fn switched(
     Ok(protocol)
 }
 
-fn clear(head: &mut response::Parts, id: &HeaderValue) -> Result<Option<OnDisconnect>, Refusal> {
+fn clear(head: &mut response::Parts, id: &RequestId) -> Result<Option<OnDisconnect>, Refusal> {
     let mut overrules = false;
     let mut has_id = false;
     let mut is_coded = false;
@@ -63,7 +67,7 @@ fn clear(head: &mut response::Parts, id: &HeaderValue) -> Result<Option<OnDiscon
         head.headers.insert(CONTENT_LENGTH, length);
     }
     if !has_id {
-        head.headers.append(X_REQUEST_ID, id.clone());
+        head.headers.append(X_REQUEST_ID, id.value());
     }
     head.version = Version::HTTP_11;
     Ok(if overrules { overruled(&mut head.headers) } else { None })
@@ -81,15 +85,15 @@ pub(crate) fn is_same_answer(one: &response::Parts, other: &response::Parts) -> 
 
 /// Marks the answer of an exchange that is another client's (RFC 9211, section 2.6), and gives it
 /// the id of the request that it answers.
-pub(crate) fn collapsed(head: &mut response::Parts, id: &HeaderValue) {
+pub(crate) fn collapsed(head: &mut response::Parts, id: &RequestId) {
     append(&mut head.headers, CACHE_STATUS, HeaderValue::from_static("seawall; collapsed"));
-    head.headers.insert(X_REQUEST_ID, id.clone());
+    head.headers.insert(X_REQUEST_ID, id.value());
 }
 
 /// Marks an answer that an earlier request has brought about.
-pub(crate) fn replayed(headers: &mut HeaderMap, id: &HeaderValue) {
+pub(crate) fn replayed(headers: &mut HeaderMap, id: &RequestId) {
     headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    headers.insert(X_REQUEST_ID, id.clone());
+    headers.insert(X_REQUEST_ID, id.value());
 }
 
 fn overruled(headers: &mut HeaderMap) -> Option<OnDisconnect> {

@@ -1,6 +1,9 @@
 //! What the backend is told of those before us: `Via`, `Forwarded`, `X-Forwarded-*`.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
@@ -22,23 +25,22 @@ pub(crate) enum Scheme {
     Https,
 }
 
-/// What is said of a peer, for all requests of its connection.
+/// A peer, and what is said of it for all requests of its connection.
 #[derive(Debug)]
 pub(crate) struct PeerFields {
-    address: Option<IpAddr>,
-    scheme: Scheme,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) scheme: Scheme,
     /// Of the last `Host`: most connections have but one. A parked connection has none.
     last: Mutex<Option<Arc<Said>>>,
 }
 
 impl PeerFields {
-    pub(crate) fn new(address: Option<IpAddr>, scheme: Scheme) -> Self {
-        let address = address.map(|address| address.to_canonical());
+    pub(crate) fn new(address: Option<SocketAddr>, scheme: Scheme) -> Self {
         Self { address, scheme, last: Mutex::new(None) }
     }
 
-    pub(super) fn scheme(&self) -> Scheme {
-        self.scheme
+    fn ip(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip().to_canonical())
     }
 
     /// The next request is made for anew.
@@ -52,7 +54,7 @@ impl PeerFields {
         if last.as_ref().is_some_and(|last| last.host == host) {
             return true;
         }
-        let Some(said) = Said::recent(self.address, self.scheme, host) else { return false };
+        let Some(said) = Said::recent(self.ip(), self.scheme, host) else { return false };
         *last = Some(said);
         true
     }
@@ -62,7 +64,7 @@ impl PeerFields {
         let mut last = self.last.lock();
         match &*last {
             Some(said) if said.host == host => part(said),
-            _ => part(last.insert(Said::of(self.address, self.scheme, host))),
+            _ => part(last.insert(Said::of(self.ip(), self.scheme, host))),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
+    HeaderName, HeaderValue, Method, Uri, Version,
     header::{
         ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, MAX_FORWARDS, TE, TRAILER,
         TRANSFER_ENCODING, VIA,
@@ -39,14 +39,11 @@ use self::{
 };
 use crate::{
     refusal::Refusal,
+    request_id::{RequestId, X_REQUEST_ID},
     wishes::{Form, Wishes},
 };
 
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-
-/// Longest request id that is taken from a client.
-const MAX_ID: usize = 128;
 
 /// The name by which this process knows itself in `Via`; each has its own, so that a chain of
 /// several is no loop.
@@ -82,7 +79,7 @@ pub(crate) struct Peer<'a> {
 
 impl Peer<'_> {
     fn scheme(self) -> Scheme {
-        self.fields.map_or(Scheme::Http, PeerFields::scheme)
+        self.fields.map_or(Scheme::Http, |fields| fields.scheme)
     }
 }
 
@@ -157,7 +154,7 @@ pub(crate) struct Added {
 
 impl Added {
     /// The lines of a request with this id, in pieces.
-    pub(crate) fn pieces<'a>(&'a self, id: &'a HeaderValue) -> [&'a [u8]; 5] {
+    pub(crate) fn pieces<'a>(&'a self, id: &'a RequestId) -> [&'a [u8]; 5] {
         let via = self.via.unwrap_or_default().as_bytes();
         let [name, id, end]: [&[u8]; 3] = match self.names {
             true => [b"x-request-id: ", id.as_bytes(), b"\r\n"],
@@ -171,7 +168,7 @@ impl Added {
 pub(crate) fn rebuild(
     head: &mut request::Parts,
     peer: Peer<'_>,
-    id: &HeaderValue,
+    id: &RequestId,
     backend: &HeaderValue,
 ) -> Added {
     // In absolute form, the target rules over Host (RFC 9112, section 3.2.2).
@@ -237,7 +234,7 @@ pub(crate) fn rebuild(
     }
     if is_named {
         // It may have come several times, or is not fit.
-        headers.insert(X_REQUEST_ID, id.clone());
+        headers.insert(X_REQUEST_ID, id.value());
     }
     let forwarding = match forwarding {
         Told::Lines(lines) => {
@@ -288,13 +285,13 @@ fn takes_trailers(te: &HeaderValue) -> bool {
 pub(crate) fn of_probe(
     path: &str,
     backend: &HeaderValue,
-    id: &HeaderValue,
+    id: &RequestId,
 ) -> Option<request::Parts> {
     let request = http::Request::get(path)
         .header(HOST, backend)
         .header(http::header::USER_AGENT, "seawall (probe)")
         .header(VIA, VIA_11.value.clone())
-        .header(X_REQUEST_ID, id);
+        .header(X_REQUEST_ID, id.value());
     Some(request.body(()).ok()?.into_parts().0)
 }
 
@@ -316,31 +313,6 @@ pub(crate) fn is_page_load<'a>(
 /// Browsers say for what they ask (Fetch Metadata), and so shows that one asks.
 pub(crate) fn is_of_browser(head: &request::Parts) -> bool {
     head.headers.contains_key(SEC_FETCH_MODE)
-}
-
-/// The client's own id where it is fit to be logged, else a new one.
-pub(crate) fn id_of(headers: &HeaderMap) -> HeaderValue {
-    let fit = |value: &&HeaderValue| {
-        let bytes = value.as_bytes();
-        (1..=MAX_ID).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
-    };
-    // No look-up: that would cost as much as passing by ten names.
-    let given = headers.iter().find(|(name, _)| **name == X_REQUEST_ID).map(|(_, value)| value);
-    // A copy: a slice would keep all that was read with it, as long as the exchange lasts.
-    given.filter(fit).and_then(|value| owned(value.as_bytes().to_vec())).unwrap_or_else(request_id)
-}
-
-/// Sixteen hexadecimal digits.
-pub(crate) fn request_id() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let random = fastrand::u128(..).to_le_bytes();
-    let id = random.map(|byte| DIGITS[usize::from(byte & 15)]);
-    owned(id).unwrap_or(HeaderValue::from_static("0"))
-}
-
-/// To be cloned: of bytes that were copied, the first clone would allocate anew.
-fn owned(bytes: impl AsRef<[u8]> + Send + 'static) -> Option<HeaderValue> {
-    HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(bytes)).ok()
 }
 
 /// The path with its query; `*` where the request is for none.

@@ -207,7 +207,7 @@ impl Drop for Open {
 mod tests {
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-    use http::{HeaderValue, Method, StatusCode};
+    use http::{Method, StatusCode};
 
     use super::*;
     use crate::observe::{
@@ -215,6 +215,7 @@ mod tests {
         output::WAITING,
         record::{Ended, Record, Stage},
     };
+    use crate::request_id::RequestId;
 
     struct Output(SyncSender<Vec<u8>>);
 
@@ -230,7 +231,7 @@ mod tests {
 
     fn facts() -> Facts {
         Facts {
-            id: HeaderValue::from_static("abc"),
+            id: RequestId::from_static("abc"),
             client: Some("127.0.0.1:5".into()),
             line: Some((Method::GET, "/a?b=%22".into())),
             began: tokio::time::Instant::now(),

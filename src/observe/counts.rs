@@ -185,7 +185,6 @@ pub(crate) const BOUNDS: [Duration; 32] = {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use tokio::time::Instant;
 
     use super::*;
@@ -193,12 +192,13 @@ mod tests {
         books::Books,
         record::{Facts, Record},
     };
+    use crate::request_id::RequestId;
 
     #[test]
     fn what_is_asked_for_nobody_is_no_answer_that_a_client_missed() {
         let books = Books::unwritten();
         let facts = Facts {
-            id: HeaderValue::from_static("1"),
+            id: RequestId::from_static("1"),
             client: None,
             line: None,
             began: Instant::now(),

@@ -54,7 +54,7 @@ pub(crate) fn json(
     text.extend_from_slice(b"{\"time\":\"");
     text.extend_from_slice(time.as_bytes());
     text.extend_from_slice(b"\",\"id\":");
-    foreign(text, facts.id.to_str().ok());
+    foreign(text, Some(facts.id.as_str()));
     text.extend_from_slice(b",\"client\":");
     word(text, facts.client.as_deref());
     text.extend_from_slice(b",\"method\":");

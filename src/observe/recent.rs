@@ -214,12 +214,13 @@ pub(super) struct Pace {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, Method, StatusCode};
+    use http::{Method, StatusCode};
 
     use super::*;
     use crate::{
         config::Inspect,
         observe::{access::AccessLog, books::Books, record::Record},
+        request_id::RequestId,
     };
 
     fn books(entries: usize, memory: u64) -> Books {
@@ -229,7 +230,7 @@ mod tests {
 
     fn finish(books: &Books, path: &str, status: u16) {
         let facts = Facts {
-            id: HeaderValue::from_static("1"),
+            id: RequestId::from_static("1"),
             client: None,
             line: Some((Method::GET, path.into())),
             began: Instant::now(),

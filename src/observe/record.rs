@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 pub(crate) use super::outcome::{DELIVERING, Ended, Outcome, Source, Stage};
@@ -19,19 +19,20 @@ use super::{
     capture::{Capture, Capturing},
     trace::Trail,
 };
-use crate::lock::Mutex;
+use crate::{lock::Mutex, request_id::RequestId};
 
-/// What is known when the request's head has come.
+/// What is known when the request's head has come. In this order, since the first two are looked at on the way, and the
+/// others at its end.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(crate) struct Facts {
-    /// No slice of what was read from the client: that would keep all of it.
-    pub id: HeaderValue,
-    /// Address and port.
-    pub client: Option<Arc<str>>,
+    pub id: RequestId,
+    pub began: Instant,
     /// None where the head did not parse. The path, with its query, is a copy: a slice would keep
     /// the whole read buffer.
     pub line: Option<(Method, Box<str>)>,
-    pub began: Instant,
+    /// Address and port.
+    pub client: Option<Arc<str>>,
 }
 
 /// Shared by the exchange and its client; the last one to let go writes the line. In this order as [`Outcome`] is, which
@@ -41,13 +42,13 @@ pub(crate) struct Facts {
 pub(crate) struct Record {
     noted: Noted,
     state: Mutex<State>,
+    books: Books,
+    entry: Entry,
     /// What is said, of those that are chosen.
     capture: Option<Box<Mutex<Capture>>>,
     /// Where it is traced.
     trail: Option<Arc<Trail>>,
     facts: Facts,
-    books: Books,
-    entry: Entry,
 }
 
 /// What changes while it stands in the books.
@@ -156,7 +157,7 @@ impl Record {
         self.facts.began
     }
 
-    pub(crate) fn id(&self) -> &HeaderValue {
+    pub(crate) fn id(&self) -> &RequestId {
         &self.facts.id
     }
 
@@ -293,13 +294,16 @@ mod tests {
 
     #[test]
     fn a_record_is_small_and_what_is_noted_of_it_first_lies_in_one_line_of_the_cache() {
-        // It stands behind the two counts of its handles. With them it is as large as a size class of the allocator's, which
-        // begins with a line.
+        // It stands behind the two counts of its handles. The allocator's size class for it begins with a line.
         let counts = 2 * size_of::<usize>();
-        assert_eq!(counts + size_of::<Record>(), 448);
+        assert!((385..=448).contains(&(counts + size_of::<Record>())));
         assert!(
             counts + offset_of!(Record, state) + size_of::<u64>() + offset_of!(Outcome, queue)
                 <= 64
         );
+        // And so does what is looked at later.
+        let (from, facts) = (counts + offset_of!(Record, capture), offset_of!(Record, facts));
+        assert_eq!(from % 64, 0);
+        assert!(counts + facts + offset_of!(Facts, line) <= from + 64);
     }
 }

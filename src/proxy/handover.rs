@@ -4,7 +4,6 @@ use std::{
     future::Future,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
-    time::Duration,
 };
 
 use http::{Method, Response, request};
@@ -21,6 +20,7 @@ use crate::{
     observe::record::{Facts, Record},
     refusal::Refusal,
     replay::Naming,
+    request_id::RequestId,
     spool::{Received, Retain},
     tunnel::{self, Asked},
     visit::Visit,
@@ -72,7 +72,7 @@ impl House {
     /// Asks the backend how it is, for whoever wants to know.
     pub(super) fn ask(&self, means: &Arc<Means>, path: &str) -> Option<(Arc<Record>, Watcher)> {
         let facts = Facts {
-            id: headers::request_id(),
+            id: RequestId::new(),
             client: None,
             line: Some((Method::GET, path.into())),
             began: Instant::now(),
@@ -87,8 +87,7 @@ impl House {
         }
         let request = Outbound::new(Box::new(head), &[], Received::Nothing);
         let mut ready = ready(share, record.clone(), means, None, request);
-        // Whoever hears it out does so for as long; without him, it is cut at once.
-        ready.plan.policy.orphan.max_duration = Duration::ZERO;
+        ready.plan.policy = Policy::Ours;
         Some((record, exchange::start(ready)))
     }
 
@@ -131,7 +130,7 @@ impl House {
         route: &Route,
         patience: Option<Instant>,
         interim: impl Fn(Response<()>),
-    ) -> impl Future<Output = Result<exchange::Head, Refusal>> {
+    ) -> impl Future<Output = Result<Box<exchange::Head>, Refusal>> {
         // Where it would only be sent to be cut, nothing is promised.
         let goes_on = route.on_disconnect != Some(OnDisconnect::Cancel);
         // Here, since an `async fn` would hold it all twice.
@@ -157,11 +156,7 @@ fn ready(
     on_disconnect: Option<OnDisconnect>,
     request: Outbound,
 ) -> Ready {
-    let policy = Policy {
-        on_disconnect,
-        orphan: means.backend.config.orphan.clone(),
-        endless: means.backend.config.endless,
-    };
+    let policy = Policy::Route(on_disconnect);
     let means = means.clone();
     // Boxed: it is handed on, and kept, at many places.
     let request = Box::new(request);

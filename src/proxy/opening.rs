@@ -7,25 +7,26 @@ use tokio::time::Instant;
 
 use super::House;
 use crate::{
-    client,
+    client::{self, Hop},
     connection::Connection,
     headers::{self, Scheme},
     observe::{
         record::{Facts, Record},
         trace,
     },
+    request_id::RequestId,
     visit::{Carrier, Visit},
 };
 
 impl House {
     pub(super) fn open(&self, head: &request::Parts, carrier: Carrier) -> Visit {
         let facts = Facts {
-            id: headers::id_of(&head.headers),
+            id: RequestId::of(&head.headers),
             client: carrier.connection().map(|connection| self.name_of(connection, head)),
             line: Some((head.method.clone(), self.redact.target(headers::target(head)).into())),
             began: Instant::now(),
         };
-        let scheme = || carrier.connection().map_or(Scheme::Http, |one| one.hop.scheme);
+        let scheme = || carrier.connection().map_or(Scheme::Http, |one| one.fields.scheme);
         let is_kept = matches!(carrier, Carrier::Operator(_));
         let trail = self.books.tracer().and_then(|tracer| tracer.trail(head, scheme().name()));
         let record = Record::open_with(&self.books, facts, is_kept, trail);
@@ -37,8 +38,8 @@ impl House {
 
     /// For the log: the peer, or for whom it speaks.
     fn name_of(&self, connection: &Connection, head: &request::Parts) -> Arc<str> {
-        let hop = &connection.hop;
-        match client::address(hop, &head.headers, &self.bounds.trusted_proxies) {
+        let hop = Hop::of(&connection.fields);
+        match client::address(&hop, &head.headers, &self.bounds.trusted_proxies) {
             Some(address) if Some(address) != hop.ip() => headers::text_of(address).into(),
             _ => connection.name.clone(),
         }

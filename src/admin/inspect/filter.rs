@@ -81,7 +81,7 @@ impl Filter {
                 || self.method.iter().any(|method| facts.method() == Some(method)))
             && contains(facts.path(), &self.path)
             && contains(facts.client.as_deref(), &self.client)
-            && self.id.as_ref().is_none_or(|id| facts.id == id.as_str())
+            && self.id.as_ref().is_none_or(|id| facts.id.as_str() == id)
             && self.backend.as_ref().is_none_or(|wanted| **wanted == *name(outcome.account))
             && self.min_ms.is_none_or(|least| {
                 let took = match over {

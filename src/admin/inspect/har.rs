@@ -40,7 +40,7 @@ fn entry(house: &House, one: &Finished) -> Option<Value> {
         "cache": {},
         "timings": timings(facts, outcome),
         "comment": comment(outcome),
-        "_id": String::from_utf8_lossy(facts.id.as_bytes()),
+        "_id": facts.id.as_str(),
         "_client": facts.client,
         "_ended": outcome.ended().word(),
         "_reason": outcome.reason,

@@ -17,11 +17,12 @@ use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    headers::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID},
+    headers::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO},
     observe::{
         capture::{Capture, RequestHead},
         record::Facts,
     },
+    request_id::X_REQUEST_ID,
 };
 
 /// What an operator says of it.

@@ -88,7 +88,7 @@ impl Summary {
         Self {
             serial,
             number: None,
-            id: String::from_utf8_lossy(facts.id.as_bytes()).into_owned(),
+            id: facts.id.as_str().to_owned(),
             client: facts.client.clone(),
             method: facts.method().map(ToOwned::to_owned),
             path: facts.path().map(ToOwned::to_owned),

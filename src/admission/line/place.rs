@@ -34,25 +34,39 @@ pub(crate) struct Terms {
 #[must_use = "it has no place before it is polled"]
 pub(crate) struct InLine<'a, S> {
     line: &'a Arc<Line<S>>,
-    at: Option<&'a Arc<Seats<S>>>,
-    terms: Terms,
-    number: Option<Number>,
-    since: Option<Instant>,
+    state: State<'a, S>,
+}
+
+#[derive(Debug)]
+enum State<'a, S> {
+    New {
+        at: Option<&'a Arc<Seats<S>>>,
+        terms: Terms,
+    },
+    Waits(Number, Wait),
+    /// It has its slot, or none; so long it waited for that.
+    Over(Option<Wait>),
+}
+
+/// Since when it waits, or did, and when that is long enough.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wait {
+    pub(crate) since: Instant,
+    pub(crate) until: Instant,
 }
 
 impl<'a, S> InLine<'a, S> {
     pub(super) fn new(line: &'a Arc<Line<S>>, at: Option<&'a Arc<Seats<S>>>, terms: Terms) -> Self {
-        Self { line, at, terms, number: None, since: None }
+        Self { line, state: State::New { at, terms } }
     }
 
-    /// Since when it has waited, or did. None where it did not have to.
-    pub(crate) fn since(&self) -> Option<Instant> {
-        self.since
-    }
-
-    /// When one who has waited `since` then has waited long enough.
-    pub(crate) fn until(&self, since: Instant) -> Instant {
-        since + self.terms.timeout
+    /// None where it does not have to wait, or did not.
+    pub(crate) fn wait(&self) -> Option<Wait> {
+        match self.state {
+            State::New { .. } => None,
+            State::Waits(_, wait) => Some(wait),
+            State::Over(wait) => wait,
+        }
     }
 }
 
@@ -62,35 +76,45 @@ impl<S> Future for InLine<'_, S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Slot<S>>> {
         let this = &mut *self;
         let mut order = this.line.order.lock();
-        let seats = match this.number {
-            None => order.take(this.at),
-            Some(number) => order.take_given(number),
+        let seats = match this.state {
+            State::New { at, terms } => match order.take(at) {
+                None if order.waiting.len() < terms.max => {
+                    // Under the lock: whoever is behind another has come later.
+                    let since = Instant::now();
+                    let wait = Wait { since, until: since + terms.timeout };
+                    let at = at.filter(|at| !at.is_out()).cloned();
+                    let (worker, waker) = (runtime::here(), cx.waker().clone());
+                    let Terms { came, began, .. } = terms;
+                    let one = Waiting { at, began, until: wait.until, passed: 0, worker, waker };
+                    this.state = State::Waits(order.wait(came, one), wait);
+                    return Poll::Pending;
+                }
+                seats => {
+                    this.state = State::Over(None);
+                    seats
+                }
+            },
+            State::Waits(number, wait) => match order.take_given(number) {
+                Some(seats) => {
+                    this.state = State::Over(Some(wait));
+                    Some(seats)
+                }
+                None => {
+                    if let Some(one) = order.waiting.get_mut(number) {
+                        one.waker.clone_from(cx.waker());
+                    }
+                    return Poll::Pending;
+                }
+            },
+            State::Over(_) => unreachable!("it is over"),
         };
-        if let Some(seats) = seats {
-            this.number = None;
-            return Poll::Ready(Some(Slot { line: this.line.clone(), seats }));
-        }
-        if let Some(one) = this.number.and_then(|number| order.waiting.get_mut(number)) {
-            one.waker.clone_from(cx.waker());
-            return Poll::Pending;
-        }
-        let Terms { max, came, began, .. } = this.terms;
-        if order.waiting.len() >= max {
-            return Poll::Ready(None);
-        }
-        // Under the lock: whoever is behind another has come later.
-        let since = *this.since.get_or_insert_with(Instant::now);
-        let at = this.at.filter(|at| !at.is_out()).cloned();
-        let (worker, waker) = (runtime::here(), cx.waker().clone());
-        let one = Waiting { at, began, until: this.until(since), passed: 0, worker, waker };
-        this.number = Some(order.wait(came, one));
-        Poll::Pending
+        Poll::Ready(seats.map(|seats| Slot { line: this.line.clone(), seats }))
     }
 }
 
 impl<S> Drop for InLine<'_, S> {
     fn drop(&mut self) {
-        let Some(number) = self.number else { return };
+        let State::Waits(number, _) = self.state else { return };
         let mut order = self.line.order.lock();
         let given = match order.waiting.remove(number) {
             Some(_) => None,

@@ -23,13 +23,15 @@ use crate::connection::Connection;
 #[derive(Debug)]
 pub(super) struct Alarm {
     timer: Pin<Box<Sleep>>,
+    /// What it is set to. Here, too, since what the timer has is in no cache any more when the next request has come.
+    due: Instant,
     /// The task that the connection was told of, to compare with. None as long as none has waited.
     task: Option<Waker>,
 }
 
 impl Alarm {
     pub(super) fn at(due: Instant) -> Self {
-        Self { timer: Box::pin(sleep_until(due)), task: None }
+        Self { timer: Box::pin(sleep_until(due)), due, task: None }
     }
 
     /// Ready once `due` has come. From here on the client is on the clock, until it is taken off that.
@@ -40,14 +42,20 @@ impl Alarm {
         cx: &Context<'_>,
     ) -> Poll<()> {
         connection.start_clock();
-        let Self { timer, task } = self;
+        let Self { timer, due: set, task } = self;
         let is_told = task.as_ref().is_some_and(|task| task.will_wake(cx.waker()));
-        if is_told && timer.deadline() <= due && !timer.is_elapsed() {
+        if is_told && *set <= due && !connection.has_gone_off() {
             // Polled once more, it would only be told once more whom to wake.
             return Poll::Pending;
         }
-        if timer.deadline() > due {
+        let is_too_late = *set > due;
+        let mut reset = |mut timer: Pin<&mut Sleep>| {
+            connection.is_wound();
             timer.as_mut().reset(due);
+            *set = due;
+        };
+        if is_too_late {
+            reset(timer.as_mut());
         }
         if !is_told {
             connection.is_waited_for(cx.waker());
@@ -59,9 +67,11 @@ impl Alarm {
         // whom to wake.
         while pin!(unconstrained(timer.as_mut())).poll(&mut cx).is_ready() {
             if Instant::now() >= due {
+                // Where it went off before it was told whom to wake, nobody has noted it.
+                connection.goes_off();
                 return Poll::Ready(());
             }
-            timer.as_mut().reset(due);
+            reset(timer.as_mut());
         }
         Poll::Pending
     }
@@ -120,5 +130,24 @@ mod tests {
         advance(second).await;
         assert_eq!((woken(), other.0.load(Relaxed)), (1, 1));
         assert!(alarm.poll(began + 4 * second, &connection, &cx).is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_due_already_is_found_again_and_can_be_put_off() {
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(count.clone());
+        let cx = Context::from_waker(&waker);
+        let connection = Arc::new(Connection::any());
+        let (second, began) = (Duration::from_secs(1), Instant::now());
+        let mut alarm = Alarm::at(began);
+
+        // Ready before it was told whom to wake.
+        assert!(alarm.poll(began, &connection, &cx).is_ready());
+        assert!(alarm.poll(began, &connection, &cx).is_ready());
+        assert_eq!(count.0.load(Relaxed), 0);
+        assert!(alarm.poll(began + second, &connection, &cx).is_pending());
+        sleep(2 * second).await;
+        assert_eq!(count.0.load(Relaxed), 1);
+        assert!(alarm.poll(began + second, &connection, &cx).is_ready());
     }
 }

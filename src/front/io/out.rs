@@ -21,15 +21,17 @@ impl ClientIo {
             && let Some(interims) = self.connection.take_interims()
             && !self.answering
         {
-            self.own = [&self.own[..], &interims].concat().into();
+            let before = self.own.as_deref().map_or(&[][..], |own| own);
+            self.own = Some(Box::new([before, &interims].concat().into()));
         }
-        while !self.own.is_empty() {
-            match Pin::new(&mut self.transport).poll_write(cx, &self.own) {
-                Poll::Ready(written) => self.own.advance(written?),
+        while let Some(own) = self.own.as_deref_mut().filter(|own| !own.is_empty()) {
+            match Pin::new(&mut self.transport).poll_write(cx, own) {
+                Poll::Ready(written) => own.advance(written?),
                 Poll::Pending => return self.poll_stalled(cx).map(Err),
             }
             self.flows(cx);
         }
+        self.own = None;
         Poll::Ready(Ok(()))
     }
 

@@ -98,7 +98,7 @@ impl ClientIo {
             self.connection.note("client closed the connection");
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_empty();
+        let may_ask = !self.answering && !self.connection.is_http10() && self.own.is_none();
         let departure = self.departure.get_or_insert_with(|| Box::new(Departure::new()));
         let house = &self.seat.house;
         if let Poll::Ready(error) = departure.poll(cx, &mut self.transport, house, may_ask) {

@@ -67,7 +67,7 @@ fn of_visit(finished: &Finished, asked: &Asked, notes: &Notes, clock: Clock) -> 
     about.text("network.protocol.version", version(asked.version));
     about.text("user_agent.original", asked.agent.as_deref());
     about.number("http.response.status_code", outcome.status.map(|status| status.as_u16()));
-    about.text("seawall.request_id", facts.id.to_str().ok());
+    about.text("seawall.request_id", Some(facts.id.as_str()));
     about.text("seawall.backend", Some(&*finished.backend));
     about.text("seawall.ended", Some(outcome.ended().word()));
     about.text("seawall.stage_left", outcome.left.map(Stage::word));
