@@ -14,13 +14,14 @@ use std::{
 use super::Connection;
 
 impl Connection {
-    /// From here on something is. Whoever then asks whether the timer has gone off finds that it has, or is woken by it: here
-    /// one flag is set and the other looked at, in `wake_by_ref` the other way round, and all four are in one order.
+    /// From here on something is. Whoever was noted as waiting, and then asks whether the timer has gone off, finds that it
+    /// has, or is woken by it: here one flag is set and then, in `has_gone_off`, the other looked at, in `wake_by_ref` the
+    /// other way round, and all four are in one order.
     pub(crate) fn start_clock(&self) {
         self.on_the_clock.store(true, SeqCst);
     }
 
-    /// Has the timer gone off since it was last set? It may be said in vain, where it was set anew in that moment.
+    /// Has the timer gone off since it was last set? It may have before, where it was set anew in that moment.
     pub(crate) fn has_gone_off(&self) -> bool {
         self.gone_off.load(SeqCst)
     }
@@ -42,8 +43,9 @@ impl Connection {
 
     /// This is the task that waits.
     pub(crate) fn is_waited_for(&self, task: &Waker) {
-        let before = self.aside.lock().waiting.replace(task.clone());
-        // Outside of the lock, as each waker is told: nobody knows what that does.
+        let task = task.clone();
+        let before = self.aside.lock().waiting.replace(task);
+        // Outside of the lock, as `wake_by_ref` wakes: it may be the last hold on a task.
         drop(before);
     }
 }

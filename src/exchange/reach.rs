@@ -136,7 +136,8 @@ impl Exchange {
     }
 
     /// A slot, for which it waits in line where none is free, unless everybody leaves, that takes too long, or the backend
-    /// has been away for too long meanwhile; with a `turn` where it has waited for the backend before that.
+    /// has been away for too long meanwhile; with a `turn` where it may have waited for the backend before that. How long it
+    /// was in line is noted.
     fn poll_slot(
         &self,
         place: &mut InLine<'_>,

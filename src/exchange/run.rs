@@ -193,7 +193,7 @@ impl Exchange {
         }
     }
 
-    /// To whom still waits for a head, where that is refused.
+    /// Tells those who still wait for a head, where there is a refusal for this.
     fn refuse_for(&self, stopped: &Stopped) {
         if let Some(refusal) = stopped.refusal() {
             self.refuse(&refusal);

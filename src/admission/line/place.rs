@@ -44,7 +44,7 @@ enum State<'a, S> {
         terms: Terms,
     },
     Waits(Number, Wait),
-    /// It has its slot, or none; so long it waited for that.
+    /// It has its slot, or none where too many wait; and when it began to wait for it, if it had to.
     Over(Option<Wait>),
 }
 
@@ -60,7 +60,7 @@ impl<'a, S> InLine<'a, S> {
         Self { line, state: State::New { at, terms } }
     }
 
-    /// None where it does not have to wait, or did not.
+    /// None where it does not have to wait, did not, or has not been polled.
     pub(crate) fn wait(&self) -> Option<Wait> {
         match self.state {
             State::New { .. } => None,
