@@ -166,3 +166,25 @@ fn expects_body(method: &Method) -> bool {
         [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS, Method::TRACE];
     !BARE.contains(method)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_method_says_what_the_method_does() {
+        let own = Method::from_bytes(b"PURGE").expect("a method");
+        let sends = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, own];
+        let reads = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
+        for method in reads.into_iter().chain(sends) {
+            let page = http::Request::builder().uri("/").header("accept", "text/html");
+            let page = page.method(method.clone()).body(());
+            let (head, ()) = page.expect("a request").into_parts();
+            let request = Outbound::new(Box::new(head), &[], Received::Nothing);
+            assert_eq!(request.is_safe(), method.is_safe(), "{method}");
+            assert_eq!(request.is_idempotent(), method.is_idempotent(), "{method}");
+            assert_eq!(request.wants_no_body(), method == Method::HEAD, "{method}");
+            assert_eq!(request.is_page_load(), method == Method::GET, "{method}");
+        }
+    }
+}
