@@ -10,6 +10,7 @@ mod clock;
 mod interims;
 mod repeats;
 mod stream;
+mod working_set;
 
 use std::{
     sync::{
@@ -23,13 +24,17 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use self::aside::Aside;
-pub(crate) use self::stream::{Stream, Streams, Unflushed};
+pub(crate) use self::{
+    stream::{Stream, Streams, Unflushed},
+    working_set::WorkingSet,
+};
 use crate::{
     admission::per_client::Account,
     client::Hop,
     headers::PeerFields,
     lock::Mutex,
     observe::{books::Books, record::Record},
+    prefetch::prefetch,
 };
 
 /// One client connection. In this order, since a connection that has waited is in none of the processor's caches any more:
@@ -91,6 +96,7 @@ pub(crate) struct Connection {
     pub(crate) account: Arc<Account>,
     pub(crate) books: Books,
     aside: Mutex<Aside>,
+    pub(crate) working_set: WorkingSet,
 }
 
 impl Connection {
@@ -124,6 +130,7 @@ impl Connection {
             account,
             books,
             aside: Mutex::default(),
+            working_set: WorkingSet::default(),
         }
     }
 
@@ -136,6 +143,13 @@ impl Connection {
         let hop = Hop { address: Some((ip, 1).into()), scheme: Scheme::Http };
         let account = Clients::generous().account(ClientKey::of(Some(ip.into())));
         Self::new(hop, account, Books::unwritten())
+    }
+
+    /// Asks for it, and for what it goes on with, to have both in the processor's caches again by when they are needed.
+    #[inline]
+    pub(crate) fn recall(&self) {
+        prefetch(self);
+        self.working_set.prefetch();
     }
 
     /// hyper has a head. Called before anything else is polled.
@@ -365,11 +379,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_takes_three_lines_of_the_cache_and_what_is_looked_at_with_every_step_the_first()
+    fn a_connection_takes_four_lines_of_the_cache_and_what_is_looked_at_with_every_step_the_first()
     {
         // Behind the two counts of its handles, in a size class of the allocator's that begins with a line.
         let counts = 2 * size_of::<usize>();
-        assert!(counts + size_of::<Connection>() <= 192);
+        assert!(counts + size_of::<Connection>() <= 256);
         assert!(counts + offset_of!(Connection, clean) <= 64);
+        assert_eq!((counts + offset_of!(Connection, working_set)) % 64, 0);
     }
 }

@@ -10,7 +10,8 @@
 //! - [`cli`]: the command line and the exit codes; [`config`]: what it was told
 //! - `operator`: what its other commands ask of a seawall that runs (`health`, `drain`, `top`)
 //! - [`server`]: the life of the process; `reload`: when its configuration is read again; [`runtime`]: its
-//!   threads; [`tasks`]: what they run; `lock`: how they share it
+//!   threads; [`tasks`]: what they run; `lock`: how they share it; `prefetch`: what of it the processor is to have
+//!   ready
 //! - `listen`: the sockets; `front`: one client connection, of HTTP/1 or HTTP/2; `connection`: what is
 //!   known of it, and of its streams
 //! - [`proxy`]: **the life of a request**, one line a step; `visit`: its client's side of it
@@ -87,6 +88,7 @@ mod notify;
 mod observe;
 mod operator;
 mod pipe;
+mod prefetch;
 mod probe;
 mod refusal;
 mod reload;

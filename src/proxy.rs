@@ -245,6 +245,9 @@ impl House {
                 visit.interim(head);
             }
         };
+        if let Some(working_set) = visit.working_set() {
+            watcher.locate(&working_set.exchange);
+        }
         let head = Self::await_head(&mut watcher, route, patience, interim).await?;
         Ok(Answer::Exchange { head, watcher })
     }

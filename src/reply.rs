@@ -147,6 +147,10 @@ impl Body for Reply {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
         let this = &mut *self;
+        // hyper has one place for all replies of a connection.
+        if let Some(working_set) = this.visit.as_ref().and_then(Visit::working_set) {
+            working_set.reply.set(this);
+        }
         if this.cut.is_some() {
             return this.poll_cut(cx);
         }

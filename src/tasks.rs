@@ -24,6 +24,7 @@ use tokio_util::{
 };
 
 pub(crate) use self::bell::{Bell, Draining};
+use crate::prefetch::Extent;
 
 /// The tasks of one process, counted by kind; cloning gives another handle on the same.
 #[derive(Debug, Clone, Default)]
@@ -189,6 +190,13 @@ struct Counted {
 }
 
 impl Running {
+    /// Says where it is in memory.
+    pub(crate) fn locate(&self, extent: &Extent) {
+        if let Some(counted) = &self.0 {
+            extent.set(&*counted.exchange);
+        }
+    }
+
     /// Goes on with it, as far as it can. One that panics is over.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(counted) = &mut self.0 else { return Poll::Ready(()) };

@@ -9,7 +9,7 @@ use http::Response;
 use tokio::time::Instant;
 
 use crate::{
-    connection::{Connection, Stream},
+    connection::{Connection, Stream, WorkingSet},
     observe::record::{Outcome, Record},
     spool::Piped,
 };
@@ -67,6 +67,11 @@ impl Visit {
 
     pub(crate) fn connection(&self) -> Option<&Connection> {
         self.carrier.connection()
+    }
+
+    /// Of its connection, where that carries nothing but this.
+    pub(crate) fn working_set(&self) -> Option<&WorkingSet> {
+        self.carrier.whole().map(|connection| &connection.working_set)
     }
 
     pub(crate) fn note(&self, change: impl FnOnce(&mut Outcome)) {

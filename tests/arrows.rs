@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The order of the map in `lib.rs`, roughly: who stands later is used by those before.
-const ORDER: [&str; 35] = [
+const ORDER: [&str; 36] = [
     "main",
     "cli",
     "demo",
@@ -42,6 +42,7 @@ const ORDER: [&str; 35] = [
     "tasks",
     "runtime",
     "lock",
+    "prefetch",
     "request_id",
 ];
 

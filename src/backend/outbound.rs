@@ -3,7 +3,7 @@
 //! Its head is text from the beginning. The fields from which that was written are slices of what was
 //! read from the client, and so would keep a whole read buffer for as long as the backend takes.
 
-use std::{borrow::Cow, hint::black_box, num::NonZeroU64, sync::Arc};
+use std::{borrow::Cow, num::NonZeroU64, sync::Arc};
 
 use http::{
     HeaderValue, Method,
@@ -16,7 +16,7 @@ use super::{
     server::{Seats, Slot},
     stick::Stuck,
 };
-use crate::{headers, spool::Received};
+use crate::{headers, prefetch::prefetch, spool::Received};
 
 /// A request, to be sent as often as it takes.
 #[derive(Debug)]
@@ -86,10 +86,9 @@ impl Outbound {
         Self { upgrades, ..self }
     }
 
-    /// Looks at it, and so has it in the processor's caches again.
+    /// Asks for its head, to have that in the processor's caches again by when it is needed.
     pub(crate) fn recall(&self) {
-        let [start, further] = [0, 64].map(|at| self.head.get(at).copied());
-        black_box((self.is_sent, start, further));
+        prefetch(&*self.head);
     }
 
     /// It goes once more: its connection was lost, so the backend may have seen it, and may be about to end.

@@ -49,7 +49,7 @@ pub(crate) use self::{
     registry::Registry,
     replays::{Found, Replays},
     shared::Head,
-    watcher::Watcher,
+    watcher::{Extents, Watcher},
 };
 use self::{
     open::Open,

@@ -190,7 +190,7 @@ impl Exchange {
     }
 
     /// It may have waited for long, and then what it goes on with is in none of the processor's caches: all of it is asked
-    /// for here at once, and not one after the other.
+    /// for here at once. Over HTTP/1 most of it was already, with the rest of what its connection goes on with.
     fn recall(&self, request: &Outbound) {
         self.shared.recall();
         self.record.recall();

@@ -5,7 +5,6 @@
 //! come up yet is known without it.
 
 use std::{
-    hint::black_box,
     net::IpAddr,
     sync::{
         Arc,
@@ -27,6 +26,7 @@ use crate::{
         record::{self, Outcome, Record, Stage},
         trace::{Trail, What},
     },
+    prefetch::prefetch,
     refusal::Refusal,
     spool,
 };
@@ -203,9 +203,9 @@ impl Shared {
 }
 
 impl Shared {
-    /// Looks at it, and so has it in the processor's caches again by when it is needed, beside what else is fetched then.
+    /// Asks for it, to have it in the processor's caches again by when it is needed.
     pub(super) fn recall(&self) {
-        black_box(self.has_news.load(Relaxed));
+        prefetch(self);
     }
 
     /// Nobody watches what runs at the backend, from `now` on. Here alone it is decided, for the books

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     admission::per_client::ClientShare,
     observe::record::{Ended, Outcome, Record, Source, Stage},
+    prefetch::Extent,
     refusal::Refusal,
     tasks::Running,
 };
@@ -34,6 +35,13 @@ pub(crate) struct Watcher {
     guest: Option<Box<Guest>>,
     /// It leaves since it has all, which may be a moment before the backend is through.
     is_served: bool,
+}
+
+/// Where an exchange is in memory, and what it shares with its client.
+#[derive(Debug, Default)]
+pub(crate) struct Extents {
+    pub(crate) running: Extent,
+    pub(crate) shared: Extent,
 }
 
 /// A watcher of an exchange that another client has started.
@@ -113,13 +121,20 @@ impl Watcher {
         })
     }
 
+    /// Says where it is, if this client's task runs it.
+    pub(crate) fn locate(&self, extents: &Extents) {
+        if let Some(running) = &self.running {
+            running.locate(&extents.running);
+            extents.shared.set(&*self.shared);
+        }
+    }
+
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         interim: impl Fn(Response<()>),
     ) -> Poll<Result<Box<Head>, Box<NoHead>>> {
         if let Some(running) = &mut self.running {
-            self.shared.recall();
             if running.poll(cx).is_ready() {
                 self.running = None;
             } else if !self.shared.has_word.load(Relaxed) {

@@ -9,20 +9,21 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll, ready},
 };
 
-use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use http_body::Body as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
 
 use super::{io::ClientIo, upgrade::Upgrade};
 use crate::{
     connection::Connection,
     headers,
     proxy::Proxy,
+    reply::Reply,
     tasks::{Draining, Tasks},
     visit::Carrier,
 };
@@ -31,6 +32,19 @@ use crate::{
 struct Around<'a> {
     upgrade: Upgrade,
     tasks: &'a Tasks,
+    connection: &'a Connection,
+}
+
+pin_project! {
+    /// A visit, in the place that hyper has for it.
+    struct Placed<'a, V> {
+        #[pin]
+        visit: V,
+        // By one reference: with two it would be of the allocator's next size class, that of tasks, and leave holes
+        // between those when it is given up.
+        around: &'a Around<'a>,
+        asks_for_upgrade: bool,
+    }
 }
 
 /// Serves the connection until its end, or until it is to be parked, and gives it back then. Once
@@ -44,7 +58,8 @@ pub(super) fn serve(
     connection.rouse();
     // Here, since an `async fn` would hold it all twice.
     async move {
-        let around = Around { upgrade: Upgrade::default(), tasks: proxy.tasks() };
+        let around =
+            Around { upgrade: Upgrade::default(), tasks: proxy.tasks(), connection: &connection };
         let service = service_fn(|mut request: Request<Incoming>| {
             let is_asked = Upgrade::is_asked(&request);
             let last = !is_asked && headers::ends_connection(request.version(), request.headers());
@@ -55,21 +70,7 @@ pub(super) fn serve(
             // Not boxed: hyper has a place for it, which stays with an open connection, and one that is parked has no
             // hyper.
             let visit = proxy.visit(request, Carrier::Connection(connection.clone()));
-            // By one reference: with two it would be of the allocator's next size class, that of tasks, and leave holes
-            // between those when it is given up.
-            let around = &around;
-            visit.map(move |mut response| {
-                let Around { upgrade, tasks } = around;
-                if tasks.is_draining() && !is_tunnel(&response) {
-                    // While newcomers are still taken, whoever is here already learns that it is time to go
-                    // elsewhere, and no request crosses the end of its connection on the way.
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                if is_asked && !is_tunnel(&response) {
-                    upgrade.declined();
-                }
-                Ok::<_, Infallible>(response)
-            })
+            Placed { visit, around: &around, asks_for_upgrade: is_asked }
         });
         // A block: the builder would stay as long as the connection.
         let mut served = {
@@ -128,6 +129,27 @@ pub(super) fn serve(
     }
 }
 
+impl<V: Future<Output = Response<Reply>>> Future for Placed<'_, V> {
+    type Output = Result<Response<Reply>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Around { upgrade, tasks, connection } = self.around;
+        connection.working_set.visit.set(&*self);
+        let this = self.project();
+        let mut response = ready!(this.visit.poll(cx));
+        connection.working_set.forget();
+        if tasks.is_draining() && !is_tunnel(&response) {
+            // While newcomers are still taken, whoever is here already learns that it is time to go
+            // elsewhere, and no request crosses the end of its connection on the way.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if *this.asks_for_upgrade && !is_tunnel(&response) {
+            upgrade.declined();
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
 fn is_tunnel<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::SWITCHING_PROTOCOLS
 }
@@ -136,3 +158,80 @@ fn is_tunnel<B>(response: &Response<B>) -> bool {
 const READ_BUFFER: usize = 128 * 1024;
 /// Of a head, as hyper has it unless it is told.
 const FIELDS: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, UnixStream},
+    };
+
+    use super::*;
+    use crate::{
+        admission::room::Room,
+        client::Hop,
+        config::{self, Overrides},
+        connection::WorkingSet,
+        front::{Seat, Transport},
+        headers::Scheme,
+        observe::books::Books,
+        prefetch::Extent,
+        socket::Socket,
+        tasks::Bell,
+    };
+
+    #[tokio::test]
+    async fn a_connection_knows_its_working_set_as_long_as_it_waits() {
+        let backend = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = backend.local_addr().expect("it is bound");
+        let overrides = Overrides { backend: Some(format!("http://{at}")), ..Overrides::default() };
+        let loaded = config::load(None, &overrides).expect("a configuration");
+        let proxy = Proxy::new(&loaded.config, Tasks::default(), Books::unwritten());
+        let (ours, mut client) = UnixStream::pair().expect("two sockets");
+        let (connection, bounds) =
+            proxy.connection(Hop { address: None, scheme: Scheme::Http }, None);
+        let connection = Arc::new(connection);
+        let seat = Seat { client: None, house: Room::new(1).enter().await };
+        let transport = Transport::Plain(Socket::Unix(ours));
+        let io = Box::new(ClientIo::new(transport, connection.clone(), bounds, seat));
+        let bell = Arc::<Bell>::default();
+        let mut draining = bell.draining();
+        let mut served = pin!(serve(io, connection.clone(), &proxy, &mut draining));
+        let working_set = &connection.working_set;
+        let is_known = |extent: &Extent| extent.get() != (0, 0);
+        let exchange = &working_set.exchange;
+
+        let asks = async {
+            client.write_all(b"GET / HTTP/1.1\r\nhost: site\r\n\r\n").await.expect("room");
+            let (mut link, _) = backend.accept().await.expect("the exchange");
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert_ne!(link.read_buf(&mut request).await.expect("a request"), 0);
+            }
+            link
+        };
+        let mut link = tokio::select! {
+            _ = &mut served => panic!("not at its end"),
+            link = asks => link,
+        };
+        let WorkingSet { record, request, visit, reply, head, .. } = working_set;
+        let before = [&exchange.running, &exchange.shared, record, request, visit];
+        assert_eq!(before.map(is_known), [true; 5]);
+        assert_eq!([reply, head].map(is_known), [false; 2]);
+
+        let answers = async {
+            link.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.expect("room");
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\nok") {
+                assert_ne!(client.read_buf(&mut answer).await.expect("an answer"), 0);
+            }
+        };
+        tokio::select! {
+            _ = &mut served => panic!("not at its end"),
+            () = answers => {}
+        }
+        assert_eq!([&exchange.running, reply, head].map(is_known), [false, true, true]);
+    }
+}

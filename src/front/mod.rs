@@ -10,6 +10,7 @@ mod upgrade;
 
 use std::{
     future::{Future, poll_fn},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -21,6 +22,8 @@ pub(crate) use self::transport::Transport;
 use crate::{
     admission::{per_client::ClientSeat, room::Ticket},
     client::Hop,
+    connection::Connection,
+    prefetch::prefetch,
     proxy::Proxy,
     refusal::Refusal,
     tasks::Draining,
@@ -72,9 +75,10 @@ pub(crate) fn serve(
             io.acknowledge();
             return Box::pin(http2::serve(io, connection, proxy, draining)).await;
         }
-        while let Some(parked) =
-            Box::pin(http1::serve(io, connection.clone(), &proxy, &mut draining)).await
-        {
+        connection.working_set.io.set(&*io);
+        loop {
+            let served = Box::pin(http1::serve(io, connection.clone(), &proxy, &mut draining));
+            let Some(parked) = recalled(served, &connection).await else { return };
             io = parked;
             connection.fields.forget();
             tokio::select! {
@@ -85,6 +89,18 @@ pub(crate) fn serve(
             }
         }
     }
+}
+
+/// Has what it goes on with asked for before each poll: of thousands, it may have waited for long.
+fn recalled<T>(
+    mut served: Pin<Box<impl Future<Output = T>>>,
+    connection: &Connection,
+) -> impl Future<Output = T> {
+    poll_fn(move |cx| {
+        prefetch(&*served);
+        connection.recall();
+        served.as_mut().poll(cx)
+    })
 }
 
 /// Answers a connection by a refusal, whatever it sends, and closes it; read on for so long, since a

@@ -2,7 +2,6 @@
 //! log when both are over.
 
 use std::{
-    hint::black_box,
     sync::{
         Arc, Weak,
         atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -19,7 +18,7 @@ use super::{
     capture::{Capture, Capturing},
     trace::Trail,
 };
-use crate::{lock::Mutex, request_id::RequestId};
+use crate::{lock::Mutex, prefetch::prefetch, request_id::RequestId};
 
 /// What is known when the request's head has come. In this order, since the first two are looked at on the way, and the
 /// others at its end.
@@ -170,9 +169,9 @@ impl Record {
         self.state.lock().outcome.is_orphan()
     }
 
-    /// Looks at it, and so has it in the processor's caches again.
+    /// Asks for it, to have it in the processor's caches again by when it is needed.
     pub(crate) fn recall(&self) {
-        black_box((self.noted.account.load(Relaxed), self.facts.began));
+        prefetch(self);
     }
 
     /// It is for this backend.

@@ -57,6 +57,10 @@ impl House {
         let request = Outbound::new(head, &lines, body).stuck(stuck).upgrading(asked.is_some());
         let mut ready = ready(share, visit.record().clone(), means, route.on_disconnect, request);
         ready.plan.by_pipe = visit.takes_pipe();
+        if let Some(working_set) = visit.working_set() {
+            working_set.record.set(&**visit.record());
+            working_set.request.set(&*ready.plan.request);
+        }
         ready.plan.tunnel = asked.map(|asked| {
             let bounds = tunnel::Bounds {
                 idle: self.tunnel.idle,

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::waits::{Came, Number, Waits};
 use crate::{
     admission::seats::{Seats, Servers},
+    prefetch::prefetch_task,
     runtime,
 };
 
@@ -167,7 +168,13 @@ impl<S> Order<S> {
 
     pub(super) fn give(&mut self, number: Number, seats: Arc<Seats<S>>) -> Option<Waker> {
         self.given.push_back((number, seats));
-        self.waiting.remove(number).map(|one| one.waker)
+        let waker = self.waiting.remove(number).map(|one| one.waker);
+        // Soon it is the turn of the next one, and that one's task on this worker.
+        let next = self.waiting.iter().next();
+        if let Some((_, next)) = next.filter(|(_, next)| next.worker == runtime::here()) {
+            prefetch_task(&next.waker);
+        }
+        waker
     }
 
     /// What was given to this one.

@@ -60,6 +60,11 @@ impl ClientIo {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let Some(at) = slices.iter().position(|slice| pipe::is_stand_in(slice)) else {
+            if !self.answering
+                && let Some(head) = slices.first()
+            {
+                self.connection.working_set.head.set(&**head);
+            }
             if self.connection.is_ending() {
                 return self.poll_last(cx, slices);
             }
