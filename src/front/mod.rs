@@ -128,3 +128,23 @@ pub(crate) async fn refuse(
 pub(crate) fn turn_away(hop: Hop, proxy: &Proxy, refusal: &Refusal) {
     log_refusal(&proxy.connection(hop, None).0, refusal, Instant::now(), false);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::pending,
+        task::{Context, Waker},
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_a_connection_goes_on_with_is_asked_for_when_it_is_polled() {
+        let connection = Connection::any();
+        let running = &connection.working_set.exchange.running;
+        running.set(&0_u8);
+        let mut served = Box::pin(recalled(Box::pin(pending::<()>()), &connection));
+        assert!(served.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(!running.take(), "once");
+    }
+}
