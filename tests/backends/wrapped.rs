@@ -144,6 +144,8 @@ impl Typed {
             .env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/backends/apps"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("SEAWALL_LISTEN", "127.0.0.1:0")
+            // Where gunicorn has a socket of its own, which two of them at once would want.
+            .env("XDG_RUNTIME_DIR", folder.path())
             .env("NO_COLOR", "1")
             .stdin(Stdio::piped())
             .stdout(shown.try_clone().expect("a second end"))
