@@ -96,6 +96,7 @@ pub(crate) struct Connection {
     pub(crate) account: Arc<Account>,
     pub(crate) books: Books,
     aside: Mutex<Aside>,
+    /// In a line of its own, the last: looked at once, when it is polled.
     pub(crate) working_set: WorkingSet,
 }
 

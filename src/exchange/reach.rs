@@ -190,7 +190,8 @@ impl Exchange {
     }
 
     /// It may have waited for long, and then what it goes on with is in none of the processor's caches: all of it is asked
-    /// for here at once. Over HTTP/1 most of it was already, with the rest of what its connection goes on with.
+    /// for here at once. Over HTTP/1 most of it was already, with the rest of what its connection goes on with; over
+    /// HTTP/2 it is here alone.
     fn recall(&self, request: &Outbound) {
         self.shared.recall();
         self.record.recall();

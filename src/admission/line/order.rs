@@ -169,7 +169,7 @@ impl<S> Order<S> {
     pub(super) fn give(&mut self, number: Number, seats: Arc<Seats<S>>) -> Option<Waker> {
         self.given.push_back((number, seats));
         let waker = self.waiting.remove(number).map(|one| one.waker);
-        // Soon it is the turn of the next one, and that one's task on this worker.
+        // Soon it is the turn of the next one. Another worker's task is not for this one's caches.
         let next = self.waiting.iter().next();
         if let Some((_, next)) = next.filter(|(_, next)| next.worker == runtime::here()) {
             prefetch_task(&next.waker);

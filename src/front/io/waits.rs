@@ -4,7 +4,6 @@
 use std::{
     io,
     pin::Pin,
-    sync::LazyLock,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -28,7 +27,7 @@ impl ClientIo {
         if self.head == Head::Awaited {
             let idle = self.bounds.idle;
             if self.connection.may_rest() {
-                ready!(self.poll_due(cx, together(since + idle.min(PARK)).min(since + idle)));
+                ready!(self.poll_due(cx, since + idle.min(PARK)));
                 self.connection.rest();
             }
             ready!(self.poll_due(cx, since + idle));
@@ -109,38 +108,8 @@ impl ClientIo {
     }
 }
 
-/// A moment later, the same for all who are due about then: a worker wakes once for many.
-fn together(due: Instant) -> Instant {
-    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let past = due.saturating_duration_since(*FIRST).subsec_micros() % ABOUT;
-    due + Duration::from_micros(u64::from(ABOUT - past))
-}
-
 /// How often a silent end of a tunnel is asked before it counts as gone.
 const QUESTIONS: u32 = 4;
 /// A kept connection that is silent for so long is parked. Those that are busy must not be: it takes
 /// longer to serve the first request anew than the next one.
 const PARK: Duration = Duration::from_secs(1);
-/// So many microseconds, a part of a second: in many more, so many would be parked at once that others had to wait.
-const ABOUT: u32 = 20_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn those_who_are_due_at_about_the_same_time_are_so_together_and_later() {
-        let about = Duration::from_micros(ABOUT.into());
-        // Once more: the very first one is before all that is counted from.
-        let first = together(together(Instant::now()));
-        for part in [1, 7, 10_000, 19_999, 20_000] {
-            // The parts of a microsecond are kept.
-            let due = first + Duration::from_micros(part) - about;
-            let then = together(due);
-            assert!(then > due && then <= due + about);
-            let expected = if part == 20_000 { first + about } else { first };
-            let off = then.max(expected) - then.min(expected);
-            assert!(off <= Duration::from_micros(1), "{part}: {off:?}");
-        }
-    }
-}
